@@ -1,0 +1,52 @@
+# The commands a person needs. Each installs what it lacks by itself (deploy/setup.py) and then does one thing.
+PYTHON ?= python3
+PY := .venv/bin/python
+SETUP := $(PYTHON) deploy/setup.py
+COMPOSE ?= docker compose
+
+.DEFAULT_GOAL := help
+.PHONY: help run dev test check fmt lock images doctor up down
+
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+
+run: ## set up what is missing and serve on http://127.0.0.1:8000 (HOST, PORT and DATA_DIR change that)
+	@$(SETUP) app
+	@exec $(PY) manage.py up
+
+dev: ## like run, with reload on change and a front-end build that follows its sources
+	@$(SETUP) dev
+	@exec $(PYTHON) deploy/dev.py
+
+test: ## set up what is missing and run all tests
+	@$(SETUP) tests
+	@status=0; \
+	$(PY) -m pytest -n 2 --dist loadgroup --ignore=tests/e2e || status=$$?; \
+	if [ -d tests/e2e ]; then $(PY) -m pytest tests/e2e || status=$$?; fi; \
+	exit $$status
+
+check: ## lint, types, import directions, migrations, deploy settings, front-end types, documents
+	@$(SETUP) check
+	@$(PYTHON) deploy/check.py
+
+fmt: ## format the Python sources
+	@$(SETUP) check
+	@$(PY) -m ruff format . && $(PY) -m ruff check --fix .
+
+lock: ## pin the newest allowed versions in requirements*.txt and deploy/node.txt
+	@$(SETUP) check
+	@$(PY) deploy/lock.py
+
+images: ## build the sandbox images that Docker runs code in
+	@$(SETUP) images
+	@$(PY) execution/images/build.py
+
+doctor: ## say what is missing on this machine and the command that repairs it
+	@$(PYTHON) deploy/setup.py doctor
+
+up: ## start the whole stack with Docker Compose, with random secrets in .env on the first start
+	@$(PYTHON) deploy/write_env.py
+	@$(COMPOSE) up --build --detach --wait
+
+down: ## stop the stack; its data stay in their volumes
+	@$(COMPOSE) down

