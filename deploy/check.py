@@ -38,7 +38,12 @@ def main() -> int:
             ("mypy", [python, "-m", "mypy"], plain, ROOT),
             ("import-linter", [str(BIN / "lint-imports")], plain, ROOT),
             ("migrations", [python, "manage.py", "makemigrations", "--check", "--dry-run"], plain, ROOT),
-            ("deploy settings", [python, "manage.py", "check", "--deploy", "--fail-level", "WARNING"], production_environment(data_dir), ROOT),
+            (
+                "deploy settings",
+                [python, "manage.py", "check", "--deploy", "--fail-level", "WARNING"],
+                production_environment(data_dir),
+                ROOT,
+            ),
             ("project tests", [python, "-m", "pytest", "-q", "tests/project"], plain, ROOT),
         ]
         if (ROOT / "frontend" / "package.json").exists():
@@ -47,8 +52,18 @@ def main() -> int:
         failed = []
         for name, argv, environment, directory in steps:
             started = time.monotonic()
-            done = subprocess.run(argv, cwd=directory, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-            print(f"{'ok  ' if done.returncode == 0 else 'FAIL'} {name} ({time.monotonic() - started:.1f} s)", flush=True)
+            done = subprocess.run(
+                argv,
+                cwd=directory,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+            print(
+                f"{'ok  ' if done.returncode == 0 else 'FAIL'} {name} ({time.monotonic() - started:.1f} s)", flush=True
+            )
             if done.returncode:
                 print(done.stdout.rstrip(), flush=True)
                 failed.append(name)

@@ -17,10 +17,24 @@ LOCKS = (
 
 
 def main() -> int:
-    options = ["--quiet", "--upgrade", "--universal", "--generate-hashes", "--python-version", "3.11", "--no-emit-find-links", "--custom-compile-command", "make lock"]
+    options = [
+        "--quiet",
+        "--upgrade",
+        "--universal",
+        "--generate-hashes",
+        "--python-version",
+        "3.11",
+        "--no-emit-find-links",
+        "--custom-compile-command",
+        "make lock",
+    ]
     for source, target in LOCKS:
         print(f"lock: {target}", flush=True)
-        subprocess.run([sys.executable, "-m", "uv", "pip", "compile", *options, source, "--output-file", target], cwd=ROOT, check=True)
+        subprocess.run(
+            [sys.executable, "-m", "uv", "pip", "compile", *options, source, "--output-file", target],
+            cwd=ROOT,
+            check=True,
+        )
     return 0
 
 

