@@ -1,0 +1,1 @@
+"""What every REST edge shares. Imports no app."""

@@ -1,0 +1,154 @@
+"""Errors over REST: one class to raise, one handler that renders application/problem+json (RFC 9457).
+
+DomainError          code, HTTP status, sentence; each app derives its own in errors.py
+  NotFound           absent, or not for you: the two look alike
+  Forbidden          you may know of it, but not do this
+  Conflict           the state does not allow it
+  Invalid            the request is understood and wrong; `errors` names the fields
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from django.core.exceptions import PermissionDenied, RequestDataTooBig
+from django.http import Http404, JsonResponse
+from rest_framework import exceptions
+from rest_framework.response import Response
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from django.http import HttpRequest
+
+logger = logging.getLogger(__name__)
+CONTENT_TYPE = "application/problem+json"
+
+
+class DomainError(Exception):
+    """An answer, not an accident: what was asked for cannot be done, and `detail` says why to the person."""
+
+    code: ClassVar[str] = "error"
+    status: ClassVar[int] = 400
+    detail: str = "This cannot be done."
+
+    def __init__(self, detail: str = "", *, errors: Mapping[str, list[str]] | None = None, **extra: Any) -> None:
+        self.detail = detail or type(self).detail
+        self.errors = dict(errors or {})
+        self.extra = extra
+        super().__init__(self.detail)
+
+
+class NotFound(DomainError):
+    code = "not_found"
+    status = 404
+    detail = "There is nothing here, or it is not yours to see."
+
+
+class Forbidden(DomainError):
+    code = "forbidden"
+    status = 403
+    detail = "Your permission does not allow this."
+
+
+class Conflict(DomainError):
+    code = "conflict"
+    status = 409
+
+
+class Invalid(DomainError):
+    code = "invalid"
+    status = 400
+    detail = "Some fields are not right."
+
+
+def problem(status: int, code: str, detail: str, **members: Any) -> dict[str, Any]:
+    """The body of an error: `type` is always about:blank, `code` is the stable name to program against."""
+    body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail, "code": code}
+    return body | {name: value for name, value in members.items() if value}
+
+
+def problem_response(status: int, code: str, detail: str, **members: Any) -> JsonResponse:
+    """The same outside of DRF (middleware, body limit, unknown paths)."""
+    return JsonResponse(problem(status, code, detail, **members), status=status, content_type=CONTENT_TYPE)
+
+
+def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | None:
+    """DRF's EXCEPTION_HANDLER. What is not an answer is logged with an id, and the id is all that leaves."""
+    headers: dict[str, str] = {}
+    if isinstance(exc, DomainError):
+        if retry_after := exc.extra.pop("retry_after", None):
+            headers["Retry-After"] = str(retry_after)
+        body = problem(exc.status, exc.code, exc.detail, errors=exc.errors, **exc.extra)
+    elif isinstance(exc, Http404):
+        body = problem(404, NotFound.code, NotFound.detail)
+    elif isinstance(exc, PermissionDenied):
+        body = problem(403, Forbidden.code, str(exc) or Forbidden.detail)
+    elif isinstance(exc, RequestDataTooBig):
+        body = problem(413, "body_too_large", "The request body is larger than 10 MB.")
+    elif isinstance(exc, exceptions.APIException):
+        body = _from_drf(exc)
+        if header := getattr(exc, "auth_header", None):
+            headers["WWW-Authenticate"] = header
+        if wait := getattr(exc, "wait", None):
+            headers["Retry-After"] = str(max(1, round(wait)))
+    else:
+        error_id = uuid.uuid4().hex
+        logger.exception("unhandled error %s at %s", error_id, getattr(context.get("request"), "path", "?"))
+        body = problem(
+            500,
+            "internal_error",
+            "Something failed on our side. Nothing was changed by this request.",
+            error_id=error_id,
+        )
+    response = Response(body, status=body["status"], headers=headers)
+    response.content_type = CONTENT_TYPE if _wants_json(context) else None
+    return response
+
+
+def _wants_json(context: dict[str, Any]) -> bool:
+    """The browsable API renders errors as its own HTML page; everybody else gets problem+json."""
+    renderer = getattr(context.get("request"), "accepted_renderer", None)
+    return renderer is None or renderer.format == "json"
+
+
+_CODES = {
+    "not_authenticated": "not_authenticated",
+    "authentication_failed": "not_authenticated",
+    "token_not_valid": "token_not_valid",
+    "parse_error": "invalid_json",
+    "permission_denied": "forbidden",
+    "throttled": "rate_limited",
+}
+
+
+def _from_drf(exc: exceptions.APIException) -> dict[str, Any]:
+    if isinstance(exc, exceptions.ValidationError):
+        return problem(400, Invalid.code, Invalid.detail, errors=_flatten(exc.get_full_details()))
+    code = exc.get_codes()
+    name = code if isinstance(code, str) else "token_not_valid" if exc.status_code == 401 else exc.default_code
+    detail = exc.detail if isinstance(exc.detail, str) else exc.default_detail
+    if isinstance(exc, exceptions.ParseError):
+        detail = "The request body is not valid JSON."
+    return problem(exc.status_code, _CODES.get(name, name), str(detail))
+
+
+def _flatten(details: Any, path: str = "") -> dict[str, list[dict[str, str]]]:
+    """{"limits": {"cpu_ms": [...]}} becomes {"limits.cpu_ms": [{"message", "code"}]}."""
+    if isinstance(details, dict) and "message" in details and "code" in details:
+        return {path or "request": [{"message": str(details["message"]), "code": str(details["code"])}]}
+    flat: dict[str, list[dict[str, str]]] = {}
+    items = details.items() if isinstance(details, dict) else [("", item) for item in details]
+    for name, value in items:
+        name = "" if name == "non_field_errors" else name
+        for key, messages in _flatten(value, ".".join(part for part in (path, str(name)) if part)).items():
+            flat.setdefault(key, []).extend(messages)
+    return flat
+
+
+def api_not_found(request: HttpRequest, path: str = "") -> JsonResponse:
+    """Any path under /api/ that is not in the table."""
+    return problem_response(404, NotFound.code, "There is no such path in this API.")

@@ -1,0 +1,151 @@
+"""Runs, what went into them and what came out. Code, input and output are bytes: any byte survives."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+from django.db import models
+
+from sessions_app.models import CodeSession
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class Status(models.TextChoices):
+    QUEUED = "queued"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    COMPILE_ERROR = "compile_error"
+    TIMED_OUT = "timed_out"
+    OUT_OF_MEMORY = "out_of_memory"
+    OUTPUT_LIMIT = "output_limit"
+    CANCELLED = "cancelled"
+    ERROR = "error"
+
+
+ACTIVE = (Status.QUEUED, Status.RUNNING)
+
+
+class RunQuerySet(models.QuerySet["Run"]):
+    def active(self) -> RunQuerySet:
+        return self.filter(status__in=ACTIVE)
+
+
+class Run(models.Model):
+    """One execution. Its state moves only by guarded UPDATE: whoever changes one row has won."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="runs")
+    session = models.ForeignKey(CodeSession, models.CASCADE, null=True, blank=True, related_name="runs")
+    language = models.CharField(max_length=30)
+    status = models.CharField(max_length=15, choices=Status.choices, default=Status.QUEUED)
+    # The sequence number of the session's text that runs; null when the code came with the request.
+    revision = models.BigIntegerField(null=True, blank=True)
+    args = models.JSONField(default=list, blank=True)
+    stdin = models.BinaryField(default=b"", blank=True)
+    interactive = models.BooleanField(default=False)
+    limits = models.JSONField(default=dict, blank=True)
+    idempotency_key = models.CharField(max_length=255, blank=True)
+    request_sha256 = models.CharField(max_length=64, blank=True)
+
+    attempt = models.PositiveSmallIntegerField(default=0)
+    worker = models.CharField(max_length=200, blank=True)
+    lease_expires_at = models.DateTimeField(null=True, blank=True)
+    # When the message for the current attempt was last handed to the broker; null until it was.
+    published_at = models.DateTimeField(null=True, blank=True)
+    cancel_requested_at = models.DateTimeField(null=True, blank=True)
+    cancelled_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+")
+
+    exit_code = models.IntegerField(null=True, blank=True)
+    signal = models.CharField(max_length=20, blank=True)
+    stats = models.JSONField(default=dict, blank=True)
+    truncated = models.BooleanField(default=False)
+    error_id = models.CharField(max_length=32, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    objects = RunQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-created_at", "id"]
+        indexes = [
+            models.Index(fields=["session", "-created_at"], name="run_session_recent"),
+            models.Index(fields=["user", "-created_at"], name="run_user_recent"),
+            models.Index(fields=["status", "lease_expires_at"], name="run_status_lease"),
+        ]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["user", "idempotency_key"],
+                condition=~models.Q(idempotency_key=""),
+                name="run_idempotency_key_once_per_user",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.language} {self.status} {self.id}"
+
+    @property
+    def is_final(self) -> bool:
+        return self.status not in ACTIVE
+
+
+class RunFile(models.Model):
+    run = models.ForeignKey(Run, models.CASCADE, related_name="files")
+    path = models.CharField(max_length=255)
+    content = models.BinaryField()
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [models.UniqueConstraint(fields=["run", "path"], name="run_file_path_once")]
+
+
+class Stream(models.TextChoices):
+    STDOUT = "stdout"
+    STDERR = "stderr"
+    COMPILE = "compile"
+
+
+class RunOutput(models.Model):
+    """A piece of output. `offset` is where it begins in its stream, in bytes; rows are only ever added."""
+
+    run = models.ForeignKey(Run, models.CASCADE, related_name="output")
+    stream = models.CharField(max_length=7, choices=Stream.choices)
+    offset = models.BigIntegerField()
+    data = models.BinaryField()
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [models.UniqueConstraint(fields=["run", "stream", "offset"], name="run_output_offset_once")]
+
+
+class RunInput(models.Model):
+    """What somebody typed into a running program; `number` counts from 1 within the run."""
+
+    run = models.ForeignKey(Run, models.CASCADE, related_name="input")
+    number = models.PositiveIntegerField()
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
+    data = models.BinaryField(default=b"")
+    is_end = models.BooleanField(default=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["number"]
+        constraints = [models.UniqueConstraint(fields=["run", "number"], name="run_input_number_once")]
+
+
+class DeadLetter(models.Model):
+    """A run that three attempts could not finish. A moderator may requeue it."""
+
+    run = models.OneToOneField(Run, models.CASCADE, related_name="dead_letter")
+    reason = models.TextField()
+    created_at = models.DateTimeField(auto_now_add=True)
+    requeued_at = models.DateTimeField(null=True, blank=True)
+
+
+def joined(pieces: Iterable[RunOutput], stream: str) -> bytes:
+    return b"".join(bytes(piece.data) for piece in pieces if piece.stream == stream)

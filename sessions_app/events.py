@@ -1,0 +1,133 @@
+"""What the server may say to a room: one TypedDict per message, and announce(), which says it.
+
+Messages travel over the channel layer, which may lose them: each can be read again over REST. The room of each
+process (realtime/rooms.py) passes `room.event` on to its sockets and acts on `room.check`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
+
+from channels.layers import get_channel_layer
+from django.db import transaction
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+    from uuid import UUID
+
+logger = logging.getLogger(__name__)
+
+
+class Person(TypedDict):
+    id: str
+    username: str
+
+
+class SessionChanged(TypedDict):
+    type: Literal["session.changed"]
+    title: str
+    language: str
+    is_public: bool
+    version: int
+
+
+class RunState(TypedDict):
+    """`run` is the run as REST shows it, without its output."""
+
+    type: Literal["run.state"]
+    run: dict[str, Any]
+
+
+class RunOutputPiece(TypedDict):
+    """`offset` counts bytes within the stream, so a reader sees a gap and reads it over REST."""
+
+    type: Literal["run.output"]
+    job_id: str
+    stream: str
+    offset: int
+    data_base64: str
+
+
+class RunInputTyped(TypedDict):
+    type: Literal["run.input"]
+    job_id: str
+    user: Person
+    text: str
+
+
+Event = SessionChanged | RunState | RunOutputPiece | RunInputTyped
+
+
+def group_name(session_id: UUID) -> str:
+    return f"session.{session_id.hex}"
+
+
+def announce(session_id: UUID, event: Event) -> None:
+    """Say `event` to everybody in the room, in the order of the calls of this process. Never raises, never waits."""
+    _speaker.send(group_name(session_id), {"type": "room.event", "event": event})
+
+
+def announce_on_commit(session_id: UUID, event: Event) -> None:
+    transaction.on_commit(lambda: announce(session_id, event))
+
+
+def recheck_access_on_commit(session_id: UUID) -> None:
+    """Make every process ask the access table again for the sockets of this room."""
+    transaction.on_commit(lambda: _speaker.send(group_name(session_id), {"type": "room.check"}))
+
+
+def ring_document(session_id: UUID, message: dict[str, Any]) -> None:
+    """Tell the rooms of this session that its update log has grown (realtime/rooms.py has the fields)."""
+    _speaker.send(group_name(session_id), {"type": "room.bell", **message})
+
+
+def ring(group: str, message: dict[str, Any]) -> None:
+    """Send any message to any group: the runner's own doorbell uses it."""
+    _speaker.send(group, message)
+
+
+def run_on_loop(coroutine: Coroutine[Any, Any, None]) -> None:
+    """Run a listener for as long as the process lives, on the one event loop that this process speaks from."""
+    _speaker.start(coroutine)
+
+
+class _Speaker:
+    """One event loop in one daemon thread per process, so that a Redis layer keeps one connection."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._queue: asyncio.Queue[tuple[str, dict[str, Any]]] | None = None
+
+    def _ensure_loop(self) -> asyncio.AbstractEventLoop:
+        with self._lock:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                self._queue = asyncio.Queue()
+                threading.Thread(target=self._loop.run_forever, name="announcer", daemon=True).start()
+                asyncio.run_coroutine_threadsafe(self._drain(self._queue), self._loop)
+            return self._loop
+
+    def start(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        asyncio.run_coroutine_threadsafe(coroutine, self._ensure_loop())
+
+    def send(self, group: str, message: dict[str, Any]) -> None:
+        loop = self._ensure_loop()
+        queue = self._queue
+        assert queue is not None
+        loop.call_soon_threadsafe(queue.put_nowait, (group, message))
+
+    async def _drain(self, queue: asyncio.Queue[tuple[str, dict[str, Any]]]) -> None:
+        while True:
+            group, message = await queue.get()
+            try:
+                await get_channel_layer().group_send(group, message)  # type: ignore[union-attr]
+            except Exception:
+                # The layer is a doorbell: what it loses is read again from the database.
+                logger.warning("the channel layer did not take a message for %s", group, exc_info=True)
+
+
+_speaker = _Speaker()

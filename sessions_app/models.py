@@ -1,0 +1,128 @@
+"""Coding sessions: who is in them, and their document as an append-only log of updates."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+
+# 30 days in which the owner can bring an archived session back.
+RESTORE_DAYS = 30
+
+
+class Permission(models.TextChoices):
+    READ = "read"
+    WRITE = "write"
+    ADMIN = "admin"
+
+
+class CodeSessionQuerySet(models.QuerySet["CodeSession"]):
+    def active(self) -> CodeSessionQuerySet:
+        return self.filter(archived_at=None)
+
+    def archived(self) -> CodeSessionQuerySet:
+        return self.exclude(archived_at=None)
+
+    def with_member(self, user_id: uuid.UUID) -> CodeSessionQuerySet:
+        """Sessions that this user owns or was added to."""
+        member = Collaborator.objects.filter(session=models.OuterRef("pk"), user_id=user_id)
+        return self.filter(Q(owner_id=user_id) | Q(models.Exists(member)))
+
+
+class CodeSession(models.Model):
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="owned_sessions")
+    title = models.CharField(max_length=120)
+    language = models.CharField(max_length=30, default="javascript")
+    is_public = models.BooleanField(default=False)
+    metadata = models.JSONField(default=dict, blank=True)
+    # Grows by one with every change of this row; the ETag. The text has its own history, in the update log.
+    version = models.PositiveIntegerField(default=1, editable=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now_add=True)
+    archived_at = models.DateTimeField(null=True, blank=True)
+
+    objects = CodeSessionQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-updated_at", "id"]
+        indexes = [models.Index(fields=["owner", "-updated_at"], name="session_owner_recent")]
+
+    def __str__(self) -> str:
+        return self.title
+
+
+class Collaborator(models.Model):
+    session = models.ForeignKey(CodeSession, models.CASCADE, related_name="collaborators")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="collaborations")
+    permission = models.CharField(max_length=5, choices=Permission.choices)
+    added_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["added_at", "id"]
+        constraints = [models.UniqueConstraint(fields=["session", "user"], name="collaborator_once_per_session")]
+
+    def __str__(self) -> str:
+        return f"{self.user} ({self.permission})"
+
+
+class Invite(models.Model):
+    """A link that lets its holder in. Only the SHA-256 of its token is kept, so the link is shown once."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    session = models.ForeignKey(CodeSession, models.CASCADE, related_name="invites")
+    token_sha256 = models.CharField(max_length=64, unique=True)
+    permission = models.CharField(max_length=5, choices=Permission.choices, default=Permission.WRITE)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    uses_left = models.PositiveIntegerField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-created_at"]
+
+
+class Document(models.Model):
+    """The text of a session: one shared document whose truth is its update log.
+
+    `head` is the sequence number of the newest update; it is moved by the transaction that appends. `epoch` names
+    this history: a client that holds another history of the same session is refused, so text never doubles.
+    `text` is the entry file as of `text_seq`, recomputed on read when the head has moved.
+    """
+
+    session = models.OneToOneField(CodeSession, models.CASCADE, primary_key=True, related_name="document")
+    epoch = models.UUIDField(default=uuid.uuid4, editable=False)
+    head = models.BigIntegerField(default=0)
+    text = models.TextField(default="", blank=True)
+    text_seq = models.BigIntegerField(default=0)
+
+
+class Update(models.Model):
+    """One committed change, as Yjs update v1 bytes. Rows are only ever added."""
+
+    document = models.ForeignKey(Document, models.CASCADE, related_name="updates")
+    seq = models.BigIntegerField()
+    payload = models.BinaryField()
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
+    origin = models.CharField(max_length=8, choices=[("socket", "socket"), ("server", "server")])
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["seq"]
+        constraints = [models.UniqueConstraint(fields=["document", "seq"], name="update_seq_once_per_document")]
+
+
+class Snapshot(models.Model):
+    """All updates up to `seq`, merged. A load is the newest snapshot and the updates after it."""
+
+    document = models.ForeignKey(Document, models.CASCADE, related_name="snapshots")
+    seq = models.BigIntegerField()
+    payload = models.BinaryField()
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-seq"]
+        constraints = [models.UniqueConstraint(fields=["document", "seq"], name="snapshot_seq_once_per_document")]

@@ -1,0 +1,14 @@
+"""Settings of the test run: the embedded defaults in a folder of their own, without rate limits."""
+
+import os
+import tempfile
+
+os.environ.setdefault("DATA_DIR", tempfile.mkdtemp(prefix="codecrafter-tests-"))
+os.environ.setdefault("SECRET_KEY", "only-for-tests-" + "0" * 40)
+os.environ.setdefault("JWT_SIGNING_KEY", "only-for-tests-" + "1" * 40)
+os.environ.setdefault("RATE_LIMITS", "off")
+
+from codecrafter.settings import *  # noqa: E402, F403
+
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+STORAGES["staticfiles"]["BACKEND"] = "django.contrib.staticfiles.storage.StaticFilesStorage"  # noqa: F405
