@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Brings a machine to where a make target can run; called by the Makefile, safe to repeat, a few milliseconds when nothing is missing.
+"""Brings a machine to where a make target can run; called by make, safe to repeat, fast when nothing is missing.
 
 Only the standard library, and syntax that an older Python can parse, so that one too old is told so in plain words.
 As root on Debian it installs what is absent; for anybody else it names the one command and goes on with what it has.
@@ -17,8 +17,11 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
@@ -47,18 +50,21 @@ def find(program: str) -> str | None:
     return shutil.which(program) or shutil.which(program, path=os.pathsep.join(MORE_PATHS))
 
 
-def run(argv: Sequence[str | Path], **options: object) -> None:
+def run(argv: Sequence[str | Path], cwd: Path = ROOT, env: Mapping[str, str] | None = None) -> None:
     """Quiet when it works; all the program said when it fails."""
+    command = [str(part) for part in argv]
     done = subprocess.run(
-        [str(part) for part in argv],
+        command,
+        check=False,
+        stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        stdin=subprocess.DEVNULL,
-        **options,
-    )  # type: ignore[call-overload]
+        cwd=cwd,
+        env=env,
+    )
     if done.returncode:
         said = done.stdout.decode(errors="replace").rstrip()
-        raise SetupError(f"{' '.join(str(part) for part in argv)} failed ({done.returncode}):\n{said}")
+        raise SetupError(f"{' '.join(command)} failed ({done.returncode}):\n{said}")
 
 
 def digest(paths: Sequence[Path], *more: str) -> str:
@@ -98,7 +104,7 @@ def can_apt() -> bool:
 
 @contextlib.contextmanager
 def no_service_starts() -> Iterator[None]:
-    """Debian's packages start their servers on installation unless this policy says no; an existing policy is respected."""
+    """Debian's packages start their servers on installation unless this policy says no; an existing one stays."""
     policy = Path("/usr/sbin/policy-rc.d")
     try:
         with policy.open("x") as file:
@@ -169,32 +175,30 @@ def base_python() -> str:
     )
 
 
-def succeeds(argv: Sequence[str | Path]) -> bool:
+def succeeds(*argv: str | Path) -> bool:
     try:
-        return (
-            subprocess.run([str(part) for part in argv], capture_output=True, stdin=subprocess.DEVNULL).returncode == 0
-        )
+        done = subprocess.run([str(part) for part in argv], check=False, capture_output=True, stdin=subprocess.DEVNULL)
     except OSError:
         return False
+    return done.returncode == 0
 
 
 def make_environment() -> None:
     python = base_python()
-    if not succeeds([python, "-c", "import ensurepip, venv"]) and can_apt():
+    whole = (python, "-c", "import ensurepip, venv")
+    if not succeeds(*whole) and can_apt():
         apt_install(["python3-venv"])
     say(f"making the virtual environment .venv with {python}")
-    if succeeds([python, "-c", "import ensurepip, venv"]):
+    if succeeds(*whole):
         run([python, "-m", "venv", "--clear", VENV])
         return
     # Debian's python3 without python3-venv can still make one without pip, and an installed pip can fill it.
-    if succeeds([python, "-m", "venv", "--clear", "--without-pip", VENV]):
-        pip = ["-m", "pip", "--python", VENV / "bin" / "python", "install", "--quiet", "pip"]
-        if succeeds([python, *pip]):
-            return
+    into_venv = ("-m", "pip", "--python", VENV / "bin" / "python", "install", "--quiet", "pip")
+    if succeeds(python, "-m", "venv", "--clear", "--without-pip", VENV) and succeeds(python, *into_venv):
+        return
     shutil.rmtree(VENV, ignore_errors=True)
-    raise SetupError(
-        f"python3-venv is absent and pip is too; install it with: {as_root('apt-get install -y python3-venv')}"
-    )
+    repair = as_root("apt-get install -y python3-venv")
+    raise SetupError(f"{python} cannot make a virtual environment and has no pip; install both with: {repair}")
 
 
 def environment_with(requirements: Path) -> None:
@@ -204,24 +208,12 @@ def environment_with(requirements: Path) -> None:
     python = VENV / "bin" / "python"
     if python.exists() and stamped(stamp, wanted):
         return
-    if not succeeds([python, "-m", "pip", "--version"]):
+    if not succeeds(python, "-m", "pip", "--version"):
         make_environment()
+    stamp.unlink(missing_ok=True)
     say(f"installing {requirements.relative_to(ROOT)} into .venv")
-    run(
-        [
-            python,
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-            "--no-input",
-            "--require-hashes",
-            "-r",
-            requirements,
-        ],
-        cwd=ROOT,
-    )
+    options = ("--quiet", "--disable-pip-version-check", "--no-input", "--require-hashes")
+    run([python, "-m", "pip", "install", *options, "--requirement", requirements])
     stamp.write_text(wanted)
 
 
@@ -229,7 +221,7 @@ def environment_with(requirements: Path) -> None:
 
 
 def node_version(node: str) -> int:
-    done = subprocess.run([node, "--version"], capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    done = subprocess.run([node, "--version"], check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     found = re.match(r"v(\d+)\.", done.stdout)
     return int(found[1]) if found else 0
 
@@ -314,7 +306,7 @@ def has_font() -> bool:
 # What each package is recognised by: a program, or a test of its own.
 SANDBOX = {"bubblewrap": "bwrap"}
 IMAGES = {"docker.io": "dockerd", "debootstrap": "debootstrap"}
-SERVICES = {
+SERVICES: dict[str, str | Callable[[], bool]] = {
     **SANDBOX,
     **IMAGES,
     "redis-server": "redis-server",
@@ -344,7 +336,7 @@ def is_present(sign: str | Callable[[], bool]) -> bool:
     return Path(sign).exists() if sign.startswith("/") else find(sign) is not None
 
 
-def absent(packages: dict[str, str | Callable[[], bool]]) -> list[str]:
+def absent(packages: Mapping[str, str | Callable[[], bool]]) -> list[str]:
     return [name for name, sign in packages.items() if not is_present(sign)]
 
 
@@ -410,14 +402,14 @@ def doctor() -> int:
     ):
         missing = absent(packages)
         lines.append((name, not missing, "installed", f"apt-get install -y {' '.join(missing)}"))
-    for name, is_good, fact, repair in lines:
-        repair = as_root(repair) if repair.startswith("apt-get") else repair
+    for name, is_good, fact, remedy in lines:
+        repair = as_root(remedy) if remedy.startswith("apt-get") else remedy
         print(f"{name:20} {'ok: ' + fact if is_good else 'missing: ' + repair}")
     python = VENV / "bin" / "python"
     if not python.exists():
         return 1
     sys.stdout.flush()
-    return subprocess.run([str(python), "manage.py", "doctor"], cwd=ROOT).returncode
+    return subprocess.run([str(python), "manage.py", "doctor"], check=False, cwd=ROOT).returncode
 
 
 TARGETS: dict[str, Callable[[], None]] = {"app": app, "dev": dev, "check": check, "tests": tests, "images": images}

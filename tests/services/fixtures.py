@@ -1,4 +1,7 @@
-"""Session fixtures for the real servers, for any test. A service that cannot run here skips its tests with the reason; with REQUIRE_SERVICES=1 it fails them."""
+"""Session fixtures for the real servers, for any test.
+
+A service that cannot run here skips its tests with the reason; with REQUIRE_SERVICES=1 it fails them.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +9,19 @@ import contextlib
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
 from tests.services import servers
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 SERVERS = {"redis_url", "rabbitmq_url", "postgres_url", "mongodb_url", "bare_docker_engine", "docker_engine"}
-# pytest-timeout counts fixtures in, and the first test of a service waits for it to start (or for the images to be built).
+# pytest-timeout counts fixtures in, and a service's first test waits for its start, or for images to be built.
 START_SECONDS = 1200
 
 
@@ -75,6 +80,7 @@ def docker_engine(bare_docker_engine: str) -> str:
     """The DOCKER_HOST of an engine that has the sandbox images."""
     built = subprocess.run(
         [sys.executable, "execution/images/build.py"],
+        check=False,
         cwd=ROOT,
         env={**os.environ, "DOCKER_HOST": bare_docker_engine},
         stdin=subprocess.DEVNULL,

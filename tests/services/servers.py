@@ -1,4 +1,4 @@
-"""Real servers on free ports, started from the programs on the machine and ended with everything they started; used by fixtures.py.
+"""Real servers on free ports, from the programs on the machine, ended with everything they started; for fixtures.py.
 
 Each is a context manager that yields the address to connect to. `Unavailable` says what is missing.
 """
@@ -16,8 +16,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 START_SECONDS = 90
 STOP_SECONDS = 30
@@ -78,7 +81,7 @@ def process(
     user: str | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Runs a server until the block ends. It dies with this process too, so that a killed test run leaves nothing behind."""
+    """Runs a server until the block ends. It dies with this process too, so a killed test run leaves nothing behind."""
     as_user = {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []} if user else {}
     with log.open("wb") as output:
         server = subprocess.Popen(  # type: ignore[call-overload]
@@ -183,9 +186,11 @@ def rabbitmq() -> Iterator[str]:
         }
         # Started first and in the foreground: otherwise the server starts one that outlives it.
         names = [program("epmd"), "-port", str(epmd_port), "-address", "127.0.0.1"]
-        with process(names, names_answer, directory / "epmd.log", environment=environment):
-            with process([server], answers_amqp, directory / "log", environment=environment):
-                yield f"amqp://guest:guest@127.0.0.1:{port}//"
+        with (
+            process(names, names_answer, directory / "epmd.log", environment=environment),
+            process([server], answers_amqp, directory / "log", environment=environment),
+        ):
+            yield f"amqp://guest:guest@127.0.0.1:{port}//"
 
 
 @contextlib.contextmanager
@@ -274,7 +279,7 @@ def cache_folder() -> Path:
 
 @contextlib.contextmanager
 def docker() -> Iterator[str]:
-    """A Docker engine without any network of its own; its images stay in the cache folder. Yields a DOCKER_HOST value."""
+    """A Docker engine without a network of its own; its images stay in the cache folder. Yields a DOCKER_HOST value."""
     given = os.environ.get("DOCKER_HOST")
     if given:
         yield given
@@ -291,7 +296,11 @@ def docker() -> Iterator[str]:
 
         def ready() -> None:
             asked = subprocess.run(
-                [client, "--host", address, "version"], capture_output=True, text=True, stdin=subprocess.DEVNULL
+                [client, "--host", address, "version"],
+                check=False,
+                capture_output=True,
+                text=True,
+                stdin=subprocess.DEVNULL,
             )
             if asked.returncode:
                 raise NotReady(asked.stderr.strip())

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psycopg
 import pymongo
@@ -16,6 +15,10 @@ import redis
 from kombu import Connection, Exchange, Queue
 
 from tests.services import fixtures, servers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
 
 def test_redis_answers(redis_url: str) -> None:
