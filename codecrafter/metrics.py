@@ -1,0 +1,148 @@
+"""What Prometheus reads: requests, this process, and everything the apps register themselves."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+import weakref
+from typing import TYPE_CHECKING
+
+import prometheus_client
+import psutil
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+from django.conf import settings
+from django.db.backends.signals import connection_created
+from django.http import Http404, HttpResponse
+from django.views.decorators.http import require_safe
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from codecrafter.operators import is_operator
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
+
+    from django.db.backends.base.base import BaseDatabaseWrapper
+    from django.http import HttpRequest
+    from django.http.response import HttpResponseBase
+
+logger = logging.getLogger(__name__)
+
+http_requests_total = Counter("http_requests_total", "Requests answered.", ["method", "route", "status"])
+http_request_duration_seconds = Histogram(
+    "http_request_duration_seconds",
+    "From the first middleware until the response is there to be sent.",
+    ["method", "route"],
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
+
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+# nginx's number for a caller who hung up before the answer.
+_CLIENT_CLOSED = 499
+
+
+class RequestMetricsMiddleware:
+    """The first middleware. Labels come from the URL table and a fixed list, so that no caller can make new series."""
+
+    async_capable = True
+    sync_capable = False
+
+    def __init__(self, get_response: Callable[[HttpRequest], Awaitable[HttpResponseBase]]) -> None:
+        self.get_response = get_response
+        if iscoroutinefunction(get_response):
+            markcoroutinefunction(self)
+
+    async def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        started = time.perf_counter()
+        try:
+            response = await self.get_response(request)
+        except asyncio.CancelledError:
+            _count(request, _CLIENT_CLOSED, time.perf_counter() - started)
+            raise
+        _count(request, response.status_code, time.perf_counter() - started)
+        return response
+
+
+def _count(request: HttpRequest, status: int, seconds: float) -> None:
+    method = request.method if request.method in _METHODS else "OTHER"
+    route = _route(request, status)
+    http_requests_total.labels(method, route, status).inc()
+    http_request_duration_seconds.labels(method, route).observe(seconds)
+
+
+def _route(request: HttpRequest, status: int) -> str:
+    """The pattern that matched, such as "sessions/<uuid:session_id>"; never the path."""
+    if match := request.resolver_match:
+        return match.route or "/"
+    # Static files are answered by a middleware, before the URL table is asked.
+    return "static" if request.path.startswith(settings.STATIC_URL) and status < 400 else "unmatched"
+
+
+_open_connections: weakref.WeakSet[BaseDatabaseWrapper] = weakref.WeakSet()
+
+
+def _remember_connection(*, connection: BaseDatabaseWrapper, **kwargs: object) -> None:
+    _open_connections.add(connection)
+
+
+connection_created.connect(_remember_connection, dispatch_uid="codecrafter.metrics")
+
+
+class ProcessCollector(Collector):
+    """Read at scrape time; `cpu_usage_percent` is the mean since the scrape before, 100 for one busy core."""
+
+    def __init__(self) -> None:
+        self._process = psutil.Process()
+        self._process.cpu_percent()
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        active = sum(1 for wrapper in list(_open_connections) if wrapper.connection is not None)
+        yield GaugeMetricFamily(
+            "database_connections_active", "Connections that threads of this process hold.", value=active
+        )
+        yield GaugeMetricFamily(
+            "memory_usage_bytes", "Resident memory of this process.", value=self._process.memory_info().rss
+        )
+        yield GaugeMetricFamily(
+            "cpu_usage_percent", "Processor time of this process.", value=self._process.cpu_percent()
+        )
+
+
+_process_collector = ProcessCollector()
+REGISTRY.register(_process_collector)
+
+
+def _registry() -> CollectorRegistry:
+    """With PROMETHEUS_MULTIPROC_DIR the sums over all processes that share it, else what this process counted."""
+    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        return REGISTRY
+    from prometheus_client.multiprocess import MultiProcessCollector
+
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)
+    registry.register(_process_collector)
+    return registry
+
+
+@require_safe
+def metrics(request: HttpRequest) -> HttpResponse:
+    """GET /metrics, for operators; to anybody else there is no such page."""
+    if not is_operator(request):
+        raise Http404
+    return HttpResponse(
+        prometheus_client.generate_latest(_registry()), content_type=prometheus_client.CONTENT_TYPE_LATEST
+    )
+
+
+def serve_worker_metrics() -> None:
+    """Serve a worker's own series on HOST:WORKER_METRICS_PORT; called once at the start of a worker, 0 turns it off."""
+    if not settings.WORKER_METRICS_PORT:
+        return
+    try:
+        prometheus_client.start_http_server(settings.WORKER_METRICS_PORT, settings.HOST, _registry())
+    except OSError as error:
+        # A second worker on this host: it works without being watched.
+        logger.warning("no worker metrics on port %d: %s", settings.WORKER_METRICS_PORT, error.strerror)
