@@ -1,0 +1,22 @@
+"""manage.py prepare_activity: make the collection's indexes before the first entry; run it at every deployment."""
+
+from __future__ import annotations
+
+from django.core.management.base import BaseCommand, CommandError
+
+from activity.errors import ActivityOffline
+from activity.log import store
+
+
+class Command(BaseCommand):
+    help = "Make the indexes of the activity log, with its expiry. Safe to repeat."
+
+    def handle(self, *args: object, **options: object) -> None:
+        try:
+            store().prepare()
+        except ActivityOffline as error:
+            raise CommandError(
+                f"The activity log's store does not answer ({error}). Check MONGODB_URL; "
+                "CodeCrafter works without it, and prepares it by itself once it answers."
+            ) from error
+        self.stdout.write("The activity log is ready.")
