@@ -321,4 +321,7 @@ def docker() -> Iterator[str]:
             *("--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false"),
         ]
         with process(argv, ready, directory / "log"):
+            # What a killed test run left in the cache.
+            prune = [client, "--host", address, "container", "prune", "--force"]
+            subprocess.run(prune, check=True, capture_output=True)
             yield address
