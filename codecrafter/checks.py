@@ -1,0 +1,167 @@
+"""Settings that must not reach production. Each check names the variable and what to set it to.
+
+Those tagged `database` ask the server and run with `manage.py check --database default` and with migrate.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.db import connections
+
+from accounts import demo
+from execution.sandbox.backends import NAMES as SANDBOX_BACKEND_NAMES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+SECRET_MIN_CHARS = 32
+
+
+def _is_production() -> bool:
+    return not settings.DEBUG and not settings.LOOPBACK
+
+
+@register(Tags.security)
+def check_hosts(**kwargs: Any) -> list[CheckMessage]:
+    if _is_production() and not settings.ALLOWED_HOSTS:
+        return [
+            Error(
+                f"HOST is {settings.HOST} and ALLOWED_HOSTS is empty, so every request would be refused.",
+                hint="Set ALLOWED_HOSTS to the names people use, such as ALLOWED_HOSTS=code.example.org.",
+                id="codecrafter.E001",
+            )
+        ]
+    return []
+
+
+@register(Tags.security)
+def check_secrets(**kwargs: Any) -> list[CheckMessage]:
+    if not _is_production():
+        return []
+    found: list[CheckMessage] = []
+    jwt_key = str(settings.SIMPLE_JWT["SIGNING_KEY"])
+    for number, name, secret in ((2, "SECRET_KEY", settings.SECRET_KEY), (3, "JWT_SIGNING_KEY", jwt_key)):
+        if len(secret) < SECRET_MIN_CHARS:
+            found.append(
+                Error(
+                    f"{name} has {len(secret)} characters; fewer than {SECRET_MIN_CHARS} can be guessed.",
+                    hint=f"Set {name} to the output of: python3 -c 'import secrets; print(secrets.token_urlsafe(50))'",
+                    id=f"codecrafter.E00{number}",
+                )
+            )
+    if jwt_key == settings.SECRET_KEY:
+        found.append(
+            Error(
+                "JWT_SIGNING_KEY equals SECRET_KEY, so one leak would forge both tokens and cookies.",
+                hint="Give JWT_SIGNING_KEY a value of its own, or leave it unset: one is made in DATA_DIR.",
+                id="codecrafter.E004",
+            )
+        )
+    return found
+
+
+@register()
+def check_sandbox(**kwargs: Any) -> list[CheckMessage]:
+    if settings.SANDBOX_BACKEND not in SANDBOX_BACKEND_NAMES:
+        return [
+            Error(
+                f"SANDBOX_BACKEND is {settings.SANDBOX_BACKEND!r}, which is no sandbox.",
+                hint=f"Set SANDBOX_BACKEND to one of: {', '.join(SANDBOX_BACKEND_NAMES)}.",
+                id="codecrafter.E005",
+            )
+        ]
+    return []
+
+
+@register()
+def check_processes(**kwargs: Any) -> list[CheckMessage]:
+    """SQLite has one writer and memory belongs to one process, so several processes need all of the real servers."""
+    found: list[CheckMessage] = []
+    is_sqlite = "sqlite" in settings.DATABASES["default"]["ENGINE"]
+    several = ["REDIS_URL"] if settings.REDIS_URL else []
+    several += [] if settings.EMBEDDED else ["CELERY_BROKER_URL"]
+    if several and is_sqlite:
+        found.append(
+            Error(
+                f"With {' and '.join(several)} several processes work together, but the database is SQLite.",
+                hint="Set DATABASE_URL to a PostgreSQL database, such as postgres://user:password@host/codecrafter, "
+                f"or unset {' and '.join(several)} to run as one process.",
+                id="codecrafter.E006",
+            )
+        )
+    if not settings.EMBEDDED and not settings.REDIS_URL:
+        found.append(
+            Error(
+                "CELERY_BROKER_URL names a broker, but without REDIS_URL no worker can reach a page.",
+                hint="Set REDIS_URL, such as redis://host:6379/0.",
+                id="codecrafter.E007",
+            )
+        )
+    return found
+
+
+@register(Tags.security)
+def check_rate_limits(**kwargs: Any) -> list[CheckMessage]:
+    if _is_production() and not settings.RATE_LIMITS:
+        return [
+            Warning(
+                "RATE_LIMITS is off, so passwords can be guessed as fast as the server answers.",
+                hint="Unset RATE_LIMITS, or set it to on.",
+                id="codecrafter.W001",
+            )
+        ]
+    return []
+
+
+@register(Tags.security)
+def check_https(**kwargs: Any) -> list[CheckMessage]:
+    if _is_production() and not settings.HTTPS:
+        return [
+            Warning(
+                "HTTPS is off, so cookies travel in the clear.",
+                hint="Put a proxy with a certificate in front, and set HTTPS=on and TRUSTED_PROXIES=1.",
+                id="codecrafter.W002",
+            )
+        ]
+    return []
+
+
+@register(Tags.security)
+def check_demo_people(**kwargs: Any) -> list[CheckMessage]:
+    kept = settings.DATA_DIR / demo.FILE_NAME
+    if not settings.LOOPBACK and kept.is_file():
+        return [
+            Error(
+                f"HOST is {settings.HOST}, but demo people were made in DATA_DIR, whose password everybody could read.",
+                hint="Set DATA_DIR (and DATABASE_URL) to a place of their own, or start once with HOST=127.0.0.1, "
+                f"delete {' and '.join(demo.USERNAMES)} in the admin, and delete {kept}.",
+                id="codecrafter.E009",
+            )
+        ]
+    return []
+
+
+@register(Tags.database)
+def check_durability(databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """What the page calls saved must be on disk, so COMMIT has to wait for it."""
+    found: list[CheckMessage] = []
+    for alias in databases or ():
+        connection = connections[alias]
+        if connection.vendor != "postgresql":
+            continue
+        with connection.cursor() as cursor:
+            cursor.execute("SHOW synchronous_commit")
+            level = cursor.fetchone()[0]
+        if level not in ("on", "remote_apply"):
+            found.append(
+                Error(
+                    f"synchronous_commit of the database is {level}: a crash could lose what the page called saved.",
+                    hint="Set synchronous_commit = on in postgresql.conf, or for this database: "
+                    "ALTER DATABASE codecrafter SET synchronous_commit = on;",
+                    id="codecrafter.E008",
+                )
+            )
+    return found
