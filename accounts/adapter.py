@@ -1,9 +1,80 @@
-"""Where django-allauth meets our rules for names and addresses."""
+"""Where django-allauth meets our rules: names, words, the one lockout, whose address counts, where `next` may lead."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
+from allauth.account import app_settings
 from allauth.account.adapter import DefaultAccountAdapter
+from allauth.core import context
+from django.core.exceptions import ValidationError
+from django.utils.http import url_has_allowed_host_and_scheme
+
+from accounts.errors import CredentialsRefused, EmailTaken, UsernameTaken
+from accounts.lockout import count_sign_in
+from activity.log import record
+from codecrafter.http.client import client_address
+from codecrafter.http.throttles import RateLimited
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest
+
+    from accounts.models import User
 
 
 class AccountAdapter(DefaultAccountAdapter):
-    pass
+    error_messages = DefaultAccountAdapter.error_messages | {
+        "username_password_mismatch": CredentialsRefused.detail,
+        "email_password_mismatch": CredentialsRefused.detail,
+        "username_taken": UsernameTaken.detail,
+        "email_taken": EmailTaken.detail,
+    }
+
+    def clean_username(self, username: str, shallow: bool = False) -> str:
+        """The pattern only. Whether the name is free is decided where it is taken, in actions.register."""
+        for validator in app_settings.USERNAME_VALIDATORS:
+            validator(username)
+        return username
+
+    def clean_email(self, email: str) -> str:
+        if len(email) > app_settings.EMAIL_MAX_LENGTH:
+            raise ValidationError(f"Use at most {app_settings.EMAIL_MAX_LENGTH} characters.", code="max_length")
+        return email
+
+    def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
+        try:
+            count_sign_in(credentials.get("username") or credentials.get("email") or "", client_address(request))
+        except RateLimited as refused:
+            raise ValidationError(refused.detail, code=refused.code, params=refused.extra) from refused
+
+    def login(self, request: HttpRequest, user: User) -> None:
+        super().login(request, user)
+        record("user.signed_in", f"{user.username} signed in", user_id=user.pk, metadata={"door": "page"})
+
+    def logout(self, request: HttpRequest) -> None:
+        user = request.user
+        super().logout(request)
+        if user.is_authenticated:
+            record("user.signed_out", f"{user.username} signed out", user_id=user.pk, metadata={"door": "page"})
+
+    def add_message(
+        self,
+        request: HttpRequest,
+        level: int,
+        message_template: str | None = None,
+        *args: Any,
+        **kwargs: Any,
+    ) -> None:
+        """Without "signed in" and "signed out": the page that follows shows as much."""
+        if message_template not in ("account/messages/logged_in.txt", "account/messages/logged_out.txt"):
+            super().add_message(request, level, message_template, *args, **kwargs)
+
+    def get_client_ip(self, request: HttpRequest) -> str:
+        return client_address(request)
+
+    def is_safe_url(self, url: str) -> bool:
+        """`next` leads to this very host and nowhere else."""
+        request = context.request
+        return url_has_allowed_host_and_scheme(
+            url, allowed_hosts={request.get_host()}, require_https=request.is_secure()
+        )

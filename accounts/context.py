@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from accounts.demo import read_demo_login
+
 if TYPE_CHECKING:
     from django.http import HttpRequest
 
 
 def demo_login(request: HttpRequest) -> dict[str, object]:
-    return {"demo_login": None}
+    """`demo_login` is {"username", "other_username", "password"} on a demo's own machine, else None."""
+    return {"demo_login": read_demo_login()}

@@ -187,6 +187,8 @@ ACCOUNT_LOGOUT_ON_GET = False
 ACCOUNT_LOGOUT_REDIRECT_URL = "/"
 ACCOUNT_PRESERVE_USERNAME_CASING = True
 ACCOUNT_SESSION_REMEMBER = True
+# Sign-in and sign-up are counted in the scopes of RATES, together with the API's.
+ACCOUNT_RATE_LIMITS = {"login": None, "login_failed": None, "signup": None}
 EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
 if env.str("EMAIL_URL", default=""):
     vars().update(env.email("EMAIL_URL"))

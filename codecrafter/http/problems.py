@@ -35,7 +35,7 @@ class DomainError(Exception):
     status: ClassVar[int] = 400
     detail: str = "This cannot be done."
 
-    def __init__(self, detail: str = "", *, errors: Mapping[str, list[str]] | None = None, **extra: Any) -> None:
+    def __init__(self, detail: str = "", *, errors: Mapping[str, list[Any]] | None = None, **extra: Any) -> None:
         self.detail = detail or type(self).detail
         self.errors = dict(errors or {})
         self.extra = extra

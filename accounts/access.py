@@ -1,0 +1,48 @@
+"""Finding people, and who may do what on the platform. What happens in a session is sessions_app/access.py."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.db.models.functions import Lower
+
+from accounts.models import User
+from codecrafter.http.problems import Forbidden, NotFound
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AnonymousUser
+    from django.db.models import QuerySet
+
+
+def people_named(username: str, among: QuerySet[User] | None = None) -> QuerySet[User]:
+    """At most one person. LOWER() on the column, as in the unique constraint, so that its index answers."""
+    among = User.objects.all() if among is None else among
+    return among.alias(folded=Lower("username")).filter(folded=username.lower())
+
+
+def people_at(email: str, among: QuerySet[User] | None = None) -> QuerySet[User]:
+    """At most one person."""
+    among = User.objects.all() if among is None else among
+    return among.alias(folded=Lower("email")).filter(folded=email.lower())
+
+
+def find_for_sign_in(name: str) -> User | None:
+    """The person behind a user name or an e-mail address. A user name holds no @, so a name is never both."""
+    if "\x00" in name:
+        return None
+    return (people_at(name) if "@" in name else people_named(name)).first()
+
+
+def get_person(username: str) -> User:
+    """Somebody who can be added to a session. NotFound for the absent and the suspended alike."""
+    person = None if "\x00" in username else people_named(username).filter(is_active=True).first()
+    if person is None:
+        raise NotFound("There is nobody with this username.")
+    return person
+
+
+def check_moderator(user: User | AnonymousUser) -> User:
+    """Forbidden unless `user` is a moderator or an administrator of the platform."""
+    if not isinstance(user, User) or not user.is_moderator:
+        raise Forbidden("Only moderators may do this.")
+    return user

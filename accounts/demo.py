@@ -1,0 +1,70 @@
+"""Two demo people for the embedded default: ordinary users, with one password made at random per DATA_DIR."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from typing import TypedDict
+
+from django.conf import settings
+
+from accounts.access import people_at
+from accounts.models import User
+from codecrafter.http.problems import Forbidden
+
+USERNAMES = ("demo", "demo2")
+FILE_NAME = "demo_login.json"
+
+
+class DemoLogin(TypedDict):
+    username: str
+    other_username: str
+    password: str
+
+
+class DemoRefused(Forbidden):
+    code = "demo_refused"
+    detail = "Demo people exist only in the embedded default on a loopback HOST: anybody could read their password."
+
+
+def read_demo_login() -> DemoLogin | None:
+    """The login that `ensure_demo_people` left, where it may be shown."""
+    if not (settings.EMBEDDED and settings.LOOPBACK):
+        return None
+    try:
+        kept = json.loads((settings.DATA_DIR / FILE_NAME).read_text())
+        return DemoLogin(username=kept["username"], other_username=kept["other_username"], password=kept["password"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def ensure_demo_people() -> DemoLogin:
+    """Create what is missing of the demo people and return their login. DemoRefused anywhere but at home."""
+    if not (settings.EMBEDDED and settings.LOOPBACK):
+        raise DemoRefused
+    kept = read_demo_login()
+    password = kept["password"] if kept else secrets.token_urlsafe(9)
+    first, second = (_ensure_person(username, password) for username in USERNAMES)
+    login = DemoLogin(username=first, other_username=second, password=password)
+    if login != kept:
+        _write(login)
+    return login
+
+
+def _ensure_person(username: str, password: str) -> str:
+    """The demo person is known by the address, which nobody can receive mail at; they may have changed their name."""
+    email = f"{username}@demo.invalid"
+    person = people_at(email).first() or User(username=username, email=email)
+    if not person.check_password(password):
+        person.set_password(password)
+        person.save()
+    return person.username
+
+
+def _write(login: DemoLogin) -> None:
+    path = settings.DATA_DIR / FILE_NAME
+    made = path.with_name(f"{FILE_NAME}.{secrets.token_hex(4)}")
+    with os.fdopen(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        json.dump(login, file)
+    made.replace(path)

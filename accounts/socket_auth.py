@@ -1,0 +1,193 @@
+"""Who is at the other end of a socket: bearer token, one-use ticket or session cookie -> scope["user"].
+
+Scope after SocketAuth: `user` (a User or AnonymousUser), `auth_expires_at` (unix seconds, None for a cookie) and
+`auth_failure` (None, "expired" or "invalid": what was wrong with the credential that was offered).
+Refused with a plain HTTP answer before accept: a Host that is not ours, and a cookie sent by a foreign page.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+import time
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
+from urllib.parse import parse_qs, urlsplit
+
+from channels.db import database_sync_to_async
+from django.conf import settings
+from django.contrib.auth import get_user
+from django.contrib.auth.models import AnonymousUser
+from django.core.cache import cache
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest, parse_cookie
+from django.http.request import split_domain_port, validate_host
+from django.utils.http import is_same_domain
+from rest_framework.exceptions import APIException
+from rest_framework_simplejwt.authentication import JWTAuthentication
+from rest_framework_simplejwt.exceptions import ExpiredTokenError, TokenError
+from rest_framework_simplejwt.settings import api_settings
+from rest_framework_simplejwt.tokens import AccessToken
+
+from accounts.models import User
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, MutableMapping
+    from uuid import UUID
+
+    Scope = MutableMapping[str, Any]
+    App = Callable[[Scope, Any, Any], Awaitable[None]]
+
+TICKET_SECONDS = 30
+_SESSION_KEY = re.compile(r"[a-z0-9]{8,64}\Z")
+_DEFAULT_PORTS = {"http": "80", "https": "443"}
+
+
+class Identity(NamedTuple):
+    user: User | AnonymousUser
+    expires_at: int | None = None
+    failure: Literal["expired", "invalid"] | None = None
+
+
+class SocketAuth:
+    """ASGI wrapper for the WebSocket routes. A credential that is offered and wrong is not made good by another."""
+
+    def __init__(self, app: App) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
+        headers = _read_headers(scope)
+        host = headers.get("host", "")
+        if not _is_our_host(host):
+            await _refuse(scope, send, 400, b"This host is not served here.")
+            return
+        scheme, _, credential = headers.get("authorization", "").partition(" ")
+        tickets = _read_query(scope).get("ticket")
+        session_key = _read_session_key(headers)
+        if scheme.lower() == "bearer":
+            identity = await database_sync_to_async(_by_token)(credential.strip())
+        elif tickets:
+            identity = await database_sync_to_async(_by_ticket)(tickets[0], str(scope.get("path", "")))
+        elif session_key:
+            # Browsers send the cookie along with any page's socket; the Origin tells whose page it is.
+            if not _is_our_origin(headers.get("origin", ""), host):
+                await _refuse(scope, send, 403, b"This page may not open a socket here.")
+                return
+            identity = await database_sync_to_async(_by_session)(session_key)
+        else:
+            identity = Identity(AnonymousUser())
+        known = {
+            "user": identity.user,
+            "auth_expires_at": identity.expires_at,
+            "auth_failure": identity.failure,
+        }
+        await self.app({**scope, **known}, receive, send)
+
+
+async def authenticate_token(token: str) -> tuple[User, int] | None:
+    """The person of an access token and when it ends (unix seconds), or None. For renewal over an open socket."""
+    identity = await database_sync_to_async(_by_token)(token)
+    if isinstance(identity.user, User) and identity.expires_at is not None:
+        return identity.user, identity.expires_at
+    return None
+
+
+def issue_ticket(user: User, session_id: UUID, *, expires_at: int | None = None) -> tuple[str, int]:
+    """A ticket for one socket of this person to this session: (ticket, seconds it may be used in).
+
+    The socket then lives until `expires_at`, by default as long as an access token made now would.
+    """
+    ticket = secrets.token_urlsafe(32)
+    ends = expires_at or int(time.time() + api_settings.ACCESS_TOKEN_LIFETIME.total_seconds())
+    cache.set(_ticket_key(ticket), (str(user.pk), str(session_id), ends), timeout=TICKET_SECONDS)
+    return ticket, TICKET_SECONDS
+
+
+def _by_token(text: str) -> Identity:
+    try:
+        token = AccessToken(text)  # type: ignore[arg-type]
+        user = cast("User", JWTAuthentication().get_user(token))
+    except ExpiredTokenError:
+        return Identity(AnonymousUser(), failure="expired")
+    except (TokenError, APIException, ValidationError, ValueError):
+        return Identity(AnonymousUser(), failure="invalid")
+    return Identity(user, expires_at=int(token["exp"]))
+
+
+def _by_ticket(ticket: str, path: str) -> Identity:
+    key = _ticket_key(ticket)
+    kept = cache.get(key)
+    # Deleting answers True to one caller only: that is what makes it a one-use ticket.
+    if kept is None or not cache.delete(key):
+        return Identity(AnonymousUser(), failure="invalid")
+    user_id, session_id, expires_at = kept
+    user = User.objects.filter(pk=user_id, is_active=True).first()
+    if user is None or path.rstrip("/").rpartition("/")[2].lower() != session_id:
+        return Identity(AnonymousUser(), failure="invalid")
+    return Identity(user, expires_at=expires_at)
+
+
+def _by_session(session_key: str) -> Identity:
+    request = HttpRequest()
+    request.session = import_module(settings.SESSION_ENGINE).SessionStore(session_key)
+    user = get_user(request)
+    return Identity(user if isinstance(user, User) else AnonymousUser())
+
+
+def _ticket_key(ticket: str) -> str:
+    return f"ticket:{hashlib.sha256(ticket.encode(errors='replace')).hexdigest()}"
+
+
+def _read_headers(scope: Scope) -> dict[str, str]:
+    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope.get("headers", [])}
+
+
+def _read_query(scope: Scope) -> dict[str, list[str]]:
+    try:
+        return parse_qs(scope.get("query_string", b"").decode("latin-1"), max_num_fields=20)
+    except ValueError:
+        return {}
+
+
+def _read_session_key(headers: dict[str, str]) -> str:
+    key = parse_cookie(headers.get("cookie", "")).get(settings.SESSION_COOKIE_NAME, "")
+    return key if _SESSION_KEY.match(key) else ""
+
+
+def _is_our_host(host: str) -> bool:
+    domain, _port = split_domain_port(host)
+    return bool(domain) and validate_host(domain, settings.ALLOWED_HOSTS)
+
+
+def _is_our_origin(origin: str, host: str) -> bool:
+    """Our own host by the Host header, FRONTEND_URL, or one of CSRF_TRUSTED_ORIGINS."""
+    try:
+        parts = urlsplit(origin)
+        port = parts.port
+    except ValueError:
+        return False
+    if parts.scheme not in _DEFAULT_PORTS or not parts.netloc:
+        return False
+    if origin.lower() in {trusted.rstrip("/").lower() for trusted in (settings.FRONTEND_URL,) if trusted}:
+        return True
+    for trusted in settings.CSRF_TRUSTED_ORIGINS:
+        wanted = urlsplit(trusted)
+        if parts.scheme == wanted.scheme and is_same_domain(parts.netloc, wanted.netloc.lstrip("*")):
+            return True
+    if settings.HTTPS and parts.scheme != "https":
+        return False
+    own_domain, own_port = split_domain_port(host)
+    default = _DEFAULT_PORTS[parts.scheme]
+    origin_domain, _port = split_domain_port(parts.netloc)
+    return origin_domain == own_domain and str(port or default) == (own_port or default)
+
+
+async def _refuse(scope: Scope, send: Any, status: int, reason: bytes) -> None:
+    if "websocket.http.response" not in scope.get("extensions", {}):
+        # The server then answers 403 by itself.
+        await send({"type": "websocket.close", "code": 4403})
+        return
+    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(reason)).encode())]
+    await send({"type": "websocket.http.response.start", "status": status, "headers": headers})
+    await send({"type": "websocket.http.response.body", "body": reason})
