@@ -1,0 +1,687 @@
+"""PID 1 inside the sandbox: unpacks files, runs one program, measures it, relays its streams, ends everything.
+
+Standard library only, and shipped as a file beside protocol.py. It reads frames from its stdin and writes frames to
+its stdout (protocol.py says which); the program gets other descriptors, so nothing it prints can be taken for a frame.
+The clocks and the decision to stop belong to the supervisor outside; only where no cgroup holds the memory does the
+agent itself end a program that takes too much.
+"""
+
+import contextlib
+import ctypes
+import errno
+import fcntl
+import os
+import resource
+import select
+import signal
+import stat
+import struct
+import sys
+import termios
+import time
+import tty
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING or __package__:
+    from execution.sandbox import protocol
+    from execution.sandbox.protocol import Kind
+else:
+    import protocol
+    from protocol import Kind
+
+WORK = "/work"
+SCRATCH = ("/tmp", "/dev/shm")  # noqa: S108 - the sandbox's own
+PR_SET_DUMPABLE = 4
+STATS_SECONDS = 0.1
+WATCH_SECONDS = 0.02
+DRAIN_SECONDS = 0.1
+KILL_SECONDS = 2.0
+PENDING_INPUT_BYTES = 256 * 1024
+READ_BYTES = protocol.CHUNK_BYTES
+MAX_UNPACK_BYTES = 128 * 1024 * 1024
+OPEN_FILES = 1024
+TERMINAL_SIZE = struct.pack("HHHH", 24, 80, 0, 0)
+NO_FOLLOW = os.O_NOFOLLOW | os.O_CLOEXEC
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+class Failed(Exception):
+    """The program never ran; becomes an ERROR frame."""
+
+    def __init__(self, code: str, number: int | None = None, detail: str = "") -> None:
+        super().__init__(code)
+        self.report = {"code": code, "errno": number, "detail": detail[:500]}
+
+
+def set_dumpable(value: int) -> None:
+    """0 makes /proc/1/mem, /proc/1/fd and ptrace refuse the program, which has the same uid as the agent."""
+    if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_DUMPABLE, value, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "PR_SET_DUMPABLE")
+
+
+def read_text(path: str) -> str | None:
+    try:
+        with open(path, "rb", buffering=0) as file:
+            return file.read(65536).decode("ascii", "replace")
+    except OSError:
+        return None
+
+
+def read_number(path: str) -> int | None:
+    text = read_text(path)
+    try:
+        return int(text) if text is not None else None
+    except ValueError:
+        return None
+
+
+def read_field(path: str, name: str) -> int | None:
+    for line in (read_text(path) or "").splitlines():
+        key, _, value = line.partition(" ")
+        if key == name and value.strip().isdigit():
+            return int(value)
+    return None
+
+
+class Cgroup:
+    """The counters of the sandbox's own cgroup, version 2 or 1, where they can be read from inside."""
+
+    def __init__(self, root: str = "/sys/fs/cgroup") -> None:
+        if os.path.exists(f"{root}/memory.max"):
+            self.limit = read_number(f"{root}/memory.max")
+            self._memory = (f"{root}/memory.current", f"{root}/memory.peak")
+            self._oom = (f"{root}/memory.events", "oom_kill")
+            self._cpu = (f"{root}/cpu.stat", "usage_usec")
+            self._pids = root
+        else:
+            self.limit = read_number(f"{root}/memory/memory.limit_in_bytes")
+            self._memory = (f"{root}/memory/memory.usage_in_bytes", f"{root}/memory/memory.max_usage_in_bytes")
+            self._oom = (f"{root}/memory/memory.oom_control", "oom_kill")
+            self._cpu = (f"{root}/cpuacct/cpuacct.usage", "")
+            self._pids = f"{root}/pids"
+
+    def cpu_seconds(self) -> float | None:
+        path, field = self._cpu
+        if field:
+            microseconds = read_field(path, field)
+            return None if microseconds is None else microseconds / 1e6
+        nanoseconds = read_number(path)
+        return None if nanoseconds is None else nanoseconds / 1e9
+
+    def memory_bytes(self) -> int:
+        return read_number(self._memory[0]) or 0
+
+    def peak_bytes(self) -> int:
+        return read_number(self._memory[1]) or self.memory_bytes()
+
+    def oom_kills(self) -> int:
+        return read_field(*self._oom) or 0
+
+    def processes(self) -> int | None:
+        return read_number(f"{self._pids}/pids.current")
+
+    def refused_forks(self) -> int:
+        return read_field(f"{self._pids}/pids.events", "max") or 0
+
+
+class ProcessTable:
+    """The same counters from /proc: every process in this PID namespace but the agent."""
+
+    def __init__(self) -> None:
+        self.reaped_cpu_seconds = 0.0
+
+    @staticmethod
+    def _pids() -> list[str]:
+        return [name for name in os.listdir("/proc") if name.isdigit() and name != "1"]
+
+    def processes(self) -> int:
+        return len(self._pids())
+
+    def cpu_seconds(self) -> float:
+        ticks = 0
+        for pid in self._pids():
+            # The name, in parentheses, may hold blanks; utime, stime, cutime, cstime are fields 14 to 17.
+            fields = (read_text(f"/proc/{pid}/stat") or "").rpartition(")")[2].split()
+            if len(fields) > 14:
+                ticks += sum(int(field) for field in fields[11:15])
+        return self.reaped_cpu_seconds + ticks / TICKS
+
+    def memory_bytes(self, enough: int) -> int:
+        """Anonymous and shared memory of all, each page once, and what the work folders hold.
+
+        The cheap sum counts shared pages several times; the exact one is made only when the cheap one reaches `enough`.
+        """
+        stored = sum(disk_used(path) for path in (WORK, *SCRATCH))
+        pids = self._pids()
+        rough = sum(self._resident(pid) for pid in pids)
+        if rough + stored < enough:
+            return rough + stored
+        anonymous = shared = 0
+        for pid in pids:
+            text = read_text(f"/proc/{pid}/smaps_rollup")
+            if text is None or "Pss_Anon" not in text:
+                anonymous += self._resident(pid)
+                continue
+            for line in text.splitlines():
+                if line.startswith("Pss_Anon:"):
+                    anonymous += int(line.split()[1]) * 1024
+                elif line.startswith("Pss_Shmem:"):
+                    shared += int(line.split()[1]) * 1024
+        return anonymous + max(shared, stored)
+
+    @staticmethod
+    def _resident(pid: str) -> int:
+        fields = (read_text(f"/proc/{pid}/statm") or "").split()
+        return int(fields[1]) * PAGE_BYTES if len(fields) > 1 else 0
+
+
+def disk_used(path: str) -> int:
+    try:
+        size = os.statvfs(path)
+    except OSError:
+        return 0
+    return (size.f_blocks - size.f_bfree) * size.f_frsize
+
+
+def disk_full(path: str) -> bool:
+    try:
+        size = os.statvfs(path)
+    except OSError:
+        return False
+    return bool(size.f_blocks) and (size.f_bavail == 0 or (size.f_files > 0 and size.f_favail == 0))
+
+
+class Meter:
+    """What the program used so far, the agent's own share taken off."""
+
+    def __init__(self, job: dict[str, Any]) -> None:
+        self.limit_bytes = int(job["memory_bytes"])
+        self.process_limit = int(job["processes"])
+        self.cgroup = Cgroup()
+        held = self.cgroup.limit
+        self.held_by_cgroup = held is not None and held <= self.limit_bytes
+        self.table = ProcessTable()
+        self.started = time.monotonic()
+        self.taken_out = False
+        self._peak = 0
+        self._processes_peak = 0
+        self._pids_limit_hit = False
+        self._disk_full = False
+        self._own_cpu = time.process_time()
+        self._own_rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        self._first_cpu = self.cgroup.cpu_seconds()
+        self._first_memory = self.cgroup.memory_bytes()
+        self._first_processes = self.cgroup.processes() or 0
+        self._first_forks = self.cgroup.refused_forks()
+        self._first_ooms = self.cgroup.oom_kills()
+        self._cpu_seconds = 0.0
+
+    def sample(self) -> None:
+        processes = self.cgroup.processes() if self.held_by_cgroup else None
+        count = processes - self._first_processes if processes is not None else self.table.processes()
+        self._processes_peak = max(self._processes_peak, count)
+        if self.held_by_cgroup:
+            self._pids_limit_hit = self.cgroup.refused_forks() > self._first_forks
+        elif count >= self.process_limit:
+            self._pids_limit_hit = True
+        used = self.cgroup.cpu_seconds() if self.held_by_cgroup else None
+        if used is not None and self._first_cpu is not None:
+            cpu = used - self._first_cpu - (time.process_time() - self._own_cpu)
+        else:
+            cpu = self.table.cpu_seconds()
+        self._cpu_seconds = max(self._cpu_seconds, cpu)
+        if not self.held_by_cgroup:
+            used_bytes = self.table.memory_bytes(self.limit_bytes)
+            self._peak = max(self._peak, used_bytes)
+            if used_bytes > self.limit_bytes:
+                self.taken_out = True
+        self._disk_full = self._disk_full or any(disk_full(path) for path in (WORK, *SCRATCH))
+
+    def reaped(self, usage: resource.struct_rusage) -> None:
+        self.table.reaped_cpu_seconds += usage.ru_utime + usage.ru_stime
+        # A child begins as a fork of the agent, and ru_maxrss remembers that; only what is above it is its own.
+        if not self.held_by_cgroup and usage.ru_maxrss > self._own_rss:
+            self._peak = max(self._peak, usage.ru_maxrss * 1024)
+
+    def report(self) -> dict[str, Any]:
+        """cpu_ms, wall_ms, memory_bytes (peak), oom_kills, processes_peak, pids_limit_hit, disk_full, held_by."""
+        if self.held_by_cgroup:
+            peak = max(self.cgroup.peak_bytes() - self._first_memory, 0)
+            ooms = self.cgroup.oom_kills() - self._first_ooms
+        else:
+            peak, ooms = self._peak, int(self.taken_out)
+        return {
+            "cpu_ms": round(self._cpu_seconds * 1000),
+            "wall_ms": round((time.monotonic() - self.started) * 1000),
+            "memory_bytes": peak,
+            "oom_kills": ooms,
+            "processes_peak": self._processes_peak,
+            "pids_limit_hit": self._pids_limit_hit,
+            "disk_full": self._disk_full,
+            "held_by": "cgroup" if self.held_by_cgroup else "watcher",
+        }
+
+
+class Unpacker(protocol.RecordSink):
+    """Writes records below a folder, one path part at a time, never through a link."""
+
+    def __init__(self, root: str) -> None:
+        self._root = root
+        self._file = -1
+
+    def begin(self, path: str, mode: int, size: int) -> None:
+        *folders, name = path.encode("utf-8", "surrogateescape").split(b"/")
+        folder = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | NO_FOLLOW)
+        try:
+            for part in folders:
+                with contextlib.suppress(FileExistsError):
+                    os.mkdir(part, 0o755, dir_fd=folder)
+                inner = os.open(part, os.O_RDONLY | os.O_DIRECTORY | NO_FOLLOW, dir_fd=folder)
+                os.close(folder)
+                folder = inner
+            self._file = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | NO_FOLLOW, mode, dir_fd=folder)
+        finally:
+            os.close(folder)
+
+    def data(self, piece: bytes) -> None:
+        write_all(self._file, piece)
+
+    def end(self) -> None:
+        os.close(self._file)
+        self._file = -1
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+class Refused(Exception):
+    """What the compiler left cannot leave the sandbox."""
+
+
+def artifact_files(root: str) -> list[tuple[str, int]]:
+    """(path below WORK, open descriptor) of every file under `root`: regular files with one name only, bounded."""
+    found: list[tuple[str, int]] = []
+    total = 0
+
+    def walk(folder: int, prefix: str, depth: int) -> None:
+        nonlocal total
+        if depth > protocol.MAX_DEPTH:
+            raise Refused(f"{prefix} is too deep")
+        for name in sorted(os.listdir(folder)):
+            path = f"{prefix}/{name}"
+            try:
+                protocol.check_path(path)
+                descriptor = os.open(name, os.O_RDONLY | os.O_NONBLOCK | NO_FOLLOW, dir_fd=folder)
+            except (OSError, ValueError) as error:
+                raise Refused(f"{path} is not a regular file") from error
+            status = os.fstat(descriptor)
+            if stat.S_ISDIR(status.st_mode):
+                walk(descriptor, path, depth + 1)
+                os.close(descriptor)
+                continue
+            if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
+                raise Refused(f"{path} is not a regular file")
+            total += status.st_size
+            if total > protocol.MAX_ARTIFACT_BYTES or len(found) >= protocol.MAX_FILES // 2:
+                raise Refused("it is too large")
+            found.append((path, descriptor))
+
+    try:
+        top = os.open(f"{WORK}/{root}", os.O_RDONLY | os.O_DIRECTORY | NO_FOLLOW)
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise Refused(f"{root} is not a folder") from error
+    walk(top, root, 1)
+    os.close(top)
+    return found
+
+
+class Agent:
+    """One sandbox's life: one job, one program, one result."""
+
+    def __init__(self, inbox: int, outbox: int) -> None:
+        self._inbox = inbox
+        self._outbox = outbox
+        self._frames = protocol.FrameReader()
+        self._waiting: list[tuple[Kind, bytes]] = []
+        self._job: dict[str, Any] = {}
+        self._main = 0
+        self._status: int | None = None
+        self._pending = bytearray()
+        self._input_ended = False
+        self._input = -1
+        self._outputs: dict[int, Kind] = {}
+        self._poll = select.poll()
+
+    def send(self, data: bytes) -> None:
+        try:
+            write_all(self._outbox, data)
+        except OSError:
+            os._exit(1)
+
+    def _next_frame(self) -> tuple[Kind, bytes]:
+        while not self._waiting:
+            data = os.read(self._inbox, READ_BYTES)
+            if not data:
+                os._exit(1)
+            self._waiting += self._frames.feed(data)
+        return self._waiting.pop(0)
+
+    def serve(self) -> None:
+        self.send(protocol.frame(Kind.READY, bytes([protocol.VERSION])))
+        try:
+            self._receive_job()
+            meter = Meter(self._job)
+            self._start(meter)
+        except Failed as failure:
+            self.send(protocol.json_frame(Kind.ERROR, failure.report))
+            return
+        except (protocol.ProtocolError, KeyError, TypeError) as error:
+            self.send(protocol.json_frame(Kind.ERROR, Failed("bad_frame", detail=repr(error)).report))
+            return
+        self.send(protocol.frame(Kind.STARTED))
+        self._relay(meter)
+        self._finish(meter)
+
+    def _receive_job(self) -> None:
+        kind, payload = self._next_frame()
+        if kind is not Kind.JOB:
+            raise protocol.ProtocolError(f"{kind.name} before JOB")
+        self._job = protocol.parse_json(payload)
+        records = protocol.RecordReader(Unpacker(WORK), MAX_UNPACK_BYTES)
+        while True:
+            kind, payload = self._next_frame()
+            if kind is Kind.START:
+                records.finish()
+                return
+            if kind is not Kind.FILES:
+                raise protocol.ProtocolError(f"{kind.name} before START")
+            try:
+                records.feed(payload)
+            except OSError as error:
+                raise Failed("unpack", error.errno, str(error)) from error
+
+    def _start(self, meter: Meter) -> None:
+        if self._job.get("artifact"):
+            os.makedirs(f"{WORK}/{self._job['artifact']}", exist_ok=True)
+        child_input, self._input = os.pipe()
+        child_output, output = self._open_terminal() if self._job["interactive"] else self._pipe()
+        child_errors, errors = self._pipe()
+        failed_read, failed_write = os.pipe()
+        wake_read, wake_write = os.pipe()
+        for descriptor in (self._input, wake_read, wake_write):
+            os.set_blocking(descriptor, False)
+        signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
+        signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
+        self._main = os.fork()
+        if self._main == 0:
+            run_child(self._job, (child_input, child_output, child_errors), failed_write, not meter.held_by_cgroup)
+        for descriptor in (child_input, child_output, child_errors, failed_write):
+            os.close(descriptor)
+        failure = os.read(failed_read, 4)
+        os.close(failed_read)
+        if failure:
+            number = int.from_bytes(failure, "big")
+            raise Failed("exec", number, f"{self._job['argv'][0]}: {os.strerror(number)}")
+        self._wake = wake_read
+        self._outputs = {output: Kind.STDOUT, errors: Kind.STDERR}
+
+    @staticmethod
+    def _pipe() -> tuple[int, int]:
+        reader, writer = os.pipe()
+        return writer, reader
+
+    @staticmethod
+    def _open_terminal() -> tuple[int, int]:
+        """A terminal for stdout, so that libc flushes each line; raw, so that every byte arrives as it was printed."""
+        master, slave = os.openpty()
+        tty.setraw(slave, termios.TCSANOW)
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, TERMINAL_SIZE)
+        return slave, master
+
+    def _relay(self, meter: Meter) -> None:
+        interval = STATS_SECONDS if meter.held_by_cgroup else WATCH_SECONDS
+        for descriptor in (self._wake, *self._outputs):
+            self._poll.register(descriptor, select.POLLIN)
+        next_sample = next_report = time.monotonic()
+        self._handle_waiting()
+        while self._status is None:
+            # With nothing asked for, poll still reports the hang-up of a supervisor that died.
+            self._poll.register(self._inbox, select.POLLIN if len(self._pending) < PENDING_INPUT_BYTES else 0)
+            self._watch_input()
+            for descriptor, event in self._poll.poll(max(next_sample - time.monotonic(), 0) * 1000):
+                self._on_event(descriptor, event, meter)
+            now = time.monotonic()
+            if now >= next_sample:
+                meter.sample()
+                # Sampling many processes is slow; it must not become the load.
+                next_sample = time.monotonic() + max(interval, 3 * (time.monotonic() - now))
+                if meter.taken_out:
+                    self._kill_main()
+                if now >= next_report:
+                    self.send(protocol.json_frame(Kind.STATS, meter.report()))
+                    next_report = now + STATS_SECONDS
+
+    def _on_event(self, descriptor: int, event: int, meter: Meter) -> None:
+        if descriptor == self._inbox:
+            if not event & select.POLLIN:
+                os._exit(1)
+            data = os.read(self._inbox, READ_BYTES)
+            if not data:
+                os._exit(1)
+            self._waiting += self._frames.feed(data)
+            self._handle_waiting()
+        elif descriptor in self._outputs:
+            self._pump(descriptor)
+        elif descriptor == self._input:
+            self._feed_input()
+        elif descriptor == self._wake:
+            os.read(self._wake, 512)
+            self._reap(meter)
+
+    def _handle_waiting(self) -> None:
+        while self._waiting:
+            kind, payload = self._waiting.pop(0)
+            if kind is Kind.STDIN and self._input >= 0 and not self._input_ended:
+                self._pending += payload
+            elif kind is Kind.EOF:
+                self._input_ended = True
+            elif kind is Kind.SIGNAL and len(payload) == 1:
+                self._signal_main(payload[0])
+
+    def _watch_input(self) -> None:
+        if self._input < 0:
+            return
+        if self._pending:
+            self._poll.register(self._input, select.POLLOUT)
+            return
+        if self._input_ended:
+            self._close_input()
+            return
+        with contextlib.suppress(KeyError):
+            self._poll.unregister(self._input)
+
+    def _feed_input(self) -> None:
+        try:
+            del self._pending[: os.write(self._input, memoryview(self._pending)[:READ_BYTES].tobytes())]
+        except BlockingIOError:
+            return
+        except OSError:
+            self._close_input()
+
+    def _close_input(self) -> None:
+        self._pending.clear()
+        with contextlib.suppress(KeyError):
+            self._poll.unregister(self._input)
+        os.close(self._input)
+        self._input = -1
+
+    def _pump(self, descriptor: int) -> None:
+        """Relay one piece, or take the stream off the list when it has ended (a terminal says so with EIO)."""
+        try:
+            data = os.read(descriptor, READ_BYTES)
+        except OSError as error:
+            if error.errno not in (errno.EIO, errno.EAGAIN):
+                raise
+            data = b""
+        if not data:
+            self._poll.unregister(descriptor)
+            del self._outputs[descriptor]
+            os.close(descriptor)
+            return
+        self.send(protocol.frame(self._outputs[descriptor], data))
+
+    def _reap(self, meter: Meter) -> None:
+        while True:
+            try:
+                pid, status, usage = os.wait4(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            meter.reaped(usage)
+            if pid == self._main:
+                self._status = status
+
+    def _signal_main(self, number: int) -> None:
+        if number == signal.SIGKILL:
+            self._kill_main()
+            return
+        with contextlib.suppress(OSError, ValueError):
+            os.killpg(self._main, number)
+
+    def _kill_main(self) -> None:
+        if self._status is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._main, signal.SIGKILL)
+
+    def _finish(self, meter: Meter) -> None:
+        meter.sample()
+        self._kill_all(meter)
+        self._poll = select.poll()
+        for descriptor in self._outputs:
+            self._poll.register(descriptor, select.POLLIN)
+        deadline = time.monotonic() + DRAIN_SECONDS
+        while self._outputs and time.monotonic() < deadline:
+            for descriptor, _event in self._poll.poll(DRAIN_SECONDS * 1000):
+                self._pump(descriptor)
+        meter.sample()
+        result = meter.report()
+        status = self._status if self._status is not None else signal.SIGKILL
+        killed = os.WIFSIGNALED(status)
+        result["exit_code"] = None if killed else os.WEXITSTATUS(status)
+        result["signal"] = os.WTERMSIG(status) if killed else None
+        result["refused"] = self._send_artifact() if result["exit_code"] == 0 and self._job.get("artifact") else None
+        self.send(protocol.json_frame(Kind.RESULT, result))
+
+    def _kill_all(self, meter: Meter) -> None:
+        deadline = time.monotonic() + KILL_SECONDS
+        while time.monotonic() < deadline:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(-1, signal.SIGKILL)
+            self._reap(meter)
+            try:
+                if os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+                    time.sleep(0.001)
+            except ChildProcessError:
+                return
+
+    def _send_artifact(self) -> str | None:
+        try:
+            files = artifact_files(self._job["artifact"])
+        except Refused as refusal:
+            return str(refusal)
+        for path, descriptor in files:
+            status = os.fstat(descriptor)
+            mode = 0o755 if status.st_mode & 0o100 else 0o644
+            self.send(protocol.frame(Kind.ARTIFACT, protocol.record_header(path, mode, status.st_size)))
+            left = status.st_size
+            while left:
+                data = os.read(descriptor, min(left, READ_BYTES))
+                if not data:
+                    return f"{path} changed while it was read"
+                left -= len(data)
+                self.send(protocol.frame(Kind.ARTIFACT, data))
+            os.close(descriptor)
+        return None
+
+
+def run_child(job: dict[str, Any], streams: tuple[int, int, int], failed: int, watched: bool) -> NoReturn:
+    """In the forked child: become the program. Any failure goes to `failed` as an errno."""
+    try:
+        os.setsid()
+        # The flag was inherited; without this the kernel could take the agent, not the program, when memory runs out.
+        set_dumpable(1)
+        with open("/proc/self/oom_score_adj", "w") as file:
+            file.write("1000")
+        for number, descriptor in enumerate(streams):
+            os.dup2(descriptor, number)
+        # Whatever is open besides 0 to 2 and `failed` closes on exec already; this holds even if that changes.
+        os.closerange(3, failed)
+        os.closerange(failed + 1, OPEN_FILES)
+        set_limits(job, watched)
+        for ignored in (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD):
+            signal.signal(ignored, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        os.umask(0o022)
+        os.chdir(WORK)
+        argv = [os.fsencode(word) for word in job["argv"]]
+        environment = {os.fsencode(name): os.fsencode(value) for name, value in job["environment"].items()}
+        execute(argv, environment)
+    except OSError as error:
+        os.write(failed, (error.errno or errno.EIO).to_bytes(4, "big"))
+    except BaseException:
+        # Nothing may return into the agent's code.
+        os.write(failed, errno.EINVAL.to_bytes(4, "big"))
+    os._exit(127)
+
+
+def execute(argv: list[bytes], environment: dict[bytes, bytes]) -> NoReturn:
+    """execve along PATH; raises the OSError that says most."""
+    if b"/" in argv[0]:
+        os.execve(argv[0], argv, environment)  # noqa: S606
+    worst = FileNotFoundError(errno.ENOENT, "not found")
+    for folder in environment.get(b"PATH", b"/usr/bin:/bin").split(b":"):
+        try:
+            os.execve(folder + b"/" + argv[0], argv, environment)  # noqa: S606
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+    raise worst
+
+
+def set_limits(job: dict[str, Any], watched: bool) -> None:
+    # The supervisor counts the whole tree's cpu time; this stops one process should the supervisor be late.
+    cpu_seconds = int(job["cpu_ms"]) // 1000 + 2
+    wanted = [
+        (resource.RLIMIT_CORE, 0, 0),
+        (resource.RLIMIT_CPU, cpu_seconds, cpu_seconds + 1),
+        (resource.RLIMIT_FSIZE, int(job["disk_bytes"]), int(job["disk_bytes"])),
+        (resource.RLIMIT_NOFILE, OPEN_FILES, OPEN_FILES),
+        (resource.RLIMIT_MSGQUEUE, 0, 0),
+    ]
+    if watched:
+        # The agent is one process of this uid; with cgroups the pids controller counts instead.
+        wanted.append((resource.RLIMIT_NPROC, int(job["processes"]) + 1, int(job["processes"]) + 1))
+    for name, soft, hard in wanted:
+        ceiling = resource.getrlimit(name)[1]
+        if ceiling == resource.RLIM_INFINITY:
+            ceiling = hard
+        resource.setrlimit(name, (min(soft, ceiling), min(hard, ceiling)))
+    if watched:
+        os.nice(5)
+
+
+def main() -> None:
+    # Python would turn a SIGINT from the program into a KeyboardInterrupt here.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    set_dumpable(0)
+    Agent(sys.stdin.fileno(), sys.stdout.fileno()).serve()
+
+
+if __name__ == "__main__":
+    main()

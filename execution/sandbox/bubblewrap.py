@@ -1,0 +1,314 @@
+"""Sandboxes by bubblewrap: namespaces without a daemon, always as an unprivileged uid, each with its own cgroup.
+
+Started by root it becomes a uid of its own first: run as uid 0, bubblewrap would map the sandbox's user to the host's
+root, and root-owned files that are mounted read-only could be read.
+"""
+
+import contextlib
+import os
+import secrets
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from select import select
+
+from execution.sandbox import protocol, seccomp
+from execution.sandbox.cgroups import Cgroup, Cgroups
+from execution.sandbox.errors import SandboxFault
+from execution.sandbox.limits import COMPILE, Limits
+from execution.sandbox.spawner import SPAWNER
+from execution.sandbox.versions import ask_versions
+
+PYTHON = "/usr/bin/python3"
+AGENT_FOLDER = "/opt/codecrafter"
+AGENT_FILES = ("agent.py", "protocol.py")
+SANDBOX_ID = 65534
+# Above the ranges that systemd hands to containers and below 2^31, so no account and no other manager uses them.
+FIRST_UID = 1_900_000_000
+UIDS = 1 << 24
+REMEDY_INSTALL = "Install it: apt-get install bubblewrap"
+# Only what the tools read; everything else of /etc is absent.
+ETC_FROM_HOST = (
+    "alternatives",
+    "ld.so.cache",
+    "ld.so.conf",
+    "ld.so.conf.d",
+    "localtime",
+    "java",
+    "perl",
+    "php",
+    "lua",
+    "profile.d/apps-bin-path.sh",
+)
+ETC_JAVA_PATTERN = "java-*-openjdk"
+ETC_OWN = {
+    "passwd": f"root:x:0:0:root:/nowhere:/bin/false\nrunner:x:{SANDBOX_ID}:{SANDBOX_ID}::/tmp:/bin/sh\n",
+    "group": f"root:x:0:\nrunner:x:{SANDBOX_ID}:\n",
+    "hosts": "127.0.0.1 localhost\n::1 localhost\n",
+    "hostname": "sandbox\n",
+    "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",
+}
+# Joins each given cgroup, then becomes the rest of its arguments.
+JOIN_SCRIPT = 'n=$1; shift; while [ "$n" -gt 0 ]; do echo 0 >"$1" || exit 97; shift; n=$((n-1)); done; exec "$@"'
+
+
+class BubblewrapBackend:
+    """Raises SandboxFault from the start when this host cannot make such a sandbox."""
+
+    name = "bubblewrap"
+
+    def __init__(self, *, hidden: Sequence[Path] = (), use_cgroups: bool = True) -> None:
+        self._is_root = os.geteuid() == 0
+        self._bwrap = _tool("bwrap", REMEDY_INSTALL)
+        self._setpriv = _tool("setpriv", "Install it: apt-get install util-linux") if self._is_root else ""
+        if not os.access(PYTHON, os.X_OK):
+            raise SandboxFault("python_missing", "Install it: apt-get install python3", PYTHON)
+        self.cgroups = Cgroups() if use_cgroups else None
+        self._mounts = _host_mounts(hidden)
+        here = Path(__file__).parent
+        self._own_files = {f"{AGENT_FOLDER}/{name}": (here / name).read_bytes() for name in AGENT_FILES}
+        self._own_files |= {f"/etc/{name}": text.encode() for name, text in ETC_OWN.items()}
+        self._uids: set[int] = set()
+        self._lock = threading.Lock()
+        self._probe()
+
+    def open(self, limits: Limits, label: str) -> "BubblewrapHandle":
+        uid = self._take_uid()
+        cgroup = None
+        try:
+            if self.cgroups is not None and self.cgroups.version:
+                cgroup = self.cgroups.create(f"{os.getpid()}-{secrets.token_hex(6)}", limits)
+            return self._spawn(limits, uid, cgroup)
+        except OSError as error:
+            if cgroup is not None:
+                cgroup.remove()
+            self._give_back_uid(uid)
+            raise SandboxFault("bubblewrap_failed", "Run `make doctor`.", f"{label}: {error}") from error
+
+    def versions(self) -> dict[str, str]:
+        return ask_versions(self)
+
+    def describe(self) -> str:
+        return f"bubblewrap, limits held by {self.held_by()}"
+
+    def held_by(self) -> str:
+        if self.cgroups is not None and self.cgroups.version:
+            return f"cgroup v{self.cgroups.version}"
+        return "rlimits and a watcher"
+
+    def _spawn(self, limits: Limits, uid: int, cgroup: Cgroup | None) -> "BubblewrapHandle":
+        with contextlib.ExitStack() as theirs:
+
+            def pipe() -> tuple[int, int]:
+                reader, writer = os.pipe()
+                return reader, writer
+
+            child_in, our_out = pipe()
+            our_in, child_out = pipe()
+            our_err, child_err = pipe()
+            for descriptor in (child_in, child_out, child_err):
+                theirs.callback(os.close, descriptor)
+            for descriptor in (our_out, our_in, our_err):
+                os.set_blocking(descriptor, False)
+            passed: list[int] = []
+
+            def shared(content: bytes) -> str:
+                descriptor = os.memfd_create("codecrafter")
+                theirs.callback(os.close, descriptor)
+                with open(descriptor, "wb", closefd=False) as file:
+                    file.write(content)
+                os.lseek(descriptor, 0, os.SEEK_SET)
+                passed.append(descriptor)
+                return str(descriptor)
+
+            filter_code = seccomp.program()
+            data: list[str] = []
+            for path, content in self._own_files.items():
+                data += ["--perms", "0444", "--ro-bind-data", shared(content), path]
+            command = [
+                *self._prefix(uid, cgroup),
+                self._bwrap,
+                *("--unshare-all", "--unshare-user", "--disable-userns", "--as-pid-1", "--die-with-parent"),
+                *("--uid", str(SANDBOX_ID), "--gid", str(SANDBOX_ID), "--hostname", "sandbox", "--clearenv"),
+                *self._mounts,
+                *data,
+                *_tmpfs(limits),
+                *_cgroup_mounts(cgroup),
+                *("--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/work"),
+                *(("--seccomp", shared(filter_code)) if filter_code is not None else ()),
+                *("--", PYTHON, "-E", "-s", "-S", "-B", f"{AGENT_FOLDER}/agent.py"),
+            ]
+            try:
+                process = SPAWNER.spawn(command, passed, child_in, child_out, child_err)
+            except BaseException:
+                for descriptor in (our_out, our_in, our_err):
+                    os.close(descriptor)
+                raise
+        return BubblewrapHandle(process, our_in, our_out, our_err, cgroup, lambda: self._give_back_uid(uid))
+
+    def _prefix(self, uid: int, cgroup: Cgroup | None) -> list[str]:
+        words: list[str] = []
+        if cgroup is not None:
+            files = [str(file) for file in cgroup.join_files()]
+            words += ["/bin/sh", "-c", JOIN_SCRIPT, "join", str(len(files)), *files]
+        if self._is_root:
+            words += [self._setpriv, "--reuid", str(uid), "--regid", str(uid), "--clear-groups", "--inh-caps=-all"]
+        return words
+
+    def _take_uid(self) -> int:
+        """A uid per sandbox, so that RLIMIT_NPROC counts one sandbox only; an ordinary user keeps its own."""
+        if not self._is_root:
+            return os.geteuid()
+        with self._lock:
+            while True:
+                # By chance, because other workers on this host draw from the same range.
+                uid = FIRST_UID + secrets.randbelow(UIDS)
+                if uid not in self._uids:
+                    self._uids.add(uid)
+                    return uid
+
+    def _give_back_uid(self, uid: int) -> None:
+        with self._lock:
+            self._uids.discard(uid)
+
+    def _probe(self) -> None:
+        handle = self.open(COMPILE, "probe")
+        try:
+            deadline = time.monotonic() + 10
+            while time.monotonic() < deadline:
+                select([handle.read_fileno()], [], [], 1)
+                data = handle.receive()
+                if data is None:
+                    break
+                if data:
+                    return
+            _memory, words = handle.death()
+        finally:
+            handle.close()
+        raise SandboxFault("bubblewrap_refused", _remedy(words), words)
+
+
+class BubblewrapHandle:
+    """See backends.Handle."""
+
+    def __init__(
+        self,
+        process: "subprocess.Popen[bytes]",
+        reader: int,
+        writer: int,
+        errors: int,
+        cgroup: Cgroup | None,
+        on_close: Callable[[], None],
+    ) -> None:
+        self._process = process
+        self._reader = reader
+        self._writer = writer
+        self._errors = errors
+        self._cgroup = cgroup
+        self._on_close = on_close
+        self._closed = False
+
+    @property
+    def host_pid(self) -> int:
+        return self._process.pid
+
+    def read_fileno(self) -> int:
+        return self._reader
+
+    def write_fileno(self) -> int:
+        return self._writer
+
+    def receive(self) -> bytes | None:
+        try:
+            return os.read(self._reader, protocol.CHUNK_BYTES) or None
+        except BlockingIOError:
+            return b""
+
+    def send(self, data: memoryview) -> int:
+        try:
+            return os.write(self._writer, data)
+        except BlockingIOError:
+            return 0
+
+    def kill(self) -> None:
+        # The outer process dies, and by --die-with-parent PID 1 inside with all its namespace; the cgroup makes sure.
+        with contextlib.suppress(OSError):
+            self._process.kill()
+        if self._cgroup is not None:
+            self._cgroup.kill()
+
+    def death(self) -> tuple[bool, str]:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout=2)
+        try:
+            words = os.read(self._errors, 8192).decode("utf-8", "replace").strip()
+        except OSError:
+            words = ""
+        return self._cgroup is not None and self._cgroup.oom_kills() > 0, words
+
+    def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        self.kill()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout=5)
+        for descriptor in (self._reader, self._writer, self._errors):
+            os.close(descriptor)
+        if self._cgroup is not None:
+            self._cgroup.remove()
+        self._on_close()
+
+
+def _tool(name: str, remedy: str) -> str:
+    path = shutil.which(name, path="/usr/bin:/bin:/usr/local/bin")
+    if path is None:
+        raise SandboxFault(f"{name}_missing", remedy, f"{name} is not installed")
+    return path
+
+
+def _remedy(words: str) -> str:
+    if "user namespace" in words or "uid map" in words or "Operation not permitted" in words:
+        return (
+            "Allow user namespaces: sysctl -w kernel.unprivileged_userns_clone=1 user.max_user_namespaces=15000 "
+            "(and kernel.apparmor_restrict_unprivileged_userns=0 where AppArmor holds them)."
+        )
+    return "Run bubblewrap by hand to see why: bwrap --unshare-all --ro-bind / / true"
+
+
+def _host_mounts(hidden: Iterable[Path]) -> list[str]:
+    """The allow-list: /usr, the root folders that lead into it, and a few files of /etc, all read-only."""
+    words = ["--ro-bind", "/usr", "/usr"]
+    for name in ("bin", "sbin", "lib", "lib32", "lib64", "libx32"):
+        path = Path("/", name)
+        if path.is_symlink():
+            words += ["--symlink", os.readlink(path), str(path)]
+        elif path.is_dir():
+            words += ["--ro-bind", str(path), str(path)]
+    for folder in hidden:
+        resolved = folder.resolve()
+        if resolved.is_relative_to("/usr") and resolved.is_dir():
+            words += ["--tmpfs", str(resolved), "--remount-ro", str(resolved)]
+    names = [*ETC_FROM_HOST, *(path.name for path in Path("/etc").glob(ETC_JAVA_PATTERN))]
+    for name in names:
+        words += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
+    return [*words, "--proc", "/proc", "--dev", "/dev"]
+
+
+def _tmpfs(limits: Limits) -> list[str]:
+    scratch = str(limits.scratch_bytes)
+    return [
+        *("--perms", "0755", "--size", str(limits.disk_bytes), "--tmpfs", "/work"),
+        *("--perms", "1777", "--size", scratch, "--tmpfs", "/tmp"),  # noqa: S108 - the sandbox's own
+        *("--perms", "1777", "--size", scratch, "--tmpfs", "/dev/shm"),  # noqa: S108 - the sandbox's own
+    ]
+
+
+def _cgroup_mounts(cgroup: Cgroup | None) -> list[str]:
+    words: list[str] = []
+    for folder, place in cgroup.binds() if cgroup is not None else ():
+        words += ["--ro-bind", str(folder), place]
+    return words

@@ -1,0 +1,159 @@
+"""What is asked of a sandbox (Job, Step) and what came of it (Outcome). Values only."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import TypedDict
+
+from execution.sandbox import protocol
+from execution.sandbox.errors import InvalidJob
+from execution.sandbox.limits import COMPILE, INTERACTIVE, RUN, Limits
+from sessions_app.languages import ARTIFACT_FOLDER, Language
+
+MAX_ARGUMENTS = 64
+MAX_ARGUMENT_BYTES = 4096
+MAX_STDIN_BYTES = 16 * 1024 * 1024
+BASE_ENVIRONMENT: Mapping[str, str] = {
+    "PATH": "/usr/local/bin:/usr/bin:/bin",
+    "HOME": "/tmp",  # noqa: S108 - the sandbox's own
+    "LANG": "C.UTF-8",
+    "TERM": "dumb",
+}
+
+
+class Status(StrEnum):
+    """The final states of a run that a sandbox can bring about."""
+
+    COMPLETED = "completed"
+    FAILED = "failed"
+    COMPILE_ERROR = "compile_error"
+    TIMED_OUT = "timed_out"
+    OUT_OF_MEMORY = "out_of_memory"
+    OUTPUT_LIMIT = "output_limit"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One program in one sandbox. `environment` is all the program gets."""
+
+    argv: tuple[str, ...]
+    environment: Mapping[str, str]
+    limits: Limits
+
+    def __post_init__(self) -> None:
+        if not self.argv:
+            raise InvalidJob("a program needs a name")
+        for word in (*self.argv, *self.environment, *self.environment.values()):
+            if "\0" in word:
+                raise InvalidJob("an argument must not hold a NUL byte")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run. `stdin` None is empty; an interactive run's stdin stays open after it until it is closed."""
+
+    language: str
+    files: Mapping[str, bytes]
+    entry: str
+    run: Step
+    compile: Step | None = None
+    stdin: bytes | None = None
+    interactive: bool = False
+
+    def __post_init__(self) -> None:
+        if self.entry not in self.files:
+            raise InvalidJob("the entry file is not among the files")
+        if len(self.files) > protocol.MAX_FILES // 2:
+            raise InvalidJob(f"more than {protocol.MAX_FILES // 2} files")
+        if len(self.stdin or b"") > MAX_STDIN_BYTES:
+            raise InvalidJob(f"the input is larger than {MAX_STDIN_BYTES} bytes")
+        if sum(len(content) for content in self.files.values()) > self.run.limits.disk_bytes // 2:
+            raise InvalidJob("the files do not fit in the sandbox")
+        folders: set[str] = set()
+        for path in self.files:
+            try:
+                protocol.check_path(path)
+            except protocol.ProtocolError as error:
+                raise InvalidJob(f"{path!r}: {error}") from error
+            parts = path.split("/")
+            if parts[0] == ARTIFACT_FOLDER:
+                raise InvalidJob(f"{ARTIFACT_FOLDER} is kept for the compiler")
+            folders.update("/".join(parts[:depth]) for depth in range(1, len(parts)))
+        if taken := folders.intersection(self.files):
+            raise InvalidJob(f"{min(taken)!r} is both a file and a folder")
+
+
+class Stats(TypedDict):
+    """`limit` names what ended the run: cpu, wall, idle, memory, output, or None. `step`: compile or run."""
+
+    step: str
+    limit: str | None
+    wall_ms: int
+    cpu_ms: int
+    memory_bytes: int
+    processes_peak: int
+    pids_limit_hit: bool
+    child_oom: bool
+    disk_full: bool
+    output_bytes: int
+    compile_ms: int
+    held_by: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended. `message` is one plain sentence where the state alone does not say enough, else empty."""
+
+    status: Status
+    exit_code: int | None
+    signal: str | None
+    stats: Stats
+    compile_output: bytes = b""
+    truncated: bool = False
+    message: str = ""
+    artifact: Mapping[str, tuple[int, bytes]] = field(default_factory=dict, repr=False)
+
+
+def prepare(
+    language: Language,
+    files: Mapping[str, bytes],
+    *,
+    entry: str | None = None,
+    stdin: bytes | None = None,
+    args: tuple[str, ...] = (),
+    interactive: bool = False,
+    run_limits: Limits | None = None,
+    compile_limits: Limits | None = None,
+) -> Job:
+    """A Job for a program in `language`; limits given here replace the language's own. Raises InvalidJob."""
+    entry = entry or language.file_name
+    if entry not in files:
+        raise InvalidJob("the entry file is not among the files")
+    if len(args) > MAX_ARGUMENTS or any(
+        len(word.encode("utf-8", "surrogateescape")) > MAX_ARGUMENT_BYTES for word in args
+    ):
+        raise InvalidJob(f"at most {MAX_ARGUMENTS} arguments of {MAX_ARGUMENT_BYTES} bytes")
+    environment = {**BASE_ENVIRONMENT, **language.environment}
+    run_step = Step(
+        (*language.run_argv(entry, files), *args),
+        environment,
+        run_limits or default_run_limits(language, interactive=interactive),
+    )
+    compile_argv = language.compile_argv(entry, files)
+    compile_step = None
+    if compile_argv is not None:
+        compile_step = Step(
+            compile_argv,
+            {**environment, **language.compile_environment},
+            compile_limits or default_compile_limits(language),
+        )
+    return Job(language.key, files, entry, run_step, compile_step, stdin, interactive)
+
+
+def default_run_limits(language: Language, *, interactive: bool = False) -> Limits:
+    return replace(INTERACTIVE if interactive else RUN, **language.run_limits)
+
+
+def default_compile_limits(language: Language) -> Limits:
+    return replace(COMPILE, **language.compile_limits)

@@ -1,0 +1,501 @@
+"""Runs one job in sandboxes of any backend and says how it ended. Called by the runner, from any thread.
+
+It alone decides when a run is over: wall clock, idle time, the cpu time of the whole tree, output and cancel.
+It never opens a path that a program could have touched; everything crosses as bytes.
+"""
+
+import contextlib
+import os
+import select
+import signal
+import time
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from execution.sandbox import protocol
+from execution.sandbox.backends import Backend, Handle
+from execution.sandbox.control import Control
+from execution.sandbox.errors import SandboxFault
+from execution.sandbox.job import Job, Outcome, Stats, Status, Step
+from execution.sandbox.limits import Limits
+from execution.sandbox.output import Delivery, Listener, OutputCut, StreamName
+from execution.sandbox.protocol import Kind
+from sessions_app.languages import ARTIFACT_FOLDER
+
+START_SECONDS = 30.0
+GRACE_SECONDS = 0.25
+QUIET_SECONDS = 0.2
+MEMORY_NEAR_LIMIT = 0.95
+
+Files = Mapping[str, tuple[int, bytes]]
+
+
+def execute(job: Job, backend: Backend, listener: Listener, control: Control, label: str = "") -> Outcome:
+    """Compile where the language wants it, run, and return the Outcome once the listener has everything.
+
+    `label` names the job to the backend. Raises SandboxFault for a fault of the host, and whatever the listener raises.
+    """
+    delivery = Delivery(listener)
+    wake_read, wake_write = os.pipe()
+    os.set_blocking(wake_read, False)
+    os.set_blocking(wake_write, False)
+    control.attach(wake_write)
+    try:
+        outcome = _compile_and_run(job, backend, delivery, control, wake_read, label)
+    finally:
+        control.attach(-1)
+        os.close(wake_read)
+        os.close(wake_write)
+        # A listener that failed is reported even when the run failed too: its error is the first one.
+        delivery.finish()
+    return outcome
+
+
+def _compile_and_run(
+    job: Job, backend: Backend, delivery: Delivery, control: Control, wake: int, label: str
+) -> Outcome:
+    files: dict[str, tuple[int, bytes]] = {path: (0o644, content) for path, content in job.files.items()}
+    compiled: _Watch | None = None
+    if job.compile is not None:
+        compiled = _Watch(job, job.compile, backend, delivery, control, wake, label, is_compile=True)
+        compiled.go(files)
+        if control.is_cancelled or compiled.result is None or compiled.ended_by or compiled.problem():
+            return compiled.compile_outcome()
+        files |= compiled.artifact
+    run = _Watch(job, job.run, backend, delivery, control, wake, label, is_compile=False)
+    run.go(files)
+    return run.run_outcome(compiled)
+
+
+class _Collector(protocol.RecordSink):
+    """The artifact, in memory; the reader has bounded it."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, tuple[int, bytes]] = {}
+        self._path = ""
+        self._mode = 0
+        self._content = bytearray()
+
+    def begin(self, path: str, mode: int, size: int) -> None:
+        if not path.startswith(f"{ARTIFACT_FOLDER}/") or path in self.files:
+            raise protocol.ProtocolError(f"artifact {path!r}")
+        self._path, self._mode, self._content = path, mode, bytearray()
+
+    def data(self, piece: bytes) -> None:
+        self._content += piece
+
+    def end(self) -> None:
+        self.files[self._path] = (self._mode, bytes(self._content))
+
+
+@dataclass
+class _Outbox:
+    """Frames on their way to the agent."""
+
+    pieces: deque[memoryview] = field(default_factory=deque)
+
+    def add(self, data: bytes) -> None:
+        self.pieces.append(memoryview(data))
+
+    def flush(self, handle: Handle) -> None:
+        while self.pieces:
+            sent = handle.send(self.pieces[0])
+            if sent < len(self.pieces[0]):
+                self.pieces[0] = self.pieces[0][sent:]
+                return
+            self.pieces.popleft()
+
+
+class _Watch:
+    """One step in one sandbox, from its start to its end."""
+
+    def __init__(
+        self,
+        job: Job,
+        step: Step,
+        backend: Backend,
+        delivery: Delivery,
+        control: Control,
+        wake: int,
+        label: str,
+        *,
+        is_compile: bool,
+    ) -> None:
+        self._job = job
+        self._step = step
+        self._backend = backend
+        self._delivery = delivery
+        self._control = control
+        self._wake = wake
+        self._label = label
+        self._is_compile = is_compile
+        self._interactive = job.interactive and not is_compile
+        self._cut = OutputCut(step.limits.output_bytes)
+        self._compile_output = bytearray()
+        self._outbox = _Outbox()
+        self._frames = protocol.FrameReader()
+        self._collector = _Collector()
+        self._records = protocol.RecordReader(self._collector, protocol.MAX_ARTIFACT_BYTES)
+        self._input_ended = not self._interactive
+        self._begun = time.monotonic()
+        self._started: float | None = None
+        self._ended: float | None = None
+        self._last_activity = self._begun
+        self._stop_at: float | None = None
+        self._report: dict[str, Any] = {}
+        self._exec_error: dict[str, Any] | None = None
+        self.ended_by: str | None = None
+        self.result: dict[str, Any] | None = None
+        self._died_of_memory = False
+
+    @property
+    def artifact(self) -> dict[str, tuple[int, bytes]]:
+        return self._collector.files
+
+    # The loop
+
+    def go(self, files: Files) -> None:
+        if self._control.is_cancelled:
+            self.ended_by = "cancel"
+            return
+        handle = self._backend.open(self._step.limits, self._label)
+        try:
+            self._queue_job(files)
+            self._loop(handle)
+        except protocol.ProtocolError as error:
+            raise SandboxFault(
+                "broken_frames", "Run `make images`, so that agent and server match.", str(error)
+            ) from error
+        finally:
+            handle.close()
+            for stream, data in self._cut.release():
+                self._pass_on(stream, data)
+
+    def _loop(self, handle: Handle) -> None:
+        poll = select.poll()
+        while self.result is None and self._exec_error is None:
+            poll.register(self._wake, select.POLLIN)
+            self._register(poll, handle)
+            events = dict(poll.poll(self._timeout_ms()))
+            if self._wake in events:
+                with contextlib.suppress(BlockingIOError):
+                    os.read(self._wake, 4096)
+            self._hear_control()
+            if events.get(handle.write_fileno(), 0) & select.POLLOUT:
+                # The agent has gone away; what it last said and why comes with the next read.
+                with contextlib.suppress(OSError):
+                    self._outbox.flush(handle)
+            if events.get(handle.read_fileno(), 0) & ~select.POLLOUT and not self._hear_agent(handle):
+                self._agent_is_gone(handle)
+                return
+            self._check_clocks()
+            if self._stop_at is not None and time.monotonic() >= self._stop_at:
+                handle.kill()
+                self._ended = time.monotonic()
+                return
+        self._ended = time.monotonic()
+
+    def _register(self, poll: select.poll, handle: Handle) -> None:
+        reader, writer = handle.read_fileno(), handle.write_fileno()
+        wanted = select.POLLOUT if self._outbox.pieces else 0
+        if reader == writer:
+            poll.register(reader, select.POLLIN | wanted)
+            return
+        poll.register(reader, select.POLLIN)
+        if wanted:
+            poll.register(writer, wanted)
+        else:
+            with contextlib.suppress(KeyError):
+                poll.unregister(writer)
+
+    def _timeout_ms(self) -> float:
+        now = time.monotonic()
+        limits = self._step.limits
+        if self._stop_at is not None:
+            deadline = self._stop_at
+        elif self._started is None:
+            deadline = self._begun + START_SECONDS
+        else:
+            deadline = self._started + limits.wall_ms / 1000
+            if limits.idle_ms is not None:
+                deadline = min(deadline, self._last_activity + limits.idle_ms / 1000)
+            if self._cut.has_waiting:
+                deadline = min(deadline, self._last_activity + QUIET_SECONDS)
+        return max(deadline - now, 0) * 1000 + 1
+
+    def _check_clocks(self) -> None:
+        now = time.monotonic()
+        limits = self._step.limits
+        if self._stop_at is not None:
+            return
+        if self._started is None:
+            if now - self._begun > START_SECONDS:
+                raise SandboxFault(
+                    "sandbox_slow", "Look at the host's load, then `make doctor`.", f"no agent after {START_SECONDS} s"
+                )
+            return
+        if now - self._started >= limits.wall_ms / 1000:
+            self._stop("wall")
+        elif limits.idle_ms is not None and now - self._last_activity >= limits.idle_ms / 1000:
+            self._stop("idle")
+        elif self._cut.has_waiting and now - self._last_activity >= QUIET_SECONDS:
+            for stream, data in self._cut.release():
+                self._pass_on(stream, data)
+
+    def _stop(self, reason: str) -> None:
+        """End the run: the agent is asked, so that it can still say what was used; after a moment it is killed."""
+        if self.ended_by is None and self.result is None:
+            self.ended_by = reason
+            self._outbox.add(protocol.frame(Kind.SIGNAL, bytes([signal.SIGKILL])))
+            self._stop_at = time.monotonic() + GRACE_SECONDS
+
+    # To the agent
+
+    def _queue_job(self, files: Files) -> None:
+        limits = self._step.limits
+        self._outbox.add(
+            protocol.json_frame(
+                Kind.JOB,
+                {
+                    "argv": list(self._step.argv),
+                    "environment": dict(self._step.environment),
+                    "interactive": self._interactive,
+                    "artifact": ARTIFACT_FOLDER if self._is_compile else None,
+                    "memory_bytes": limits.memory_bytes,
+                    "processes": limits.processes,
+                    "cpu_ms": limits.cpu_ms,
+                    "disk_bytes": limits.disk_bytes,
+                },
+            )
+        )
+        for path, (mode, content) in files.items():
+            self._outbox.add(protocol.frame(Kind.FILES, protocol.record_header(path, mode, len(content))))
+            self._queue_bytes(Kind.FILES, content)
+        self._outbox.add(protocol.frame(Kind.START))
+        if not self._is_compile:
+            self._queue_bytes(Kind.STDIN, self._job.stdin or b"")
+        if self._input_ended:
+            self._outbox.add(protocol.frame(Kind.EOF))
+
+    def _queue_bytes(self, kind: Kind, data: bytes) -> None:
+        for start in range(0, len(data), protocol.CHUNK_BYTES):
+            self._outbox.add(protocol.frame(kind, data[start : start + protocol.CHUNK_BYTES]))
+
+    def _hear_control(self) -> None:
+        if self._control.is_cancelled:
+            self._stop("cancel")
+        if self._input_ended:
+            return
+        data, closed = self._control.take_input()
+        if data:
+            self._last_activity = time.monotonic()
+            self._queue_bytes(Kind.STDIN, data)
+        if closed:
+            self._input_ended = True
+            self._outbox.add(protocol.frame(Kind.EOF))
+
+    # From the agent
+
+    def _hear_agent(self, handle: Handle) -> bool:
+        data = handle.receive()
+        if data is None:
+            return False
+        for kind, payload in self._frames.feed(data):
+            self._on_frame(kind, payload)
+        return True
+
+    def _on_frame(self, kind: Kind, payload: bytes) -> None:
+        if kind is Kind.READY:
+            if payload != bytes([protocol.VERSION]):
+                raise protocol.ProtocolError(f"agent of version {payload.hex()}")
+        elif kind is Kind.STARTED:
+            self._started = self._last_activity = time.monotonic()
+            if self._is_compile or self._job.compile is None:
+                self._delivery.started()
+        elif kind in (Kind.STDOUT, Kind.STDERR):
+            self._on_output("stdout" if kind is Kind.STDOUT else "stderr", payload)
+        elif kind is Kind.STATS:
+            self._report = protocol.parse_json(payload)
+            if self._number("cpu_ms") > self._step.limits.cpu_ms:
+                self._stop("cpu")
+        elif kind is Kind.ARTIFACT:
+            self._records.feed(payload)
+        elif kind is Kind.RESULT:
+            self._records.finish()
+            self.result = self._report = protocol.parse_json(payload)
+        elif kind is Kind.ERROR:
+            self._exec_error = protocol.parse_json(payload)
+        else:
+            raise protocol.ProtocolError(f"{kind.name} from the agent")
+
+    def _on_output(self, stream: StreamName, data: bytes) -> None:
+        self._last_activity = time.monotonic()
+        if self._is_compile:
+            stream = "compile"
+        self._pass_on(stream, self._cut.add(stream, data))
+        if self._cut.is_over:
+            self._stop("output")
+
+    def _pass_on(self, stream: StreamName, data: bytes) -> None:
+        if self._is_compile:
+            self._compile_output += data
+        self._delivery.output(stream, data)
+
+    def _agent_is_gone(self, handle: Handle) -> None:
+        """The agent ended without a result: memory ran out, the run was being stopped, or the host is at fault."""
+        self._ended = time.monotonic()
+        handle.kill()
+        out_of_memory, last_words = handle.death()
+        near_limit = self._number("memory_bytes") >= MEMORY_NEAR_LIMIT * self._step.limits.memory_bytes
+        if out_of_memory or (self._started is not None and near_limit):
+            self._died_of_memory = True
+        elif self.ended_by is None:
+            raise SandboxFault("sandbox_died", "Run `make doctor`.", last_words or "the agent ended without a result")
+
+    # What came of it
+
+    def _number(self, name: str) -> int:
+        value = self._report.get(name, 0)
+        return value if isinstance(value, int) else 0
+
+    @property
+    def _out_of_memory(self) -> bool:
+        return self._died_of_memory or (self._number("oom_kills") > 0 and self._exit_code != 0)
+
+    @property
+    def _exit_code(self) -> int | None:
+        return self.result.get("exit_code") if self.result else None
+
+    @property
+    def _signal_name(self) -> str | None:
+        if self._started is None:
+            return None
+        number = self.result.get("signal") if self.result else int(signal.SIGKILL)
+        if number is None:
+            return None
+        try:
+            return signal.Signals(number).name
+        except ValueError:
+            return f"SIG{number}"
+
+    @property
+    def _limit(self) -> str | None:
+        if self.ended_by in ("cpu", "wall", "idle", "output"):
+            return self.ended_by
+        if self._out_of_memory:
+            return "memory"
+        if self._cut.is_over:
+            return "output"
+        if self._number("cpu_ms") > self._step.limits.cpu_ms or self._signal_name == "SIGXCPU":
+            return "cpu"
+        return None
+
+    def problem(self) -> str:
+        """For a finished compiler: why there is no program to run, or "" when there is one."""
+        if self._exec_error is not None or self.result is None or self._limit is not None or self._exit_code != 0:
+            return "the compiler failed"
+        if self.result.get("refused"):
+            return f"What the compiler left cannot be run: {self.result['refused']}."
+        if not self.artifact:
+            return "The compiler left no program."
+        return ""
+
+    def _stats(self, compiled: "_Watch | None") -> Stats:
+        wall = 0.0
+        if self._started is not None and self._ended is not None:
+            wall = self._ended - self._started
+        memory = self._number("memory_bytes")
+        limit = self._limit
+        return {
+            "step": "compile" if self._is_compile else "run",
+            "limit": limit,
+            "wall_ms": round(wall * 1000),
+            "cpu_ms": self._number("cpu_ms"),
+            "memory_bytes": self._step.limits.memory_bytes if limit == "memory" else memory,
+            "processes_peak": self._number("processes_peak"),
+            "pids_limit_hit": bool(self._report.get("pids_limit_hit")),
+            "child_oom": self._number("oom_kills") > 0 and limit != "memory",
+            "disk_full": bool(self._report.get("disk_full")),
+            "output_bytes": self._cut.total_bytes,
+            "compile_ms": compiled._stats(None)["wall_ms"] if compiled else 0,
+            "held_by": str(self._report.get("held_by", "")),
+        }
+
+    def compile_outcome(self) -> Outcome:
+        """The run ends with its compile step: cancelled, or compile_error whatever stopped the compiler."""
+        self._raise_unless_started("")
+        status = Status.CANCELLED if self.ended_by == "cancel" or self._control.is_cancelled else Status.COMPILE_ERROR
+        problem = self.problem()
+        message = limit_message(self._limit, self._step.limits, "The compiler") or (
+            problem if problem.endswith(".") else ""
+        )
+        return Outcome(
+            status=status,
+            exit_code=self._exit_code,
+            signal=self._signal_name if status is not Status.CANCELLED else None,
+            stats=self._stats(None),
+            compile_output=bytes(self._compile_output),
+            truncated=self._cut.truncated,
+            message="" if status is Status.CANCELLED else message,
+        )
+
+    def run_outcome(self, compiled: "_Watch | None") -> Outcome:
+        self._raise_unless_started(ARTIFACT_FOLDER)
+        limit = self._limit
+        if self.ended_by == "cancel":
+            status = Status.CANCELLED
+        elif limit is not None:
+            status = _STATUS_OF_LIMIT[limit]
+        else:
+            status = Status.COMPLETED if self._exit_code == 0 else Status.FAILED
+        message = limit_message(limit, self._step.limits, "The program")
+        if self._exec_error is not None:
+            message = "The compiled program could not be started."
+        return Outcome(
+            status=status,
+            exit_code=self._exit_code,
+            signal=self._signal_name,
+            stats=self._stats(compiled),
+            compile_output=bytes(compiled._compile_output) if compiled else b"",
+            truncated=self._cut.truncated or (compiled is not None and compiled._cut.truncated),
+            message="" if status is Status.CANCELLED else message,
+        )
+
+    def _raise_unless_started(self, own_folder: str) -> None:
+        """A tool that cannot be started is the host's fault; a program the user compiled is the user's."""
+        error = self._exec_error
+        if error is None:
+            return
+        tool = self._step.argv[0]
+        if error.get("code") == "exec" and own_folder and tool.startswith(f"{own_folder}/"):
+            return
+        if error.get("code") == "exec":
+            raise SandboxFault("tool_missing", f"Install {tool}, or run `make images`.", str(error.get("detail")))
+        raise SandboxFault("agent_refused", "Run `make doctor`.", str(error))
+
+
+_STATUS_OF_LIMIT = {
+    "cpu": Status.TIMED_OUT,
+    "wall": Status.TIMED_OUT,
+    "idle": Status.TIMED_OUT,
+    "memory": Status.OUT_OF_MEMORY,
+    "output": Status.OUTPUT_LIMIT,
+}
+
+
+def limit_message(limit: str | None, limits: Limits, subject: str) -> str:
+    """The sentence a person reads when a limit ended the run."""
+    match limit:
+        case "cpu":
+            return f"{subject} was stopped after {limits.cpu_ms / 1000:g} s of processor time."
+        case "wall":
+            return f"{subject} was stopped after {limits.wall_ms / 1000:g} s."
+        case "idle":
+            return f"{subject} was stopped after {(limits.idle_ms or 0) / 1000:g} s without input or output."
+        case "memory":
+            return f"{subject} was stopped: it needed more than {limits.memory_bytes // (1024 * 1024)} MB of memory."
+        case "output":
+            return f"{subject} was stopped: it printed more than {limits.output_bytes // 1024} KiB."
+    return ""
