@@ -1,0 +1,401 @@
+"""The merge, pure: Yjs updates (v1 bytes) in, texts and updates out. documents.py and realtime/rooms.py call it.
+
+A document has a root map `files` (file id -> path) and one root text per file id; every other root is ignored.
+pycrdt counts text positions in UTF-8 bytes, and its panics are BaseException: both stay inside this module.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from bisect import bisect_left
+from collections import Counter
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any
+
+import pycrdt
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+FILES = "files"
+MAIN = "main"
+MAX_FILES = 50
+EMPTY_UPDATE = b"\x00\x00"
+# The same text seeds to the same bytes, so a seed applied twice does not double it.
+SEED_CLIENT_ID = 1
+_FILE_ID = re.compile(r"main|f_[0-9a-f]{32}")
+_LINES = re.compile(r"[^\n]*\n|[^\n]+")
+_WORDS = re.compile(r"\w+|\s+|.", re.DOTALL)
+
+
+class Malformed(ValueError):
+    """Bytes that are no update or no state vector. Nothing was changed."""
+
+
+class TooLarge(ValueError):
+    """The update would grow a text or the document past its limit. Nothing was changed."""
+
+
+class Broken(RuntimeError):
+    """pycrdt failed half-way through an update: this replica must be thrown away and loaded again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    text_bytes: int
+    document_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What an update did. `change` is None when it brought nothing new; `is_missing` when it builds on unseen ones."""
+
+    change: bytes | None
+    is_missing: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """Replace `delete` bytes at byte `start` of the old text (UTF-8, never inside a code point) by `insert`."""
+
+    start: int
+    delete: int
+    insert: str
+
+
+def normalise(text: str) -> str:
+    """Newlines become \\n and lone surrogates U+FFFD: what a shared text may hold."""
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def seed(text: str, file_name: str) -> bytes:
+    """The first update of a new document."""
+    doc: pycrdt.Doc[Any] = pycrdt.Doc(client_id=SEED_CLIENT_ID)
+    with doc.transaction():
+        doc[FILES] = pycrdt.Map({MAIN: file_name})
+        doc[MAIN] = pycrdt.Text(normalise(text))
+    return doc.get_update()
+
+
+def merge(updates: Iterable[bytes]) -> bytes:
+    """One update with the content of all, in any order, also of those whose dependencies are absent."""
+    parts = [update for update in updates if update != EMPTY_UPDATE]
+    if not parts:
+        return EMPTY_UPDATE
+    if len(parts) == 1:
+        return parts[0]
+    try:
+        return pycrdt.merge_updates(*parts)
+    except BaseException as error:
+        raise _as_ours(error, Malformed) from error
+
+
+def text_of(update: bytes, file_id: str = MAIN) -> str:
+    return _text(_doc_of(update), file_id)
+
+
+def files_of(update: bytes) -> dict[str, bytes]:
+    """Path -> text of every listed file, the entry file first. Paths are relative and stay inside; none is lost."""
+    doc = _doc_of(update)
+    found: dict[str, bytes] = {}
+    for file_id, path in _listed(doc).items():
+        found[_free_path(path, found)] = _text(doc, file_id).encode()
+    return found
+
+
+def replacement(update: bytes, text: str, file_id: str = MAIN) -> bytes | None:
+    """The smallest change that turns the file's text into `text`, as one update; None when it is that text already."""
+    doc = _doc_of(update)
+    changes: list[bytes] = []
+    subscription = doc.observe(lambda event: changes.append(event.update))
+    try:
+        shared: pycrdt.Text = doc.get(file_id, type=pycrdt.Text)
+        old, new = str(shared), normalise(text)
+        edits = edits_between(old, new)
+        if len(shared) != len(old.encode()):
+            # Something embedded takes a position of its own: positions in `old` would miss.
+            edits = [Edit(0, len(shared), new)]
+        with doc.transaction():
+            for edit in reversed(edits):
+                if edit.delete:
+                    del shared[edit.start : edit.start + edit.delete]
+                if edit.insert:
+                    shared.insert(edit.start, edit.insert)
+    except BaseException as error:
+        raise _as_ours(error, Broken) from error
+    finally:
+        doc.unobserve(subscription)
+    return merge(changes) if changes else None
+
+
+def edits_between(old: str, new: str) -> list[Edit]:
+    """Few, small replacements that turn old into new, by growing position in old, in time linear in the texts.
+
+    Lines that stand once in both texts are held fast; inside what lies between them the same is done with words.
+    """
+    offsets = list(accumulate((len(character.encode()) for character in old), initial=0))
+    return [
+        Edit(offsets[first], offsets[last] - offsets[first], insert)
+        for first, last, insert in _changes(old, new, 0, (_LINES, _WORDS))
+    ]
+
+
+def _changes(old: str, new: str, at: int, levels: tuple[re.Pattern[str], ...]) -> list[tuple[int, int, str]]:
+    """(first, last, insert) in code points of the whole old text, in which `old` starts at `at`."""
+    if old == new:
+        return []
+    prefix = _common_prefix(old, new)
+    suffix = _common_prefix(old[prefix:][::-1], new[prefix:][::-1])
+    old, new, at = old[prefix : len(old) - suffix], new[prefix : len(new) - suffix], at + prefix
+    if not old or not new or not levels:
+        return [(at, at + len(old), new)]
+    old_parts, new_parts = levels[0].findall(old), levels[0].findall(new)
+    old_starts = list(accumulate(map(len, old_parts), initial=0))
+    new_starts = list(accumulate(map(len, new_parts), initial=0))
+    found: list[tuple[int, int, str]] = []
+    done = (0, 0)
+    for a, b in [*_anchors(old_parts, new_parts), (len(old_parts), len(new_parts))]:
+        before, after = old[old_starts[done[0]] : old_starts[a]], new[new_starts[done[1]] : new_starts[b]]
+        found += _changes(before, after, at + old_starts[done[0]], levels[1:])
+        done = (a, b)
+    return found
+
+
+def _anchors(old: list[str], new: list[str]) -> list[tuple[int, int]]:
+    """Positions of parts that occur once in each, as many as keep their order (longest increasing subsequence)."""
+    once_old, once_new = (
+        {part: index for index, part in enumerate(parts) if counts[part] == 1}
+        for parts, counts in ((old, Counter(old)), (new, Counter(new)))
+    )
+    pairs = [(index, once_new[part]) for part, index in once_old.items() if part in once_new]
+    tails: list[int] = []
+    ends: list[int] = []
+    previous: list[int] = []
+    for number, (_, position) in enumerate(pairs):
+        place = bisect_left(tails, position)
+        previous.append(ends[place - 1] if place else -1)
+        tails[place : place + 1] = [position]
+        ends[place : place + 1] = [number]
+    chain: list[tuple[int, int]] = []
+    number = ends[-1] if ends else -1
+    while number >= 0:
+        chain.append(pairs[number])
+        number = previous[number]
+    return chain[::-1]
+
+
+def _common_prefix(one: str, other: str) -> int:
+    length = min(len(one), len(other))
+    low, high = 0, length
+    while low < high:
+        half = (low + high + 1) // 2
+        if one[low:half] == other[low:half]:
+            low = half
+        else:
+            high = half - 1
+    return low
+
+
+class Replica:
+    """One live copy of a document. Create, use and close it on one thread: pycrdt's subscriptions require it."""
+
+    def __init__(self, update: bytes, limits: Limits) -> None:
+        self._limits = limits
+        self._doc = _doc_of(update)
+        self._changes: list[bytes] = []
+        self._subscription: Any = self._doc.observe(self._collect)
+        # Upper bounds, made exact when they reach a limit: measuring at every keystroke would encode the document.
+        self._document_bound = len(update)
+        self._text_bound = _largest_text(self._doc)
+
+    def _collect(self, event: Any) -> None:
+        self._changes.append(event.update)
+
+    def close(self) -> None:
+        if self._subscription is not None:
+            self._doc.unobserve(self._subscription)
+            self._subscription = None
+
+    def state(self) -> bytes:
+        return self._doc.get_state()
+
+    def diff(self, state: bytes = b"\x00") -> bytes:
+        """What somebody at this state vector lacks. Raises Malformed."""
+        try:
+            return self._doc.get_update(state)
+        except BaseException as error:
+            raise _as_ours(error, Malformed) from error
+
+    def text(self, file_id: str = MAIN) -> str:
+        return _text(self._doc, file_id)
+
+    def has_news(self, update: bytes) -> bool:
+        """Whether the update holds anything, insertion or deletion, that this replica lacks. Raises Malformed."""
+        residual = self._residual(update)
+        if residual[0] != 0:
+            return True
+        # A diff always carries the whole delete set, so only a comparison tells a deletion that is new.
+        deleted = _deletions(residual)
+        if not deleted:
+            return False
+        known = _deletions(self.diff(self.state()))
+        return any(not _covers(known.get(client, []), ranges) for client, ranges in deleted.items())
+
+    def lacks(self, update: bytes) -> bool:
+        """Whether a part of the update could not be merged because what it builds on has not arrived."""
+        residual = self._residual(update)
+        if residual[0] != 0:
+            return True
+        deleted = _deletions(residual)
+        if not deleted:
+            return False
+        state = _state_vector(self.state())
+        return any(
+            start + length > state.get(client, 0) for client, ranges in deleted.items() for start, length in ranges
+        )
+
+    def apply(self, update: bytes, *, is_checked: bool = True) -> Applied:
+        """Merge an update. Raises Malformed or TooLarge before anything changed, Broken when it is half applied.
+
+        `is_checked=False` takes what the log already holds: the limits were asked when it was written.
+        """
+        news = self._residual(update)
+        if news == EMPTY_UPDATE:
+            return Applied(None, is_missing=False)
+        if is_checked:
+            self._check_size(news)
+        self._changes.clear()
+        try:
+            self._doc.apply_update(news)
+        except BaseException as error:
+            raise _as_ours(error, Broken) from error
+        change = merge(self._changes) if self._changes else None
+        self._changes.clear()
+        if change is not None:
+            self._document_bound += len(change)
+            self._text_bound += len(change)
+        return Applied(change, is_missing=self.lacks(news))
+
+    def _residual(self, update: bytes) -> bytes:
+        try:
+            return pycrdt.get_update(update, self._doc.get_state())
+        except BaseException as error:
+            raise _as_ours(error, Malformed) from error
+
+    def _check_size(self, news: bytes) -> None:
+        # An update cannot add more text than it has bytes.
+        size = len(news)
+        if self._document_bound + size <= self._limits.document_bytes and (
+            self._text_bound + size <= self._limits.text_bytes
+        ):
+            return
+        before = self._doc.get_update()
+        trial = _doc_of(merge([before, news]))
+        document_bytes, text_bytes = len(trial.get_update()), _largest_text(trial)
+        if document_bytes > self._limits.document_bytes and document_bytes > len(before):
+            raise TooLarge("document")
+        if text_bytes > self._limits.text_bytes and text_bytes > _largest_text(self._doc):
+            raise TooLarge("text")
+        self._document_bound, self._text_bound = document_bytes - size, text_bytes - size
+
+
+def _doc_of(update: bytes) -> pycrdt.Doc[Any]:
+    doc: pycrdt.Doc[Any] = pycrdt.Doc()
+    try:
+        if update != EMPTY_UPDATE:
+            doc.apply_update(update)
+    except BaseException as error:
+        raise _as_ours(error, Malformed) from error
+    return doc
+
+
+def _text(doc: pycrdt.Doc[Any], file_id: str) -> str:
+    try:
+        return str(doc.get(file_id, type=pycrdt.Text))
+    except BaseException as error:
+        raise _as_ours(error, Broken) from error
+
+
+def _listed(doc: pycrdt.Doc[Any]) -> dict[str, str]:
+    """File id -> path, the entry file first; at most MAX_FILES, and only ids that a page may make."""
+    try:
+        entries = doc.get(FILES, type=pycrdt.Map).to_py() or {}
+    except BaseException as error:
+        raise _as_ours(error, Broken) from error
+    ids = sorted((key for key in entries if _FILE_ID.fullmatch(key)), key=lambda key: (key != MAIN, key))
+    return {key: _safe_path(entries[key]) or key for key in ids[:MAX_FILES]}
+
+
+def _safe_path(value: object) -> str | None:
+    if not isinstance(value, str) or not 0 < len(value.encode()) <= 255:
+        return None
+    if any(ord(character) < 32 or character == "\\" for character in value):
+        return None
+    return value if all(part not in ("", ".", "..") for part in value.split("/")) else None
+
+
+def _free_path(path: str, taken: dict[str, bytes]) -> str:
+    """Two people may have made the same path at once: the second becomes `name (2).ext`."""
+    folder, _, name = path.rpartition("/")
+    stem, dot, extension = name.rpartition(".") if "." in name[1:] else (name, "", "")
+    candidate, number = path, 1
+    while candidate in taken:
+        number += 1
+        candidate = f"{folder}/" * bool(folder) + f"{stem} ({number}){dot}{extension}"
+    return candidate
+
+
+def _largest_text(doc: pycrdt.Doc[Any]) -> int:
+    try:
+        return max((len(doc.get(file_id, type=pycrdt.Text)) for file_id in {MAIN, *_listed(doc)}), default=0)
+    except BaseException as error:
+        raise _as_ours(error, Broken) from error
+
+
+def _as_ours(error: BaseException, kind: type[Exception]) -> BaseException:
+    """A panic (BaseException) becomes `kind`; what must stop the process or the task stays what it is."""
+    if isinstance(error, KeyboardInterrupt | SystemExit | asyncio.CancelledError | MemoryError):
+        return error
+    return error if isinstance(error, kind) else kind(str(error))
+
+
+def _numbers(data: bytes) -> list[int]:
+    """All LEB128 numbers of a buffer that pycrdt itself wrote."""
+    found: list[int] = []
+    value = shift = 0
+    for byte in data:
+        value |= (byte & 0x7F) << shift
+        shift += 7
+        if byte < 0x80:
+            found.append(value)
+            value = shift = 0
+    return found
+
+
+def _deletions(update: bytes) -> dict[int, list[tuple[int, int]]]:
+    """Client -> (clock, length) ranges, of an update without blocks: varuint 0, then the delete set."""
+    numbers = iter(_numbers(update)[1:])
+    found: dict[int, list[tuple[int, int]]] = {}
+    for _ in range(next(numbers)):
+        client = next(numbers)
+        found.setdefault(client, []).extend((next(numbers), next(numbers)) for _ in range(next(numbers)))
+    return found
+
+
+def _state_vector(state: bytes) -> dict[int, int]:
+    numbers = _numbers(state)[1:]
+    return dict(zip(numbers[::2], numbers[1::2], strict=True))
+
+
+def _covers(known: list[tuple[int, int]], ranges: list[tuple[int, int]]) -> bool:
+    """Whether every clock of `ranges` lies in `known`."""
+    joined: list[tuple[int, int]] = []
+    for start, length in sorted(known):
+        if joined and start <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(joined[-1][1], start + length))
+        else:
+            joined.append((start, start + length))
+    return all(any(first <= start and start + length <= last for first, last in joined) for start, length in ranges)
