@@ -1,0 +1,86 @@
+// Bundles the pages' scripts, styles, fonts and icons into build/static/app, where Django's static files find them.
+// `node build.mjs` builds once, minified; `node build.mjs --watch` rebuilds on change, with source maps.
+import { copyFile, mkdir, readFile, readdir, rm, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
+import * as esbuild from "esbuild";
+
+const here = dirname(fileURLToPath(import.meta.url));
+const output = join(here, "..", "build", "static", "app");
+const watching = process.argv.includes("--watch");
+
+const icons = [
+  "arrow-left", "arrow-right", "bot", "check", "circle-check", "chevron-down", "chevron-right", "circle",
+  "circle-alert", "circle-stop", "circle-x", "clock", "copy", "corner-down-left", "crown", "download", "eye", "eye-off",
+  "file-code", "globe", "hourglass", "keyboard", "link", "loader-circle", "lock", "log-out", "memory-stick", "monitor",
+  "moon", "pencil", "play", "plus", "rotate-cw", "scissors", "search", "server-crash", "share-2", "square", "sun",
+  "terminal", "trash-2", "triangle-alert", "user", "user-plus", "users", "wifi-off", "x",
+];
+
+async function writeIcons() {
+  const symbols = await Promise.all(
+    icons.map(async (name) => {
+      const source = await readFile(join(here, "node_modules", "lucide-static", "icons", `${name}.svg`), "utf8");
+      const shapes = source.slice(source.indexOf(">", source.indexOf("<svg")) + 1, source.lastIndexOf("</svg>"));
+      return `<symbol id="${name}" viewBox="0 0 24 24" fill="none" stroke="currentColor" stroke-width="2" ` +
+        `stroke-linecap="round" stroke-linejoin="round">${shapes.replace(/\s*\n\s*/g, "")}</symbol>`;
+    }),
+  );
+  await writeFile(join(output, "icons.svg"), `<svg xmlns="http://www.w3.org/2000/svg">${symbols.join("")}</svg>\n`);
+}
+
+async function copyImages() {
+  const from = join(here, "images");
+  for (const name of await readdir(from)) await copyFile(join(from, name), join(output, name));
+}
+
+const shared = {
+  bundle: true,
+  minify: !watching,
+  sourcemap: watching,
+  legalComments: "none",
+  logLevel: "warning",
+  outdir: output,
+  metafile: true,
+};
+
+const modules = {
+  ...shared,
+  entryPoints: { editor: join(here, "src", "main.ts"), site: join(here, "src", "site.ts") },
+  format: "esm",
+  splitting: true,
+  target: "es2022",
+  // Django's hashed static files do not rewrite import(), so the chunks carry their own hash.
+  chunkNames: "chunks/[name]-[hash]",
+};
+
+// Runs before the first paint, so it is a plain script and not a module.
+const early = { ...shared, entryPoints: { theme: join(here, "src", "theme.ts") }, format: "iife", target: "es2020" };
+
+const styles = {
+  ...shared,
+  entryPoints: { app: join(here, "styles", "app.css"), admin: join(here, "styles", "admin.css") },
+  loader: { ".woff2": "file" },
+  assetNames: "fonts/[name]",
+};
+
+await rm(output, { recursive: true, force: true });
+await mkdir(output, { recursive: true });
+await Promise.all([writeIcons(), copyImages()]);
+
+if (watching) {
+  const contexts = await Promise.all([modules, early, styles].map((options) => esbuild.context(options)));
+  await Promise.all(contexts.map((context) => context.watch()));
+  console.log("Watching frontend/. Stop with Ctrl+C.");
+} else {
+  const started = performance.now();
+  const results = await Promise.all([modules, early, styles].map((options) => esbuild.build(options)));
+  const entries = results.flatMap(({ metafile }) => Object.entries(metafile.outputs).filter(([, made]) => made.entryPoint));
+  for (const [path, made] of entries) {
+    if (/chunks|fonts/.test(path)) continue;
+    const zipped = gzipSync(await readFile(path), { level: 9 }).length;
+    console.log(`${path.split("/").at(-1).padEnd(12)} ${(made.bytes / 1024).toFixed(0).padStart(5)} KB  ${(zipped / 1024).toFixed(0).padStart(4)} KB gzip`);
+  }
+  console.log(`Built in ${((performance.now() - started) / 1000).toFixed(2)} s`);
+}

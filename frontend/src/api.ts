@@ -1,0 +1,50 @@
+// Calls to the REST API with the page's cookie. Every failure is a Problem whose message can be shown as it is.
+
+export class Problem extends Error {
+  constructor(
+    message: string,
+    readonly status: number,
+    readonly code: string,
+  ) {
+    super(message);
+  }
+}
+
+interface ProblemBody {
+  title?: string;
+  detail?: string;
+  code?: string;
+  errors?: Record<string, string[] | string>;
+}
+
+let csrfToken = "";
+
+export function useCsrfToken(token: string): void {
+  csrfToken = token;
+}
+
+export async function call<T>(method: "GET" | "POST" | "PATCH" | "DELETE", path: string, body?: unknown): Promise<T> {
+  const headers: Record<string, string> = { Accept: "application/json" };
+  if (method !== "GET") headers["X-CSRFToken"] = csrfToken;
+  if (body !== undefined) headers["Content-Type"] = "application/json";
+  let response: Response;
+  try {
+    response = await fetch(path, {
+      method,
+      headers,
+      credentials: "same-origin",
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    });
+  } catch {
+    throw new Problem("The server did not answer. Your text is kept in this page. Try again when you are connected.", 0, "unreachable");
+  }
+  if (!response.ok) throw await problemOf(response);
+  return (response.status === 204 ? undefined : await response.json()) as T;
+}
+
+async function problemOf(response: Response): Promise<Problem> {
+  const body = (await response.json().catch(() => ({}))) as ProblemBody;
+  const first = Object.values(body.errors ?? {}).flat()[0];
+  const words = first ?? body.detail ?? body.title ?? `The server answered ${response.status}. Nothing was changed.`;
+  return new Problem(words, response.status, body.code ?? "unknown");
+}

@@ -1,0 +1,135 @@
+// Other people's carets and selections in the editor. Colours come from classes by hue, so that no style attribute
+// is needed under the page's content security policy.
+import { Annotation, RangeSet, type Range } from "@codemirror/state";
+import { Decoration, EditorView, ViewPlugin, WidgetType, type DecorationSet, type ViewUpdate } from "@codemirror/view";
+import type { Awareness } from "y-protocols/awareness";
+import * as Y from "yjs";
+
+export interface AwarenessUser {
+  id: string;
+  name: string;
+  hue: number;
+  permission?: string;
+}
+
+interface AwarenessState {
+  user?: AwarenessUser;
+  cursor?: { anchor: unknown; head: unknown } | null;
+}
+
+const caretsMoved = Annotation.define<boolean>();
+
+class CaretWidget extends WidgetType {
+  constructor(
+    readonly user: AwarenessUser,
+    readonly moves: number,
+    readonly onFirstLine: boolean,
+  ) {
+    super();
+  }
+
+  // A new move makes a new element, which starts the label's two seconds again.
+  override eq(other: CaretWidget): boolean {
+    return (
+      other.moves === this.moves &&
+      other.user.name === this.user.name &&
+      other.user.hue === this.user.hue &&
+      other.onFirstLine === this.onFirstLine
+    );
+  }
+
+  override toDOM(): HTMLElement {
+    const caret = document.createElement("span");
+    caret.className = `caret hue-${this.user.hue}${this.onFirstLine ? " caret-below" : ""}`;
+    caret.setAttribute("aria-hidden", "true");
+    const flag = document.createElement("span");
+    flag.className = "caret-flag";
+    flag.textContent = this.user.name;
+    // Word joiners keep the caret from allowing a line break where the text has none.
+    caret.append("\u2060", flag, "\u2060");
+    return caret;
+  }
+
+  override ignoreEvent(): boolean {
+    return true;
+  }
+}
+
+/** Where a person's caret is, or null while they have none in this text. */
+export function caretPosition(state: AwarenessState, text: Y.Text): { anchor: number; head: number } | null {
+  if (!state.cursor?.anchor || !state.cursor.head || !text.doc) return null;
+  const [anchor, head] = [state.cursor.anchor, state.cursor.head].map((json) =>
+    Y.createAbsolutePositionFromRelativePosition(Y.createRelativePositionFromJSON(json), text.doc as Y.Doc),
+  );
+  if (!anchor || !head || anchor.type !== text || head.type !== text) return null;
+  return { anchor: anchor.index, head: head.index };
+}
+
+export function remoteCarets(text: Y.Text, awareness: Awareness) {
+  return ViewPlugin.fromClass(
+    class {
+      decorations: DecorationSet = RangeSet.empty;
+      readonly #moves = new Map<number, { at: string; count: number }>();
+      readonly #changed = ({ added, updated, removed }: Record<"added" | "updated" | "removed", number[]>) => {
+        if ([...added, ...updated, ...removed].some((client) => client !== awareness.clientID)) {
+          this.view.dispatch({ annotations: caretsMoved.of(true) });
+        }
+      };
+
+      constructor(readonly view: EditorView) {
+        awareness.on("change", this.#changed);
+        this.decorations = this.#decorate(view);
+      }
+
+      update(update: ViewUpdate): void {
+        if (update.selectionSet || update.focusChanged || update.docChanged) this.#tellOwn(update.view);
+        if (update.docChanged || update.transactions.some((transaction) => transaction.annotation(caretsMoved))) {
+          this.decorations = this.#decorate(update.view);
+        }
+      }
+
+      destroy(): void {
+        awareness.off("change", this.#changed);
+      }
+
+      #tellOwn(view: EditorView): void {
+        if (!view.hasFocus || awareness.getLocalState() === null) return;
+        const { anchor, head } = view.state.selection.main;
+        // A remote change is in the Y.Text before it is in the view, a local one after: wait until both agree.
+        queueMicrotask(() => {
+          const cursor = {
+            anchor: Y.relativePositionToJSON(Y.createRelativePositionFromTypeIndex(text, anchor)),
+            head: Y.relativePositionToJSON(Y.createRelativePositionFromTypeIndex(text, head)),
+          };
+          const known = awareness.getLocalState()?.cursor;
+          if (JSON.stringify(known) !== JSON.stringify(cursor)) awareness.setLocalStateField("cursor", cursor);
+        });
+      }
+
+      #decorate(view: EditorView): DecorationSet {
+        const ranges: Range<Decoration>[] = [];
+        const { doc } = view.state;
+        for (const [client, state] of awareness.getStates() as Map<number, AwarenessState>) {
+          const { user } = state;
+          const caret = client === awareness.clientID || !user ? null : caretPosition(state, text);
+          if (!caret || !user) continue;
+          const head = Math.min(caret.head, doc.length);
+          const anchor = Math.min(caret.anchor, doc.length);
+          if (anchor !== head) {
+            const mark = Decoration.mark({ class: `remote-selection hue-${user.hue}` });
+            ranges.push(mark.range(Math.min(anchor, head), Math.max(anchor, head)));
+          }
+          const at = JSON.stringify(state.cursor);
+          const moved = this.#moves.get(client);
+          const move = moved?.at === at ? moved : { at, count: (moved?.count ?? 0) + 1 };
+          this.#moves.set(client, move);
+          const widget = new CaretWidget(user, move.count, doc.lineAt(head).number === 1);
+          // The local caret is drawn outside the other's selection.
+          ranges.push(Decoration.widget({ widget, side: head > anchor ? -1 : 1 }).range(head));
+        }
+        return Decoration.set(ranges, true);
+      }
+    },
+    { decorations: (plugin) => plugin.decorations },
+  );
+}

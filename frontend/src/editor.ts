@@ -1,0 +1,167 @@
+// The text editor: CodeMirror bound to the shared text. Undo takes back one's own edits only.
+import { autocompletion, closeBrackets, closeBracketsKeymap, completionKeymap } from "@codemirror/autocomplete";
+import { defaultKeymap, indentWithTab } from "@codemirror/commands";
+import { bracketMatching, foldGutter, foldKeymap, HighlightStyle, indentOnInput, syntaxHighlighting } from "@codemirror/language";
+import { highlightSelectionMatches, searchKeymap } from "@codemirror/search";
+import { Compartment, EditorState, type Extension } from "@codemirror/state";
+import {
+  crosshairCursor, drawSelection, dropCursor, EditorView, highlightActiveLine, highlightActiveLineGutter,
+  highlightSpecialChars, keymap, lineNumbers, rectangularSelection,
+} from "@codemirror/view";
+import { tags } from "@lezer/highlight";
+import { yCollab, yUndoManagerKeymap } from "y-codemirror.next";
+import type { Awareness } from "y-protocols/awareness";
+import * as Y from "yjs";
+import { remoteCarets } from "./carets";
+import { languageSupport } from "./languages";
+
+export interface EditorOptions {
+  parent: HTMLElement;
+  text: Y.Text;
+  awareness: Awareness;
+  nonce: string;
+  label: string;
+  onCaret(line: number, column: number): void;
+}
+
+// Both themes from one set: the custom properties change with the page's color-scheme.
+const colours = HighlightStyle.define([
+  { tag: [tags.keyword, tags.modifier, tags.operatorKeyword], color: "var(--code-keyword)" },
+  { tag: [tags.string, tags.special(tags.string), tags.regexp, tags.character], color: "var(--code-string)" },
+  { tag: [tags.number, tags.bool, tags.null, tags.atom], color: "var(--code-number)" },
+  { tag: [tags.comment, tags.meta], color: "var(--code-comment)", fontStyle: "italic" },
+  { tag: [tags.function(tags.variableName), tags.function(tags.propertyName), tags.macroName], color: "var(--code-function)" },
+  { tag: [tags.definition(tags.function(tags.variableName))], color: "var(--code-function)", fontWeight: "600" },
+  { tag: [tags.typeName, tags.className, tags.namespace, tags.standard(tags.typeName)], color: "var(--code-type)" },
+  { tag: [tags.propertyName, tags.attributeName], color: "var(--code-property)" },
+  { tag: [tags.operator, tags.punctuation, tags.bracket], color: "var(--code-punctuation)" },
+  { tag: tags.invalid, color: "var(--danger)" },
+]);
+
+const look = EditorView.theme({
+  "&": { height: "100%", fontSize: "14px", backgroundColor: "var(--surface)", color: "var(--text)" },
+  "&.cm-focused": { outline: "none" },
+  ".cm-scroller": { fontFamily: "var(--code-face)", lineHeight: "22px", overscrollBehavior: "contain" },
+  ".cm-content": { padding: "12px 0 40vh", caretColor: "var(--text)" },
+  ".cm-line": { padding: "0 16px 0 8px" },
+  ".cm-cursor, .cm-dropCursor": { borderLeftColor: "var(--text)", borderLeftWidth: "2px" },
+  "&.cm-focused > .cm-scroller > .cm-selectionLayer .cm-selectionBackground, .cm-selectionBackground": {
+    background: "var(--selection)",
+  },
+  ".cm-gutters": { backgroundColor: "var(--surface)", color: "var(--faint)", border: "none" },
+  ".cm-lineNumbers .cm-gutterElement": { padding: "0 4px 0 16px", minWidth: "40px", fontVariantNumeric: "tabular-nums" },
+  ".cm-foldGutter .cm-gutterElement": { padding: "0 4px" },
+  ".cm-activeLine": { backgroundColor: "transparent" },
+  ".cm-activeLineGutter": { backgroundColor: "transparent" },
+  "&.cm-focused .cm-activeLine": { backgroundColor: "var(--line)" },
+  "&.cm-focused .cm-activeLineGutter": { backgroundColor: "var(--line)", color: "var(--text)" },
+  ".cm-matchingBracket, &.cm-focused .cm-matchingBracket": {
+    backgroundColor: "var(--match)", outline: "1px solid var(--border-strong)",
+  },
+  ".cm-selectionMatch": { backgroundColor: "var(--match)" },
+  ".cm-searchMatch": { backgroundColor: "var(--match)", outline: "1px solid var(--waiting)" },
+  ".cm-searchMatch-selected": { backgroundColor: "var(--selection)" },
+  ".cm-panels": { backgroundColor: "var(--page)", color: "var(--text)", fontFamily: "var(--ui-face)" },
+  ".cm-panels-bottom": { borderTop: "1px solid var(--border)" },
+  ".cm-panel.cm-search": { padding: "8px 12px" },
+  ".cm-textfield": {
+    backgroundColor: "var(--surface)", border: "1px solid var(--border-strong)", borderRadius: "6px", color: "var(--text)",
+  },
+  ".cm-button": {
+    backgroundImage: "none", backgroundColor: "var(--raised)", border: "1px solid var(--border-strong)",
+    borderRadius: "6px", color: "var(--text)",
+  },
+  ".cm-tooltip": {
+    backgroundColor: "var(--raised)", border: "1px solid var(--border)", borderRadius: "6px", color: "var(--text)",
+    boxShadow: "var(--float)",
+  },
+  ".cm-tooltip-autocomplete > ul": { fontFamily: "var(--code-face)" },
+  ".cm-tooltip-autocomplete > ul > li": { padding: "4px 8px" },
+  ".cm-tooltip.cm-tooltip-autocomplete > ul > li[aria-selected]": {
+    backgroundColor: "var(--selection)", color: "var(--text)",
+  },
+  ".cm-foldPlaceholder": { backgroundColor: "var(--line)", border: "none", color: "var(--muted)", padding: "0 6px" },
+});
+
+export class Editor {
+  readonly view: EditorView;
+  readonly #language = new Compartment();
+  readonly #editable = new Compartment();
+  #languageKey = "";
+
+  constructor(options: EditorOptions) {
+    const undoManager = new Y.UndoManager(options.text, { captureTimeout: 400 });
+    this.view = new EditorView({
+      parent: options.parent,
+      state: EditorState.create({
+        doc: options.text.toString(),
+        extensions: [
+          EditorView.cspNonce.of(options.nonce),
+          // Only "\n" ends a line: with the default, a stray "\r\n" from another client would shift every position.
+          EditorState.lineSeparator.of("\n"),
+          EditorView.clipboardInputFilter.of((text) => text.replace(/\r\n?/g, "\n")),
+          lineNumbers(), foldGutter(), highlightActiveLineGutter(), highlightSpecialChars(), drawSelection(), dropCursor(),
+          EditorState.allowMultipleSelections.of(true),
+          indentOnInput(), bracketMatching(), closeBrackets(), autocompletion({ activateOnTypingDelay: 200 }),
+          rectangularSelection(), crosshairCursor(), highlightActiveLine(), highlightSelectionMatches(),
+          syntaxHighlighting(colours), look,
+          // Esc, then Tab within two seconds, leaves the editor: CodeMirror's own rule.
+          keymap.of([
+            ...closeBracketsKeymap, ...yUndoManagerKeymap, ...searchKeymap, ...foldKeymap, ...completionKeymap,
+            // Mod-Enter is Run, on the whole page.
+            ...defaultKeymap.filter((binding) => binding.key !== "Mod-Enter"),
+            indentWithTab,
+          ]),
+          yCollab(options.text, null, { undoManager }) as Extension,
+          remoteCarets(options.text, options.awareness),
+          this.#language.of([]),
+          this.#editable.of(readOnly(true)),
+          EditorView.contentAttributes.of({ "aria-label": options.label, "aria-describedby": "editor-help" }),
+          EditorView.updateListener.of((update) => {
+            if (!update.selectionSet && !update.docChanged) return;
+            const { head } = update.state.selection.main;
+            const line = update.state.doc.lineAt(head);
+            options.onCaret(line.number, head - line.from + 1);
+          }),
+        ],
+      }),
+    });
+  }
+
+  async setLanguage(key: string): Promise<void> {
+    this.#languageKey = key;
+    const support = await languageSupport(key).catch(() => []);
+    if (this.#languageKey === key) this.view.dispatch({ effects: this.#language.reconfigure(support) });
+  }
+
+  setReadOnly(isReadOnly: boolean): void {
+    this.view.dispatch({ effects: this.#editable.reconfigure(readOnly(isReadOnly)) });
+  }
+
+  /** Puts the caret on a line because the person asked for it. */
+  goTo(line: number, column = 1): void {
+    const { doc } = this.view.state;
+    const target = doc.line(Math.max(1, Math.min(line, doc.lines)));
+    this.goToPosition(Math.min(target.from + column - 1, target.to));
+    this.view.focus();
+  }
+
+  goToPosition(position: number): void {
+    const at = Math.min(position, this.view.state.doc.length);
+    this.view.dispatch({ selection: { anchor: at }, effects: EditorView.scrollIntoView(at, { y: "center" }) });
+  }
+
+  /** Scrolls to a place without touching the caret. */
+  reveal(position: number): void {
+    const at = Math.min(position, this.view.state.doc.length);
+    this.view.dispatch({ effects: EditorView.scrollIntoView(at, { y: "center" }) });
+  }
+}
+
+function readOnly(isReadOnly: boolean): Extension {
+  // The content stays focusable, so that it can be read and copied by keyboard.
+  return [
+    EditorState.readOnly.of(isReadOnly),
+    EditorView.contentAttributes.of({ "aria-readonly": String(isReadOnly) }),
+  ];
+}

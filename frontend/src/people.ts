@@ -1,0 +1,80 @@
+// Who is here: one avatar per person, in the hue that the server gave them.
+import type { Awareness } from "y-protocols/awareness";
+import type { AwarenessUser } from "./carets";
+import type { PresentPerson } from "./collab";
+import { icon, make, plural, type Permission } from "./page";
+
+const MOST_SHOWN = 5;
+
+export const permissionWords: Record<Permission, string> = {
+  read: "can read",
+  write: "can edit",
+  admin: "manages",
+  owner: "owner",
+};
+
+export class People {
+  #present: PresentPerson[] = [];
+
+  constructor(
+    private readonly list: HTMLElement,
+    private readonly awareness: Awareness,
+    private readonly myId: string,
+    private readonly show: (clientId: number) => void,
+  ) {
+    awareness.on("change", () => this.#draw());
+  }
+
+  get count(): number {
+    return this.#present.length;
+  }
+
+  get countWords(): string {
+    return this.count < 2 ? "Only you here" : `${plural(this.count, "person", "people")} here`;
+  }
+
+  /** Returns what to announce: who came and who left. */
+  take(people: PresentPerson[]): string {
+    const before = new Map(this.#present.map((person) => [person.id, person.username]));
+    const wasEmpty = before.size === 0;
+    const unique = new Map(people.map((person) => [person.id, person]));
+    this.#present = [...unique.values()].sort((one, other) => Number(other.id === this.myId) - Number(one.id === this.myId));
+    this.#draw();
+    if (wasEmpty) return "";
+    const came = this.#present.filter((person) => !before.has(person.id)).map((person) => `${person.username} joined`);
+    const left = [...before].filter(([id]) => !unique.has(id)).map(([, name]) => `${name} left`);
+    return [...came, ...left].slice(0, 3).join(". ");
+  }
+
+  #draw(): void {
+    const hues = new Map<string, { hue: number; client: number }>();
+    for (const [client, state] of this.awareness.getStates() as Map<number, { user?: AwarenessUser }>) {
+      if (state.user) hues.set(state.user.id, { hue: state.user.hue, client });
+    }
+    const shown = this.#present.slice(0, MOST_SHOWN);
+    const items = shown.map((person) => {
+      const seen = hues.get(person.id);
+      const isMe = person.id === this.myId;
+      const words = `${person.username}${isMe ? " (you)" : ""}, ${permissionWords[person.permission]}`;
+      const avatar = make("button", {
+        type: "button",
+        class: `avatar ${seen ? `hue-${seen.hue}` : ""}`,
+        title: isMe || !seen ? words : `${words}. Click to see where they are`,
+        "aria-label": words,
+        click: () => seen && !isMe && this.show(seen.client),
+      }, initials(person.username), person.permission === "read" && icon("eye"));
+      return make("li", {}, avatar);
+    });
+    if (this.#present.length > MOST_SHOWN) {
+      const rest = this.#present.slice(MOST_SHOWN).map((person) => person.username).join(", ");
+      items.push(make("li", {}, make("span", { class: "avatar", title: rest }, `+${this.#present.length - MOST_SHOWN}`)));
+    }
+    this.list.replaceChildren(...items);
+  }
+}
+
+export function initials(name: string): string {
+  const parts = name.split(/[._-]+/).filter(Boolean);
+  const letters = parts.length > 1 ? `${parts[0]?.[0] ?? ""}${parts[1]?.[0] ?? ""}` : name.slice(0, 2);
+  return letters.toUpperCase();
+}
