@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 RECENT_MAX = 500
 
-__all__ = ["Entry", "Store", "recent", "record", "store"]
+__all__ = ["Entry", "Store", "purge", "recent", "record", "store"]
 
 
 class Store(Protocol):
@@ -77,6 +77,13 @@ def recent(
     except Exception:
         logger.warning("the activity log could not be read", exc_info=True)
         return []
+
+
+def purge() -> int:
+    """Delete what SQL holds for longer than ACTIVITY_DAYS (MongoDB does so by itself); returns the number."""
+    from activity.sql import purge
+
+    return purge()
 
 
 def store() -> Store:

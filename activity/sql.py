@@ -58,7 +58,7 @@ class SqlStore:
 
 
 def purge() -> int:
-    """Delete what is older than ACTIVITY_DAYS, in short transactions; housekeeping calls it. Returns the number."""
+    """Delete what is older than ACTIVITY_DAYS, in short transactions. Returns the number."""
     oldest = timezone.now() - timedelta(days=settings.ACTIVITY_DAYS)
     purged = 0
     while batch := list(Activity.objects.filter(timestamp__lt=oldest).values_list("id", flat=True)[:PURGE_BATCH]):

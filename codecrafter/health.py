@@ -222,7 +222,7 @@ def overall(findings: dict[str, Finding]) -> State:
 
 @never_cache
 @require_safe
-def alive(request: HttpRequest) -> HttpResponse:
+def health(request: HttpRequest) -> HttpResponse:
     """This process answers; nothing else is asked."""
     return JsonResponse({"status": State.OK})
 

@@ -6,7 +6,8 @@ import pytest
 import time_machine
 
 from activity import log
-from activity.sql import PURGE_BATCH, purge
+from activity.log import purge
+from activity.sql import PURGE_BATCH
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
