@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from celery import Celery
+from celery.signals import worker_ready
 from kombu import Exchange, Queue
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "codecrafter.settings")
@@ -13,8 +15,8 @@ app = Celery("codecrafter")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 
-# Runs and upkeep wait in different queues, so that neither holds up the other. A message that is delivered again and
-# again goes to the dead-letter queue; its run row is finished by the reaper (execution/upkeep.py).
+_in_rabbitmq = app.conf.broker_url.startswith("amqp")
+# Where RabbitMQ puts a message that it had to deliver again and again. Its run row is ended by the reaper.
 _dead_letters = Exchange("dead_letters", type="direct")
 
 
@@ -23,17 +25,34 @@ def _queue(name: str) -> Queue:
         "x-queue-type": "quorum",
         "x-delivery-limit": 5,
         "x-dead-letter-exchange": _dead_letters.name,
-        "x-dead-letter-routing-key": "dead_letters",
+        "x-dead-letter-routing-key": _dead_letters.name,
     }
-    in_rabbitmq = app.conf.broker_url.startswith("amqp")
-    return Queue(name, Exchange(name), routing_key=name, queue_arguments=arguments if in_rabbitmq else None)
+    return Queue(name, Exchange(name), routing_key=name, queue_arguments=arguments if _in_rabbitmq else None)
 
 
+# Runs and upkeep wait in different queues, so that neither holds up the other.
 app.conf.task_queues = [_queue("runs"), _queue("upkeep")]
 app.conf.task_default_queue = "upkeep"
 app.conf.task_default_exchange = "upkeep"
 app.conf.task_default_routing_key = "upkeep"
 app.conf.task_routes = {"execution.run_code": {"queue": "runs", "routing_key": "runs"}}
-app.conf.broker_transport_options = (
-    {"confirm_publish": True} if app.conf.broker_url.startswith("amqp") else {"polling_interval": 0.02}
-)
+app.conf.broker_transport_options = {"confirm_publish": True} if _in_rabbitmq else {"polling_interval": 0.02}
+
+
+@app.on_after_finalize.connect
+def _set_beat_schedule(sender: Celery, **kwargs: Any) -> None:
+    from codecrafter.housekeeping import beat_schedule
+
+    sender.conf.beat_schedule = beat_schedule()
+
+
+@worker_ready.connect
+def _start_reporting(sender: Any, **kwargs: Any) -> None:
+    """A worker process of its own (the embedded one does not send this signal)."""
+    from codecrafter.metrics import serve_worker_metrics
+    from codecrafter.worker import Reporter
+
+    with sender.app.connection_for_write() as connection:
+        Queue(_dead_letters.name, _dead_letters, routing_key=_dead_letters.name, channel=connection).declare()
+    serve_worker_metrics()
+    Reporter().start()

@@ -249,6 +249,7 @@ SPECTACULAR_SETTINGS = {
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
     "SCHEMA_PATH_PREFIX": r"/api",
+    "PREPROCESSING_HOOKS": ["codecrafter.http.schema.each_path_once"],
     "COMPONENT_SPLIT_REQUEST": True,
 }
 RATE_LIMITS = env.bool("RATE_LIMITS", default=True)

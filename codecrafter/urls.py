@@ -1,1 +1,47 @@
-urlpatterns: list = []
+"""The whole HTTP surface."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.contrib import admin
+from django.urls import URLPattern, include, path, re_path
+from django.views.generic import RedirectView
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+
+from accounts.urls import auth_urlpatterns, page_urlpatterns
+from codecrafter.health import health, ready
+from codecrafter.http.problems import api_not_found, server_error
+from codecrafter.metrics import metrics
+from execution.urls import api_urlpatterns as execution_api
+from sessions_app.urls import api_urlpatterns as sessions_api
+from sessions_app.views import home
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def _slash_optional(patterns: Sequence[URLPattern]) -> list[URLPattern]:
+    """Each path also with a trailing slash, under no name."""
+    return [*patterns, *(path(f"{pattern.pattern}/", pattern.callback) for pattern in patterns)]
+
+
+api_urlpatterns = [path("auth/", include(auth_urlpatterns)), *_slash_optional([*sessions_api, *execution_api])]
+
+urlpatterns = [
+    path("", home, name="home"),
+    *page_urlpatterns,
+    path("", include("sessions_app.urls")),
+    path("admin/", admin.site.urls),
+    path("api/schema", SpectacularAPIView.as_view(), name="schema"),
+    path("api/docs", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="api-docs"),
+    path("api/", RedirectView.as_view(pattern_name="api-docs")),
+    path("api/", include((api_urlpatterns, "api"))),
+    path("api/v1/", include((api_urlpatterns, "api"), namespace="api_v1")),
+    re_path(r"^api/(?P<path>.*)$", api_not_found),
+    path("health", health, name="health"),
+    path("health/ready", ready, name="health-ready"),
+    path("metrics", metrics, name="metrics"),
+]
+
+handler500 = server_error

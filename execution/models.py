@@ -73,6 +73,7 @@ class Run(models.Model):
 
     class Meta:
         ordering = ["-created_at", "id"]
+        permissions = [("cancel_run", "Can cancel run")]
         indexes = [
             models.Index(fields=["session", "-created_at"], name="run_session_recent"),
             models.Index(fields=["user", "-created_at"], name="run_user_recent"),
@@ -145,6 +146,30 @@ class DeadLetter(models.Model):
     reason = models.TextField()
     created_at = models.DateTimeField(auto_now_add=True)
     requeued_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-created_at"]
+        permissions = [("requeue_deadletter", "Can requeue dead letter")]
+
+    def __str__(self) -> str:
+        return f"Run {self.run_id}"
+
+
+class AvailableLanguage(models.Model):
+    """A language that the workers can run here, with the version its tool printed inside the sandbox."""
+
+    key = models.CharField(max_length=30, primary_key=True)
+    version = models.CharField(max_length=120)
+    checked_at = models.DateTimeField()
+
+
+class Worker(models.Model):
+    """A worker that lives: it renews `seen_at`. `sandbox` is empty when it found none; `detail` then says the remedy."""
+
+    name = models.CharField(max_length=200, primary_key=True)
+    sandbox = models.CharField(max_length=30, blank=True)
+    detail = models.TextField(blank=True)
+    seen_at = models.DateTimeField()
 
 
 def joined(pieces: Iterable[RunOutput], stream: str) -> bytes:

@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.http import Http404, JsonResponse
+from django.views import defaults
 from rest_framework import exceptions
 from rest_framework.response import Response
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from django.http import HttpRequest
+    from django.http import HttpRequest, HttpResponse
 
 logger = logging.getLogger(__name__)
 CONTENT_TYPE = "application/problem+json"
@@ -152,3 +153,10 @@ def _flatten(details: Any, path: str = "") -> dict[str, list[dict[str, str]]]:
 def api_not_found(request: HttpRequest, path: str = "") -> JsonResponse:
     """Any path under /api/ that is not in the table."""
     return problem_response(404, NotFound.code, "There is no such path in this API.")
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """handler500: a problem for the API, the error page for people. Neither says more than an id."""
+    if request.path.startswith("/api/"):
+        return problem_response(500, "internal_error", "Something failed on our side.")
+    return defaults.server_error(request)

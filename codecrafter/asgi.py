@@ -1,0 +1,56 @@
+"""What the server calls: HTTP to Django behind the body limit, sockets to realtime, start and stop of the parts."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from channels.routing import ProtocolTypeRouter, URLRouter
+from django.core.asgi import get_asgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "codecrafter.settings")
+# Django must be ready before the modules below read its models.
+_django = get_asgi_application()
+
+from asgiref.sync import sync_to_async  # noqa: E402
+from django.conf import settings  # noqa: E402
+from realtime.routing import websocket_urlpatterns  # noqa: E402
+
+from accounts.socket_auth import SocketAuth  # noqa: E402
+from codecrafter.housekeeping import Housekeeper  # noqa: E402
+from codecrafter.http.body_limit import BodyLimit  # noqa: E402
+from codecrafter.worker import EmbeddedWorker  # noqa: E402
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+
+async def lifespan(
+    scope: dict[str, Any],
+    receive: Callable[[], Awaitable[dict[str, Any]]],
+    send: Callable[[dict[str, Any]], Awaitable[None]],
+) -> None:
+    """ASGI lifespan: in the embedded default, the worker and the periodic work live and die with the server."""
+    parts: list[Any] = []
+    while True:
+        message = await receive()
+        if message["type"] == "lifespan.startup":
+            if settings.EMBEDDED:
+                parts = [EmbeddedWorker(settings.WORKER_CONCURRENCY), Housekeeper()]
+                for part in parts:
+                    await sync_to_async(part.start, thread_sensitive=False)()
+            await send({"type": "lifespan.startup.complete"})
+        else:
+            for part in parts:
+                await sync_to_async(part.stop, thread_sensitive=False)()
+            await send({"type": "lifespan.shutdown.complete"})
+            return
+
+
+application = ProtocolTypeRouter(
+    {
+        "http": BodyLimit(_django, settings.BODY_MAX_BYTES),
+        "websocket": SocketAuth(URLRouter(websocket_urlpatterns)),
+        "lifespan": lifespan,
+    }
+)

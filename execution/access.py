@@ -1,0 +1,51 @@
+"""Who may see, stop or type into a run: what the session's table says, or its submitter outside a session."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from execution.errors import RunNotFound
+from execution.models import Run
+from sessions_app.access import Action, standing_in
+from sessions_app.errors import NotAllowed, SessionNotFound
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from accounts.models import User
+
+
+def visible_run(user: User, run_id: UUID) -> Run:
+    """The run, for somebody who may see it. Raises RunNotFound."""
+    run = Run.objects.select_related("user", "cancelled_by").filter(pk=run_id).first()
+    if run is None:
+        raise RunNotFound
+    _require(user, run, Action.VIEW)
+    return run
+
+
+def stoppable_run(user: User, run_id: UUID) -> Run:
+    """One's own run, or any run for those who may stop any."""
+    run = visible_run(user, run_id)
+    own = run.user_id == user.pk
+    _require(user, run, Action.RUN if own and not user.is_moderator else Action.STOP_ANY_RUN)
+    return run
+
+
+def typeable_run(user: User, run_id: UUID) -> Run:
+    run = visible_run(user, run_id)
+    _require(user, run, Action.TYPE_INTO_RUN)
+    return run
+
+
+def _require(user: User, run: Run, action: Action) -> None:
+    if run.session_id is not None:
+        try:
+            standing_in(user, run.session_id, action)
+        except SessionNotFound:
+            raise RunNotFound from None
+    elif run.user_id != user.pk:
+        if not user.is_moderator:
+            raise RunNotFound
+        if action not in (Action.VIEW, Action.STOP_ANY_RUN):
+            raise NotAllowed("A moderator looks at runs and stops them.")

@@ -1,0 +1,168 @@
+"""What a person can do with runs: start, stop, type into; and what a moderator can: requeue a dead letter."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.db.models import Max
+from django.utils import timezone
+
+from activity.log import record
+from execution import events, queue
+from execution.access import stoppable_run, typeable_run
+from execution.availability import is_available, why_unavailable
+from execution.errors import IdempotencyKeyReused, LanguageUnavailable, NothingToType, TooManyRuns
+from execution.models import DeadLetter, Run, RunFile, RunInput, Status
+from execution.runner import announce_end
+from sessions_app import documents, languages
+from sessions_app.access import Action, standing_in
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from uuid import UUID
+
+    from accounts.models import User
+
+
+def submit_run(
+    user: User,
+    *,
+    session_id: UUID | None = None,
+    language: languages.Language | None = None,
+    files: Mapping[str, bytes] | None = None,
+    stdin: bytes = b"",
+    args: list[str] | None = None,
+    interactive: bool = False,
+    limits: Mapping[str, int] | None = None,
+    idempotency_key: str = "",
+    request: Any = None,
+) -> Run:
+    """Queue a run. Without `files`, the session's text at its committed head runs, in the session's language.
+
+    `limits` replaces fields of the language's limits. `request` is what came in, to tell a repeated request from a
+    reused `idempotency_key`. Raises NotAllowed, LanguageUnavailable, TooManyRuns, IdempotencyKeyReused.
+    """
+    session = standing_in(user, session_id, Action.RUN).session if session_id else None
+    digest = hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest() if idempotency_key else ""
+    if idempotency_key and (earlier := _earlier(user, idempotency_key, digest)):
+        return earlier
+    if language is None:
+        assert session is not None
+        language = languages.get(session.language)
+    if not is_available(language):
+        raise LanguageUnavailable(why_unavailable(language))
+    if Run.objects.active().filter(user=user).count() >= settings.RUN_ACTIVE_PER_USER:
+        raise TooManyRuns(
+            f"You already have {settings.RUN_ACTIVE_PER_USER} runs waiting or running. Stop one or wait.", retry_after=5
+        )
+    revision = None
+    if files is None:
+        assert session is not None
+        revision, files = _text_to_run(session.pk, language)
+    try:
+        with transaction.atomic():
+            run = Run.objects.create(
+                user=user,
+                session=session,
+                language=language.key,
+                revision=revision,
+                args=args or [],
+                stdin=stdin,
+                interactive=interactive,
+                limits=dict(limits or {}),
+                idempotency_key=idempotency_key,
+                request_sha256=digest,
+            )
+            RunFile.objects.bulk_create(RunFile(run=run, path=path, content=content) for path, content in files.items())
+            events.announce_state(run)
+            record(
+                "run.submit",
+                f"{user.username} ran {language.name}",
+                user_id=user.pk,
+                session_id=session_id,
+                metadata={"job_id": str(run.pk)},
+            )
+            transaction.on_commit(lambda: queue.publish(run.pk))
+    except IntegrityError:
+        # Two requests with one key at the same moment: the other one won.
+        if idempotency_key and (earlier := _earlier(user, idempotency_key, digest)):
+            return earlier
+        raise
+    return run
+
+
+def _earlier(user: User, key: str, digest: str) -> Run | None:
+    earlier = Run.objects.select_related("user").filter(user=user, idempotency_key=key).first()
+    if earlier and earlier.request_sha256 != digest:
+        raise IdempotencyKeyReused
+    return earlier
+
+
+def _text_to_run(session_id: UUID, language: languages.Language) -> tuple[int, dict[str, bytes]]:
+    """The committed files, the entry file under the name that the language expects."""
+    revision, files = documents.files_at_head(session_id)
+    entry, *others = files.items()
+    return revision, {**dict(others), language.file_name: entry[1]}
+
+
+def cancel_run(run: Run, by: User) -> Run:
+    """Stop a run: at once while it waits, within moments while it runs. Does nothing to one that is over."""
+    with transaction.atomic():
+        now = timezone.now()
+        waiting = Run.objects.filter(pk=run.pk, status=Status.QUEUED).update(
+            status=Status.CANCELLED, cancel_requested_at=now, cancelled_by=by, finished_at=now
+        )
+        running = not waiting and Run.objects.filter(pk=run.pk, status=Status.RUNNING, cancel_requested_at=None).update(
+            cancel_requested_at=now, cancelled_by=by
+        )
+        run = Run.objects.select_related("user", "cancelled_by").get(pk=run.pk)
+        if waiting or running:
+            record(
+                "run.cancel",
+                f"{by.username} stopped a run",
+                user_id=by.pk,
+                session_id=run.session_id,
+                metadata={"job_id": str(run.pk)},
+            )
+        if waiting:
+            events.announce_state(run)
+            announce_end(run)
+        elif running:
+            events.ring_workers(run)
+    return run
+
+
+def cancel_run_by_id(user: User, run_id: UUID) -> Run:
+    return cancel_run(stoppable_run(user, run_id), user)
+
+
+def type_into_run(user: User, run_id: UUID, data: bytes, *, is_end: bool = False) -> None:
+    """Give a running program input; everybody in the room sees what was typed. Raises NothingToType."""
+    run = typeable_run(user, run_id)
+    with transaction.atomic():
+        locked = Run.objects.select_for_update().active().filter(pk=run.pk, interactive=True).first()
+        if locked is None or locked.input.filter(is_end=True).exists():
+            raise NothingToType
+        last = locked.input.aggregate(last=Max("number"))["last"] or 0
+        RunInput.objects.create(run=locked, number=last + 1, user=user, data=data, is_end=is_end)
+        if data:
+            events.announce_input(run, user, data.decode(errors="replace"))
+        events.ring_workers(run)
+
+
+@transaction.atomic
+def requeue(dead_letter: DeadLetter, by: User) -> bool:
+    """Give a run that could not be finished three more attempts; False when it is not waiting for that."""
+    reset = Run.objects.filter(pk=dead_letter.run_id, status=Status.ERROR, dead_letter__requeued_at=None).update(
+        status=Status.QUEUED, attempt=0, error_id="", finished_at=None, published_at=None, worker=""
+    )
+    if not reset:
+        return False
+    DeadLetter.objects.filter(pk=dead_letter.pk).update(requeued_at=timezone.now())
+    record("run.requeue", f"{by.username} requeued a run", user_id=by.pk, metadata={"job_id": str(dead_letter.run_id)})
+    transaction.on_commit(lambda: queue.publish(dead_letter.run_id))
+    return True

@@ -1,0 +1,198 @@
+"""/api/execute: parse, ask access, call the action, render."""
+
+from __future__ import annotations
+
+import base64
+import time
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from django.urls import reverse
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import permissions, status
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from codecrafter.http.paging import Paging, refuse_unknown_parameters
+from codecrafter.http.problems import Invalid
+from codecrafter.http.throttles import RunThrottle, StatusThrottle
+from execution import actions
+from execution.access import visible_run
+from execution.availability import available_languages
+from execution.events import summary
+from execution.models import Run, Stream, joined
+from execution.serializers import (
+    ExecuteInput,
+    InputTyped,
+    LanguageSerializer,
+    OutputPieceSerializer,
+    RunSerializer,
+    files_of,
+    language_json,
+    run_json,
+)
+from sessions_app import languages
+from sessions_app.access import Action, standing_in
+
+if TYPE_CHECKING:
+    from rest_framework.request import Request
+
+WAIT_MAX_SECONDS = 30
+OUTPUT_PIECE_BYTES = 1024 * 1024
+IDEMPOTENCY_KEY_MAX = 255
+
+
+def _number(request: Request, name: str, *, most: int | None = None) -> int:
+    value = request.query_params.get(name, "0")
+    if not value.isascii() or not value.isdigit() or len(value) > 18 or (most is not None and int(value) > most):
+        limit = f" of at most {most}" if most is not None else ""
+        raise Invalid(errors={name: [f"Use a whole number{limit}."]})
+    return int(value)
+
+
+class Execute(APIView):
+    """Run a program, or a session's saved text. Answers at once; `?wait=SECONDS` waits for the result."""
+
+    throttle_classes = [RunThrottle]
+
+    @extend_schema(
+        operation_id="execute",
+        parameters=[
+            OpenApiParameter("wait", int, description="Seconds to wait for the result, at most 30."),
+            OpenApiParameter("Idempotency-Key", str, OpenApiParameter.HEADER),
+        ],
+        request=ExecuteInput,
+        responses={200: RunSerializer, 202: RunSerializer},
+    )
+    def post(self, request: Request) -> Response:
+        refuse_unknown_parameters(request, ("wait",))
+        wait = _number(request, "wait", most=WAIT_MAX_SECONDS)
+        key = request.headers.get("Idempotency-Key", "")
+        if len(key) > IDEMPOTENCY_KEY_MAX or not key.isprintable():
+            raise Invalid(errors={"Idempotency-Key": ["At most 255 printable characters."]})
+        form = ExecuteInput(data=request.data)
+        form.is_valid(raise_exception=True)
+        run = actions.submit_run(
+            request.user, **_arguments(request, form.validated_data), idempotency_key=key, request=request.data
+        )
+        run = _wait_for(run, wait)
+        code = status.HTTP_200_OK if run.is_final else status.HTTP_202_ACCEPTED
+        return Response(run_json(run), status=code, headers={"Location": reverse("api:run-status", args=[run.pk])})
+
+
+def _arguments(request: Request, given: dict[str, Any]) -> dict[str, Any]:
+    language = languages.get(given["language"]) if "language" in given else None
+    session_id = given.get("session_id")
+    text_language = language
+    if text_language is None:
+        text_language = languages.get(standing_in(request.user, session_id, Action.RUN).session.language)
+    return {
+        "session_id": session_id,
+        "language": language,
+        "files": files_of(given, text_language),
+        "stdin": given.get("stdin", "").encode(),
+        "args": given.get("args", []),
+        "interactive": given["interactive"],
+        "limits": given.get("limits", {}),
+    }
+
+
+def _wait_for(run: Run, seconds: int) -> Run:
+    """The run as it is when it ends, or after `seconds`. The pause grows from 10 to 100 ms."""
+    deadline, pause = time.monotonic() + seconds, 0.01
+    while not run.is_final and time.monotonic() < deadline:
+        time.sleep(pause)
+        pause = min(pause * 1.5, 0.1)
+        run = Run.objects.select_related("user", "cancelled_by").get(pk=run.pk)
+    return run
+
+
+class RunStatus(APIView):
+    throttle_classes = [StatusThrottle]
+
+    @extend_schema(operation_id="execute_status", responses=RunSerializer)
+    def get(self, request: Request, job_id: UUID) -> Response:
+        return Response(run_json(visible_run(request.user, job_id)))
+
+
+class RunOutputPiece(APIView):
+    """Output of one stream from a byte offset on; `next` is the offset to ask for next."""
+
+    throttle_classes = [StatusThrottle]
+
+    @extend_schema(
+        operation_id="execute_output",
+        parameters=[
+            OpenApiParameter("from", int),
+            OpenApiParameter("stream", str, enum=Stream.values),
+        ],
+        responses=OutputPieceSerializer,
+    )
+    def get(self, request: Request, job_id: UUID) -> Response:
+        refuse_unknown_parameters(request, ("from", "stream"))
+        run = visible_run(request.user, job_id)
+        stream = request.query_params.get("stream", Stream.STDOUT.value)
+        if stream not in Stream.values:
+            raise Invalid(errors={"stream": [f"Known here: {', '.join(Stream.values)}."]})
+        begin = _number(request, "from")
+        data = joined(run.output.filter(stream=stream).order_by("offset"), stream)
+        piece = data[begin : begin + OUTPUT_PIECE_BYTES]
+        return Response(
+            {
+                "job_id": str(run.pk),
+                "stream": stream,
+                "from": begin,
+                "next": begin + len(piece),
+                "total": len(data),
+                "text": piece.decode(errors="replace"),
+                "data_base64": base64.b64encode(piece).decode(),
+            }
+        )
+
+
+class RunCancel(APIView):
+    @extend_schema(operation_id="execute_cancel", request=None, responses={202: RunSerializer})
+    def post(self, request: Request, job_id: UUID) -> Response:
+        run = actions.cancel_run_by_id(request.user, job_id)
+        return Response(run_json(run), status=status.HTTP_202_ACCEPTED)
+
+
+class RunInput(APIView):
+    """Type into an interactive run."""
+
+    throttle_classes = [StatusThrottle]
+
+    @extend_schema(operation_id="execute_input", request=InputTyped, responses={204: None})
+    def post(self, request: Request, job_id: UUID) -> Response:
+        form = InputTyped(data=request.data)
+        form.is_valid(raise_exception=True)
+        typed = form.validated_data
+        actions.type_into_run(request.user, job_id, typed["text"].encode(), is_end=typed["eof"])
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class RunHistory(APIView):
+    """The runs of a session, newest first, without their output."""
+
+    @extend_schema(
+        operation_id="execute_history",
+        parameters=[OpenApiParameter(name, str) for name in ("cursor", "page_size")],
+        responses=RunSerializer(many=True),
+    )
+    def get(self, request: Request, session_id: UUID) -> Response:
+        refuse_unknown_parameters(request, ())
+        session = standing_in(request.user, session_id).session
+        paging = Paging(("-created_at", "id"))
+        runs = session.runs.select_related("user", "cancelled_by")
+        page = paging.paginate_queryset(runs, request, self) or []
+        return paging.get_paginated_response([summary(run) for run in page])
+
+
+class LanguageList(APIView):
+    """The languages, and which of them can run here, with the version of their tool."""
+
+    permission_classes = [permissions.AllowAny]
+
+    @extend_schema(operation_id="execute_languages", responses=LanguageSerializer(many=True))
+    def get(self, request: Request) -> Response:
+        return Response([language_json(row) for row in available_languages()])

@@ -1,0 +1,199 @@
+"""The JSON of runs: what comes in is checked here, what goes out is shaped here."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from rest_framework import serializers
+
+from execution.events import summary
+from execution.models import Run, Stream, joined
+from execution.sandbox.job import default_run_limits
+from execution.sandbox.protocol import ProtocolError, check_path
+from sessions_app import languages
+from sessions_app.serializers import LanguageField, TextField
+
+if TYPE_CHECKING:
+    from execution.availability import Availability
+
+FILES_MAX = 50
+ARGS_MAX = 64
+STDIN_MAX_BYTES = 1024 * 1024
+
+
+class FileInput(serializers.Serializer):
+    path = serializers.CharField(max_length=255)
+    content = TextField(required=False)
+    content_base64 = serializers.CharField(required=False)
+
+    def validate_path(self, value: str) -> str:
+        try:
+            check_path(value)
+        except ProtocolError as error:
+            raise serializers.ValidationError(f"This path cannot be used: {error}.", "invalid_path") from None
+        return value
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if ("content" in attrs) == ("content_base64" in attrs):
+            raise serializers.ValidationError("Give either content or content_base64.", "invalid")
+        if "content" in attrs:
+            data = attrs["content"].encode()
+        else:
+            try:
+                data = base64.b64decode(attrs["content_base64"], validate=True)
+            except binascii.Error:
+                raise serializers.ValidationError("content_base64 is not valid base64.", "invalid") from None
+        return {"path": attrs["path"], "data": data}
+
+
+class LimitsInput(serializers.Serializer):
+    cpu_ms = serializers.IntegerField(min_value=100, required=False)
+    wall_ms = serializers.IntegerField(min_value=100, required=False)
+    memory_bytes = serializers.IntegerField(min_value=16 * 1024 * 1024, required=False)
+    output_bytes = serializers.IntegerField(min_value=1024, required=False)
+
+    def validate(self, attrs: dict[str, int]) -> dict[str, int]:
+        ceiling = settings.RUN_LIMITS_CEILING
+        wrong = {name: f"At most {ceiling[name]} here." for name, value in attrs.items() if value > ceiling[name]}
+        if wrong:
+            raise serializers.ValidationError(wrong, "above_ceiling")
+        return attrs
+
+
+class ExecuteInput(serializers.Serializer):
+    """Either `session_id` (its saved text runs), or `language` with `code` or `files`, or both."""
+
+    language = LanguageField(required=False)
+    code = TextField(required=False)
+    files = FileInput(many=True, required=False)
+    session_id = serializers.UUIDField(required=False)
+    stdin = TextField(required=False)
+    args = serializers.ListField(child=TextField(), max_length=ARGS_MAX, required=False)
+    interactive = serializers.BooleanField(default=False)
+    limits = LimitsInput(required=False)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if "code" in attrs and "files" in attrs:
+            raise serializers.ValidationError({"code": "Give either code or files."}, "invalid")
+        has_text = "code" in attrs or "files" in attrs
+        if has_text and "language" not in attrs and "session_id" not in attrs:
+            raise serializers.ValidationError({"language": "This field is required."}, "required")
+        if not has_text and "session_id" not in attrs:
+            raise serializers.ValidationError({"code": "Give code, files or a session_id."}, "required")
+        if any("\0" in word for word in attrs.get("args", [])):
+            raise serializers.ValidationError({"args": "An argument cannot hold a NUL character."}, "invalid")
+        return attrs
+
+    def validate_files(self, value: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        paths = [file["path"] for file in value]
+        if not paths or len(paths) > FILES_MAX:
+            raise serializers.ValidationError(f"Give 1 to {FILES_MAX} files.", "invalid")
+        if len(set(paths)) != len(paths):
+            raise serializers.ValidationError("Two files have the same path.", "invalid")
+        if sum(len(file["data"]) for file in value) > settings.RUN_CODE_MAX_BYTES:
+            raise serializers.ValidationError("The files are larger than 512 KiB together.", "too_large")
+        return value
+
+
+def files_of(given: dict[str, Any], language: languages.Language) -> dict[str, bytes] | None:
+    """The program that came with the request, the entry file under its language's name; None when none came."""
+    if "code" in given:
+        return {language.file_name: given["code"].encode()}
+    if "files" not in given:
+        return None
+    files = {file["path"]: file["data"] for file in given["files"]}
+    if language.file_name not in files:
+        if len(files) > 1:
+            raise serializers.ValidationError(
+                {"files": [f"One file must be named {language.file_name}: the program starts there."]}, "no_entry"
+            )
+        return {language.file_name: next(iter(files.values()))}
+    return files
+
+
+class InputTyped(serializers.Serializer):
+    text = TextField(default="")
+    eof = serializers.BooleanField(default=False)
+
+    def validate_text(self, value: str) -> str:
+        if len(value.encode()) > 64 * 1024:
+            raise serializers.ValidationError("At most 64 KiB at a time.", "too_large")
+        return value
+
+
+def run_json(run: Run) -> dict[str, Any]:
+    """A run with its output; streams that are not valid UTF-8 are exact in *_base64."""
+    pieces = list(run.output.all())
+    body = summary(run)
+    for name, stream in (("stdout", Stream.STDOUT), ("stderr", Stream.STDERR), ("compile_output", Stream.COMPILE)):
+        data = joined(pieces, stream)
+        body[name] = data.decode(errors="replace")
+        try:
+            data.decode()
+        except UnicodeDecodeError:
+            body[f"{name}_base64"] = base64.b64encode(data).decode()
+    return body
+
+
+class RunSerializer(serializers.Serializer):
+    """For the schema: the shape that `run_json` and `summary` make."""
+
+    job_id = serializers.UUIDField()
+    status = serializers.CharField()
+    language = serializers.CharField()
+    session_id = serializers.UUIDField(allow_null=True)
+    revision = serializers.IntegerField(allow_null=True)
+    interactive = serializers.BooleanField()
+    exit_code = serializers.IntegerField(allow_null=True)
+    signal = serializers.CharField(allow_null=True)
+    stdout = serializers.CharField(required=False)
+    stderr = serializers.CharField(required=False)
+    compile_output = serializers.CharField(required=False)
+    truncated = serializers.BooleanField()
+    stats = serializers.DictField()
+    limits = serializers.DictField()
+    error_id = serializers.CharField(allow_null=True)
+    created_at = serializers.DateTimeField()
+    started_at = serializers.DateTimeField(allow_null=True)
+    finished_at = serializers.DateTimeField(allow_null=True)
+
+
+class OutputPieceSerializer(serializers.Serializer):
+    """For the schema: part of one stream, counted in bytes."""
+
+    job_id = serializers.UUIDField()
+    stream = serializers.CharField()
+    text = serializers.CharField()
+    data_base64 = serializers.CharField()
+    total = serializers.IntegerField()
+
+
+class LanguageSerializer(serializers.Serializer):
+    key = serializers.CharField()
+    name = serializers.CharField()
+    aliases = serializers.ListField(child=serializers.CharField())
+    version = serializers.CharField(allow_null=True)
+    file_name = serializers.CharField()
+    limits = serializers.DictField()
+    available = serializers.BooleanField()
+
+
+def language_json(row: Availability) -> dict[str, Any]:
+    limits = default_run_limits(row.language)
+    return {
+        "key": row.language.key,
+        "name": row.language.name,
+        "aliases": list(row.language.aliases),
+        "version": row.version,
+        "file_name": row.language.file_name,
+        "limits": {
+            "cpu_ms": limits.cpu_ms,
+            "wall_ms": limits.wall_ms,
+            "memory_bytes": limits.memory_bytes,
+            "output_bytes": limits.output_bytes,
+        },
+        "available": row.available,
+    }

@@ -1,0 +1,129 @@
+"""Who may do what in a session: one table, asked by REST, pages, sockets and admin alike.
+
+`standing_in` is the only way to get a session for a user. A session that one may not see is reported as absent.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from sessions_app.errors import NotAllowed, SessionNotFound
+from sessions_app.models import CodeSession, Collaborator, Permission
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import AnonymousUser
+
+    from accounts.models import User
+
+OWNER = "owner"
+# What a person can be in a session, from most to least.
+PERMISSIONS = (OWNER, Permission.ADMIN.value, Permission.WRITE.value, Permission.READ.value)
+
+
+class Action(StrEnum):
+    VIEW = "view"
+    EDIT = "edit"
+    RUN = "run"
+    TYPE_INTO_RUN = "type_into_run"
+    STOP_ANY_RUN = "stop_any_run"
+    CHANGE_SETTINGS = "change_settings"
+    SHARE = "share"
+    MANAGE_ADMINS = "manage_admins"
+    ARCHIVE = "archive"
+
+
+_READ = frozenset(PERMISSIONS)
+_WRITE = frozenset({OWNER, "admin", "write"})
+_ADMIN = frozenset({OWNER, "admin"})
+TABLE: dict[Action, frozenset[str]] = {
+    Action.VIEW: _READ,
+    Action.EDIT: _WRITE,
+    Action.RUN: _WRITE,
+    Action.TYPE_INTO_RUN: _WRITE,
+    Action.STOP_ANY_RUN: _ADMIN,
+    Action.CHANGE_SETTINGS: _ADMIN,
+    Action.SHARE: _ADMIN,
+    Action.MANAGE_ADMINS: frozenset({OWNER}),
+    Action.ARCHIVE: frozenset({OWNER}),
+}
+# A moderator answers for what happens here: looks and stops, in any session, and never edits.
+MODERATOR = frozenset({Action.VIEW, Action.STOP_ANY_RUN})
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One person in one session. `permission` is None for a moderator who was not let in."""
+
+    session: CodeSession
+    permission: str | None
+    is_moderator: bool
+
+    def may(self, action: Action) -> bool:
+        return self.permission in TABLE[action] or (self.is_moderator and action in MODERATOR)
+
+    @property
+    def shown_permission(self) -> str:
+        """What the person is told; a moderator reads."""
+        return self.permission or Permission.READ.value
+
+
+def can_edit(permission: str | None) -> bool:
+    return permission in TABLE[Action.EDIT]
+
+
+def standing_in(user: User | AnonymousUser, session_id: uuid.UUID | str, action: Action = Action.VIEW) -> Standing:
+    """The user's standing in an active session.
+
+    Raises SessionNotFound for what the user may not see (or an id that is no UUID), NotAllowed for what they see but
+    may not do.
+    """
+    session = _session(user, session_id, archived=False)
+    return _standing(user, session, action)
+
+
+def archived_standing(user: User | AnonymousUser, session_id: uuid.UUID | str) -> Standing:
+    """The same for an archived session, which only its owner still knows of."""
+    return _standing(user, _session(user, session_id, archived=True), Action.ARCHIVE, hide=True)
+
+
+def permission_in(user: User | AnonymousUser, session_id: uuid.UUID | str) -> str | None:
+    """What the socket may do: owner, admin, write or read; None when the session is absent to this user."""
+    try:
+        return standing_in(user, session_id).shown_permission
+    except SessionNotFound:
+        return None
+
+
+def _session(user: User | AnonymousUser, session_id: uuid.UUID | str, *, archived: bool) -> CodeSession:
+    if not user.is_authenticated or not user.is_active:
+        raise SessionNotFound
+    try:
+        key = session_id if isinstance(session_id, uuid.UUID) else uuid.UUID(session_id)
+    except ValueError:
+        raise SessionNotFound from None
+    session = CodeSession.objects.select_related("owner").filter(pk=key, archived_at__isnull=not archived).first()
+    if session is None:
+        raise SessionNotFound
+    return session
+
+
+def _standing(user: User | AnonymousUser, session: CodeSession, action: Action, *, hide: bool = False) -> Standing:
+    assert user.is_authenticated
+    standing = Standing(session, _permission(user, session), user.is_moderator)
+    if not standing.may(Action.VIEW):
+        raise SessionNotFound
+    if not standing.may(action):
+        raise SessionNotFound if hide else NotAllowed
+    return standing
+
+
+def _permission(user: User, session: CodeSession) -> str | None:
+    if session.owner_id == user.pk:
+        return OWNER
+    given = Collaborator.objects.filter(session=session, user=user).values_list("permission", flat=True).first()
+    if given is None and session.is_public:
+        return Permission.READ.value
+    return given

@@ -1,0 +1,252 @@
+"""/api/sessions: parse, ask access, call the action, render."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from django.db.models import OuterRef, Q, Subquery
+from django.urls import reverse
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import status
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from accounts.socket_auth import issue_ticket
+from codecrafter.http.conditional import PreconditionFailed, check_if_match, etag
+from codecrafter.http.paging import Paging, refuse_unknown_parameters
+from codecrafter.http.problems import Invalid
+from sessions_app import actions, languages
+from sessions_app.access import Action, Standing, archived_standing, standing_in
+from sessions_app.errors import InviteNotFound
+from sessions_app.models import CodeSession, Collaborator
+from sessions_app.serializers import (
+    CollaboratorChangeInput,
+    CollaboratorInput,
+    CollaboratorSerializer,
+    InviteSerializer,
+    JoinInput,
+    SessionChangeInput,
+    SessionCreateInput,
+    SessionDetailSerializer,
+    SessionReplaceInput,
+    SessionSerializer,
+)
+
+if TYPE_CHECKING:
+    from django.db.models import QuerySet
+    from rest_framework.request import Request
+    from rest_framework.serializers import BaseSerializer
+
+ORDERINGS = ("created_at", "updated_at", "title")
+FILTERS = ("search", "language", "is_public", "archived", "ordering")
+
+
+def valid(serializer: BaseSerializer[Any]) -> dict[str, Any]:
+    serializer.is_valid(raise_exception=True)
+    return dict(serializer.validated_data)
+
+
+def _shown(standing: Standing, request: Request, *, code: int = status.HTTP_200_OK) -> Response:
+    body = SessionDetailSerializer(standing.session, context={"request": request, "standing": standing}).data
+    return Response(body, status=code, headers={"ETag": etag(standing.session.version)})
+
+
+def _flag(request: Request, name: str) -> bool | None:
+    value = request.query_params.get(name)
+    if value is None:
+        return None
+    if value not in ("true", "false"):
+        raise Invalid(errors={name: ["Use true or false."]})
+    return value == "true"
+
+
+class SessionList(APIView):
+    """Your sessions: those you own and those you were let into."""
+
+    @extend_schema(
+        operation_id="sessions_list",
+        parameters=[OpenApiParameter(name, str) for name in (*FILTERS, "cursor", "page_size")],
+        responses=SessionSerializer(many=True),
+    )
+    def get(self, request: Request) -> Response:
+        refuse_unknown_parameters(request, FILTERS)
+        paging = Paging(self._ordering(request))
+        page = paging.paginate_queryset(self._sessions(request), request, self)
+        rows = SessionSerializer(page, many=True, context={"request": request}).data
+        return paging.get_paginated_response(rows)
+
+    @extend_schema(operation_id="sessions_create", request=SessionCreateInput, responses={201: SessionDetailSerializer})
+    def post(self, request: Request) -> Response:
+        given = valid(SessionCreateInput(data=request.data))
+        given["language"] = languages.get(given["language"])
+        session = actions.create_session(request.user, **given)
+        response = _shown(standing_in(request.user, session.pk), request, code=status.HTTP_201_CREATED)
+        response["Location"] = reverse("api:session", args=[session.pk])
+        return response
+
+    def _ordering(self, request: Request) -> tuple[str, str]:
+        ordering = request.query_params.get("ordering", "-updated_at")
+        if ordering.removeprefix("-") not in ORDERINGS:
+            raise Invalid(errors={"ordering": [f"Known here: {', '.join(ORDERINGS)}, each also with - in front."]})
+        return ordering, "id"
+
+    def _sessions(self, request: Request) -> QuerySet[CodeSession]:
+        user = request.user
+        if _flag(request, "archived"):
+            sessions = CodeSession.objects.archived().filter(owner=user)
+        else:
+            sessions = CodeSession.objects.active().with_member(user.pk)
+        if search := request.query_params.get("search"):
+            sessions = sessions.filter(Q(title__icontains=search.replace("\0", "")))
+        if language := request.query_params.get("language"):
+            try:
+                sessions = sessions.filter(language=languages.get(language).key)
+            except KeyError:
+                raise Invalid(errors={"language": ["Unknown language."]}) from None
+        if (is_public := _flag(request, "is_public")) is not None:
+            sessions = sessions.filter(is_public=is_public)
+        given = Collaborator.objects.filter(session=OuterRef("pk"), user=user).values("permission")
+        return sessions.select_related("owner").annotate(given_permission=Subquery(given))
+
+
+class SessionDetail(APIView):
+    @extend_schema(operation_id="sessions_read", responses=SessionDetailSerializer)
+    def get(self, request: Request, session_id: UUID) -> Response:
+        return _shown(standing_in(request.user, session_id), request)
+
+    @extend_schema(operation_id="sessions_replace", request=SessionReplaceInput, responses=SessionDetailSerializer)
+    def put(self, request: Request, session_id: UUID) -> Response:
+        return self._change(request, session_id, SessionReplaceInput)
+
+    @extend_schema(operation_id="sessions_change", request=SessionChangeInput, responses=SessionDetailSerializer)
+    def patch(self, request: Request, session_id: UUID) -> Response:
+        return self._change(request, session_id, SessionChangeInput)
+
+    @extend_schema(operation_id="sessions_archive", request=None, responses={204: None})
+    def delete(self, request: Request, session_id: UUID) -> Response:
+        standing = standing_in(request.user, session_id, Action.ARCHIVE)
+        check_if_match(request, standing.session.version)
+        actions.archive_session(standing, request.user)
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+    def _change(self, request: Request, session_id: UUID, form: type[SessionChangeInput]) -> Response:
+        standing = standing_in(request.user, session_id)
+        given = valid(form(data=request.data))
+        content, base_revision = given.pop("content", None), given.pop("base_revision", None)
+        # Both are asked before either is done, so a refused request changes nothing.
+        if given:
+            standing_in(request.user, session_id, Action.CHANGE_SETTINGS)
+        if content is not None or not given:
+            standing_in(request.user, session_id, Action.EDIT)
+        version = standing.session.version
+        if given:
+            check_if_match(request, version)
+            if actions.change_session(standing, request.user, given, expected_version=version) is None:
+                raise PreconditionFailed
+        if content is not None:
+            actions.write_content(standing, request.user, content, base_revision=base_revision)
+        return _shown(standing_in(request.user, session_id), request)
+
+
+class SessionRestore(APIView):
+    @extend_schema(operation_id="sessions_restore", request=None, responses=SessionDetailSerializer)
+    def post(self, request: Request, session_id: UUID) -> Response:
+        actions.restore_session(archived_standing(request.user, session_id), request.user)
+        return _shown(standing_in(request.user, session_id), request)
+
+
+class SessionJoin(APIView):
+    """With an invite you get what it grants; a public session lets you in as a reader."""
+
+    @extend_schema(operation_id="sessions_join", request=JoinInput, responses=SessionDetailSerializer)
+    def post(self, request: Request, session_id: UUID) -> Response:
+        token = valid(JoinInput(data=request.data)).get("invite")
+        if token:
+            if actions.find_invite(token).session_id != session_id:
+                raise InviteNotFound
+            actions.accept_invite(request.user, token)
+        else:
+            actions.join_public(standing_in(request.user, session_id), request.user)
+        return _shown(standing_in(request.user, session_id), request)
+
+
+class SessionLeave(APIView):
+    @extend_schema(operation_id="sessions_leave", request=None, responses={204: None})
+    def post(self, request: Request, session_id: UUID) -> Response:
+        actions.remove_collaborator(standing_in(request.user, session_id), request.user, request.user.pk)
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class SessionTicket(APIView):
+    """A ticket that opens the session's socket once, within 30 seconds: ?ticket=..."""
+
+    @extend_schema(
+        operation_id="sessions_ticket",
+        request=None,
+        responses={
+            201: {
+                "type": "object",
+                "properties": {"ticket": {"type": "string"}, "expires_in": {"type": "integer"}},
+            }
+        },
+    )
+    def post(self, request: Request, session_id: UUID) -> Response:
+        standing_in(request.user, session_id)
+        ticket, expires_in = issue_ticket(request.user, session_id)
+        return Response({"ticket": ticket, "expires_in": expires_in}, status=status.HTTP_201_CREATED)
+
+
+class CollaboratorList(APIView):
+    @extend_schema(operation_id="collaborators_list", responses=CollaboratorSerializer(many=True))
+    def get(self, request: Request, session_id: UUID) -> Response:
+        standing = standing_in(request.user, session_id)
+        rows = standing.session.collaborators.select_related("user")
+        return Response(CollaboratorSerializer(rows, many=True).data)
+
+    @extend_schema(operation_id="collaborators_add", request=CollaboratorInput, responses={201: CollaboratorSerializer})
+    def post(self, request: Request, session_id: UUID) -> Response:
+        standing = standing_in(request.user, session_id, Action.SHARE)
+        given = valid(CollaboratorInput(data=request.data))
+        collaborator = actions.set_collaborator(standing, request.user, given["username"], given["permission"])
+        return Response(CollaboratorSerializer(collaborator).data, status=status.HTTP_201_CREATED)
+
+
+class CollaboratorDetail(APIView):
+    @extend_schema(
+        operation_id="collaborators_change", request=CollaboratorChangeInput, responses=CollaboratorSerializer
+    )
+    def patch(self, request: Request, session_id: UUID, user_id: UUID) -> Response:
+        standing = standing_in(request.user, session_id, Action.SHARE)
+        given = valid(CollaboratorChangeInput(data=request.data))
+        collaborator = actions.change_collaborator(standing, request.user, user_id, given["permission"])
+        return Response(CollaboratorSerializer(collaborator).data)
+
+    @extend_schema(operation_id="collaborators_remove", request=None, responses={204: None})
+    def delete(self, request: Request, session_id: UUID, user_id: UUID) -> Response:
+        actions.remove_collaborator(standing_in(request.user, session_id), request.user, user_id)
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class InviteList(APIView):
+    """The session's invite link: at most one at a time."""
+
+    @extend_schema(operation_id="invites_list", responses=InviteSerializer(many=True))
+    def get(self, request: Request, session_id: UUID) -> Response:
+        standing = standing_in(request.user, session_id, Action.SHARE)
+        rows = standing.session.invites.filter(revoked_at=None).select_related("created_by")
+        return Response(InviteSerializer(rows, many=True).data)
+
+    @extend_schema(operation_id="invites_create", request=None, responses={201: InviteSerializer})
+    def post(self, request: Request, session_id: UUID) -> Response:
+        standing = standing_in(request.user, session_id, Action.SHARE)
+        invite, token = actions.create_invite(standing, request.user)
+        url = request.build_absolute_uri(reverse("sessions_app:session-join", args=[token]))
+        return Response({**InviteSerializer(invite).data, "token": token, "url": url}, status=status.HTTP_201_CREATED)
+
+
+class InviteDetail(APIView):
+    @extend_schema(operation_id="invites_revoke", request=None, responses={204: None})
+    def delete(self, request: Request, session_id: UUID, invite_id: UUID) -> Response:
+        actions.revoke_invite(standing_in(request.user, session_id, Action.SHARE), request.user, invite_id)
+        return Response(status=status.HTTP_204_NO_CONTENT)

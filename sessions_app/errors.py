@@ -1,0 +1,51 @@
+"""What can be wrong with a request about a session.
+
+DomainError (codecrafter/http/problems.py)
+  SessionNotFound     absent, archived, or not for you
+  NotAllowed          you may see the session, but not do this
+  InviteNotFound      no such link, or it was revoked, ran out or expired
+  PersonNotFound      nobody of that name
+  OwnerStays          the owner cannot be added, changed or removed
+  RevisionPassed      the text has moved on since the revision that the edit was made against
+  TextTooLarge        over the size that one text may have
+"""
+
+from __future__ import annotations
+
+from codecrafter.http.problems import Conflict, DomainError, Forbidden, Invalid, NotFound
+
+
+class SessionNotFound(NotFound):
+    code = "session_not_found"
+    detail = "There is no such session, or you have no access to it."
+
+
+class NotAllowed(Forbidden):
+    code = "not_allowed"
+    detail = "Your permission in this session does not allow this."
+
+
+class InviteNotFound(NotFound):
+    code = "invite_not_found"
+    detail = "This link does not work. It may have been revoked: ask for a new one."
+
+
+class PersonNotFound(Invalid):
+    code = "person_not_found"
+    detail = "Nobody here has that name."
+
+
+class OwnerStays(Conflict):
+    code = "owner_stays"
+    detail = "The owner of a session has every permission in it and cannot be added, changed or removed."
+
+
+class RevisionPassed(Conflict):
+    code = "revision_passed"
+    detail = "The text has changed since the revision you started from. Read it again and repeat your change."
+
+
+class TextTooLarge(DomainError):
+    code = "text_too_large"
+    status = 413
+    detail = "A text may have 512 KiB at most."

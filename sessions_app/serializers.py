@@ -1,0 +1,148 @@
+"""The JSON of sessions: what comes in is checked here, what goes out is shaped here."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from django.core.validators import ProhibitNullCharactersValidator
+from rest_framework import serializers
+
+from sessions_app import documents, languages
+from sessions_app.access import OWNER
+from sessions_app.models import CodeSession, Collaborator, Invite, Permission
+
+if TYPE_CHECKING:
+    from sessions_app.access import Standing
+
+TEXT_MAX_BYTES = 512 * 1024
+METADATA_MAX_BYTES = 16 * 1024
+
+
+class LanguageField(serializers.CharField):
+    """A language by key or alias; its value is the key."""
+
+    def to_internal_value(self, data: Any) -> str:
+        try:
+            return languages.get(super().to_internal_value(data)).key
+        except KeyError:
+            raise serializers.ValidationError(
+                "Unknown language. GET /api/execute/languages lists them.", "unknown_language"
+            ) from None
+
+
+class TextField(serializers.CharField):
+    """Program text: kept as it is, but for line ends, bounded in bytes."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(allow_blank=True, trim_whitespace=False, **kwargs)
+        # A program may hold any character, NUL included, which DRF refuses by default.
+        self.validators = [v for v in self.validators if not isinstance(v, ProhibitNullCharactersValidator)]
+
+    def to_internal_value(self, data: Any) -> str:
+        text = super().to_internal_value(data)
+        try:
+            size = len(text.encode())
+        except UnicodeEncodeError:
+            raise serializers.ValidationError("The text holds a lone surrogate.", "invalid") from None
+        if size > TEXT_MAX_BYTES:
+            raise serializers.ValidationError("The text is larger than 512 KiB.", "too_large")
+        return text
+
+
+class PersonSerializer(serializers.Serializer):
+    id = serializers.UUIDField()
+    username = serializers.CharField()
+
+
+class SessionSerializer(serializers.ModelSerializer):
+    """A session for one person; `permission` comes from the context or an annotation."""
+
+    owner = PersonSerializer(read_only=True)
+    permission = serializers.SerializerMethodField()
+
+    class Meta:
+        model = CodeSession
+        fields = [
+            "id", "title", "language", "is_public", "permission", "owner", "metadata", "version",
+            "created_at", "updated_at",
+        ]  # fmt: skip
+
+    def get_permission(self, session: CodeSession) -> str:
+        standing: Standing | None = self.context.get("standing")
+        if standing is not None:
+            return standing.shown_permission
+        if session.owner_id == self.context["request"].user.pk:
+            return OWNER
+        return getattr(session, "given_permission", None) or Permission.READ.value
+
+
+class SessionDetailSerializer(SessionSerializer):
+    content = serializers.SerializerMethodField()
+
+    class Meta(SessionSerializer.Meta):
+        fields = [*SessionSerializer.Meta.fields, "content"]
+
+    def get_content(self, session: CodeSession) -> str:
+        return documents.entry_text(session)
+
+
+class SessionInput(serializers.Serializer):
+    title = serializers.CharField(max_length=120, required=False)
+    language = LanguageField(required=False)
+    content = TextField(required=False)
+    is_public = serializers.BooleanField(required=False)
+    metadata = serializers.DictField(required=False)
+
+    def validate_metadata(self, value: dict[str, Any]) -> dict[str, Any]:
+        encoded = json.dumps(value)
+        if len(encoded) > METADATA_MAX_BYTES:
+            raise serializers.ValidationError("The metadata is larger than 16 KiB.", "too_large")
+        # PostgreSQL's jsonb holds neither of these.
+        if r"\u0000" in encoded or any(
+            "\ud800" <= character <= "\udfff" for character in json.dumps(value, ensure_ascii=False)
+        ):
+            raise serializers.ValidationError("The metadata holds NUL or lone surrogate characters.", "invalid")
+        return value
+
+
+class SessionCreateInput(SessionInput):
+    title = serializers.CharField(max_length=120)
+    language = LanguageField(default="javascript")
+
+
+class SessionChangeInput(SessionInput):
+    base_revision = serializers.IntegerField(min_value=0, required=False)
+
+
+class SessionReplaceInput(SessionChangeInput):
+    title = serializers.CharField(max_length=120)
+    language = LanguageField()
+
+
+class JoinInput(serializers.Serializer):
+    invite = serializers.CharField(max_length=100, required=False)
+
+
+class CollaboratorSerializer(serializers.ModelSerializer):
+    user = PersonSerializer(read_only=True)
+
+    class Meta:
+        model = Collaborator
+        fields = ["user", "permission", "added_at"]
+
+
+class CollaboratorChangeInput(serializers.Serializer):
+    permission = serializers.ChoiceField(choices=Permission.choices)
+
+
+class CollaboratorInput(CollaboratorChangeInput):
+    username = serializers.CharField(max_length=150)
+
+
+class InviteSerializer(serializers.ModelSerializer):
+    created_by = PersonSerializer(read_only=True)
+
+    class Meta:
+        model = Invite
+        fields = ["id", "permission", "created_by", "created_at", "expires_at", "uses_left"]

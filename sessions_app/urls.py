@@ -1,0 +1,33 @@
+"""Paths of the session pages and of /api/sessions (included under /api/ and /api/v1/ by codecrafter/urls.py)."""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from sessions_app import api, views
+
+app_name = "sessions_app"
+urlpatterns = [
+    path("sessions", views.session_list, name="session-list"),
+    path("sessions/new", views.session_create, name="session-create"),
+    path("sessions/<uuid:session_id>", views.session_detail, name="session-detail"),
+    path("sessions/<uuid:session_id>/restore", views.session_restore, name="session-restore"),
+    path("join/<str:token>", views.session_join, name="session-join"),
+]
+
+api_urlpatterns = [
+    path("sessions", api.SessionList.as_view(), name="sessions"),
+    path("sessions/<uuid:session_id>", api.SessionDetail.as_view(), name="session"),
+    path("sessions/<uuid:session_id>/join", api.SessionJoin.as_view(), name="session-join"),
+    path("sessions/<uuid:session_id>/leave", api.SessionLeave.as_view(), name="session-leave"),
+    path("sessions/<uuid:session_id>/restore", api.SessionRestore.as_view(), name="session-restore"),
+    path("sessions/<uuid:session_id>/ticket", api.SessionTicket.as_view(), name="session-ticket"),
+    path("sessions/<uuid:session_id>/collaborators", api.CollaboratorList.as_view(), name="collaborators"),
+    path(
+        "sessions/<uuid:session_id>/collaborators/<uuid:user_id>",
+        api.CollaboratorDetail.as_view(),
+        name="collaborator",
+    ),
+    path("sessions/<uuid:session_id>/invites", api.InviteList.as_view(), name="invites"),
+    path("sessions/<uuid:session_id>/invites/<uuid:invite_id>", api.InviteDetail.as_view(), name="invite"),
+]

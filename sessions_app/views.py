@@ -1,0 +1,164 @@
+"""The pages of sessions: dashboard, editor, invite."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.core.paginator import Paginator
+from django.db.models import Q
+from django.http import Http404
+from django.middleware.csrf import get_token
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from sessions_app import actions, documents, languages
+from sessions_app.access import OWNER, Standing, archived_standing, standing_in
+from sessions_app.errors import InviteNotFound, NotAllowed, SessionNotFound
+from sessions_app.models import CodeSession, Permission
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from django.http import HttpRequest, HttpResponse
+
+    from accounts.models import User
+
+PER_PAGE = 30
+FILTERS = ("all", "mine", "shared", "archived")
+
+
+def home(request: HttpRequest) -> HttpResponse:
+    return redirect("sessions_app:session-list") if request.user.is_authenticated else render(request, "home.html")
+
+
+@require_GET
+@login_required
+def session_list(request: HttpRequest) -> HttpResponse:
+    shown = request.GET.get("filter", "all")
+    query = request.GET.get("q", "").replace("\0", "").strip()[:120]
+    page = Paginator(_listed(request.user, shown if shown in FILTERS else "all", query), PER_PAGE).get_page(
+        request.GET.get("page")
+    )
+    for session in page:
+        _describe(session, request.user)
+    return render(
+        request,
+        "sessions_app/session_list.html",
+        {"sessions": page, "languages": _choices(), "filter": shown, "filters": FILTERS, "q": query},
+    )
+
+
+def _listed(user: User, shown: str, query: str) -> Any:
+    if shown == "archived":
+        sessions = CodeSession.objects.archived().filter(owner=user)
+    else:
+        sessions = CodeSession.objects.active().with_member(user.pk)
+        if shown == "mine":
+            sessions = sessions.filter(owner=user)
+        elif shown == "shared":
+            sessions = sessions.exclude(owner=user)
+    if query:
+        sessions = sessions.filter(Q(title__icontains=query))
+    return sessions.select_related("owner").prefetch_related("collaborators__user")
+
+
+def _describe(session: Any, user: User) -> None:
+    """What a row of the dashboard shows, from what was fetched with the page."""
+    collaborators = list(session.collaborators.all())
+    given = {collaborator.user_id: collaborator.permission for collaborator in collaborators}
+    known = languages.LANGUAGES.get(session.language)
+    session.language_name = known.name if known else session.language
+    session.people = [session.owner, *(collaborator.user for collaborator in collaborators)]
+    session.owner_username = session.owner.username
+    session.permission = OWNER if session.owner_id == user.pk else given.get(user.pk, Permission.READ.value)
+
+
+def _choices() -> list[dict[str, Any]]:
+    return [{"key": language.key, "name": language.name} for language in languages.LANGUAGES.values()]
+
+
+@require_POST
+@login_required
+def session_create(request: HttpRequest) -> HttpResponse:
+    try:
+        language = languages.get(request.POST.get("language", ""))
+    except KeyError:
+        messages.error(request, "That language is not known here. Choose one of the list.")
+        return redirect("sessions_app:session-list")
+    title = request.POST.get("title", "").replace("\0", "").strip()[:120]
+    session = actions.create_session(request.user, language=language, title=title)
+    return redirect("sessions_app:session-detail", session.pk)
+
+
+@require_GET
+@login_required
+def session_detail(request: HttpRequest, session_id: UUID) -> HttpResponse:
+    try:
+        standing = standing_in(request.user, session_id)
+    except SessionNotFound:
+        raise Http404 from None
+    context = {
+        "session": standing.session,
+        "page": _page_data(request, standing),
+        "session_text": documents.entry_text(standing.session),
+    }
+    response = render(request, "sessions_app/session_detail.html", context)
+    # Going back must not bring up a page with another person's name or an old permission in it.
+    response["Cache-Control"] = "no-store"
+    return response
+
+
+def _page_data(request: HttpRequest, standing: Standing) -> dict[str, Any]:
+    """What the editor page's script starts from (frontend/src/main.ts)."""
+    session = standing.session
+    return {
+        "session": {
+            "id": str(session.pk),
+            "title": session.title,
+            "language": session.language,
+            "is_public": session.is_public,
+            "permission": standing.shown_permission,
+            "owner": {"id": str(session.owner_id), "username": session.owner.username},
+            "version": session.version,
+        },
+        "user": {"id": str(request.user.pk), "username": request.user.username},
+        "languages": [
+            {"key": language.key, "name": language.name, "file_name": language.file_name}
+            for language in languages.LANGUAGES.values()
+        ],
+        "document": {"epoch": str(session.document.epoch)},
+        "csrf_token": get_token(request),
+    }
+
+
+@require_POST
+@login_required
+def session_restore(request: HttpRequest, session_id: UUID) -> HttpResponse:
+    try:
+        actions.restore_session(archived_standing(request.user, session_id), request.user)
+    except SessionNotFound:
+        raise Http404 from None
+    except NotAllowed as error:
+        messages.error(request, error.detail)
+        return redirect("/sessions?filter=archived")
+    return redirect("sessions_app:session-detail", session_id)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@login_required
+def session_join(request: HttpRequest, token: str) -> HttpResponse:
+    try:
+        if request.method == "POST":
+            session = actions.accept_invite(request.user, token)
+            return redirect("sessions_app:session-detail", session.pk)
+        invite = actions.find_invite(token)
+    except InviteNotFound:
+        return render(request, "sessions_app/session_join.html", {"invite_failed": True}, status=404)
+    context = {
+        "session_title": invite.session.title,
+        "owner_username": invite.session.owner.username,
+        "permission": invite.permission,
+    }
+    return render(request, "sessions_app/session_join.html", context)
