@@ -12,8 +12,10 @@ from django.utils import timezone
 
 from accounts import access, tokens
 from accounts.errors import CredentialsRefused, EmailTaken, TokenExpired, TokenRefused, UsernameTaken
-from accounts.models import User
+from accounts.models import Role, User
+from accounts.moderators import ensure_group
 from activity.log import record
+from codecrafter.http.problems import Forbidden
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -142,3 +144,30 @@ def _refuse_taken(username: str | None, email: str | None, *, but: User | None =
     if refusals:
         errors = {name: [{"message": kind.detail, "code": kind.code}] for name, kind in refusals.items()}
         raise next(iter(refusals.values()))(errors=errors)
+
+
+def set_role(user: User, role: Role, *, by: User) -> None:
+    """Make somebody a user, a moderator or an admin, and let what they may do in the admin follow.
+
+    Only a superuser may, and never for themselves, so that there is always one left. Raises Forbidden.
+    """
+    if not by.is_superuser or by.pk == user.pk:
+        raise Forbidden("Only another administrator can change this role.")
+    with transaction.atomic():
+        stored = User.objects.select_for_update().get(pk=user.pk)
+        was, stored.role = stored.role, role
+        stored.is_staff = role in (Role.MODERATOR, Role.ADMIN)
+        stored.is_superuser = role == Role.ADMIN
+        stored.version += 1
+        stored.save(update_fields=["role", "is_staff", "is_superuser", "version"])
+        if role == Role.MODERATOR:
+            stored.groups.add(ensure_group())
+        else:
+            stored.groups.remove(ensure_group())
+        record(
+            "user.role",
+            f"{by.username} made {stored.username} {role}, who was {was}",
+            user_id=by.pk,
+            level="warning",
+            metadata={"user": str(stored.pk), "role": str(role), "was": str(was)},
+        )

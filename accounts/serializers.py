@@ -91,15 +91,15 @@ def _is_plain(value: Any) -> bool:
 
 
 class PreferencesSerializer(serializers.Serializer):
-    theme = serializers.ChoiceField(choices=THEMES, default="system")
+    # The framework's own sentence repeats the input, which may be text that no encoding can send.
+    theme = serializers.ChoiceField(
+        choices=THEMES, default="system", error_messages={"invalid_choice": f"Use {', '.join(THEMES)}."}
+    )
     editor_settings = EditorSettingsField(default=dict)
 
     def to_internal_value(self, data: Any) -> Any:
-        unknown = set(data) - set(self.fields) if isinstance(data, dict) else set()
-        if unknown:
-            raise serializers.ValidationError(
-                {name: serializers.ErrorDetail("There is no such preference.", "unknown") for name in sorted(unknown)}
-            )
+        if isinstance(data, dict) and set(data) - set(self.fields):
+            raise serializers.ValidationError(f"Use only {' and '.join(self.fields)}.", code="unknown")
         return super().to_internal_value(data)
 
 

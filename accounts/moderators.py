@@ -1,0 +1,31 @@
+"""The Moderator group: what moderators may do on the admin pages. Superusers may do everything there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth.models import Group, Permission
+from django.db.models import Q
+
+GROUP = "Moderator"
+PERMISSIONS = (
+    "accounts.view_user",
+    "sessions_app.view_codesession",
+    "sessions_app.view_collaborator",
+    "execution.view_run",
+    "execution.cancel_run",
+    "execution.view_deadletter",
+    "execution.requeue_deadletter",
+    "activity.view_activity",
+)
+
+
+def ensure_group(**kwargs: Any) -> Group:
+    """The group, holding at least PERMISSIONS. Runs after every migrate, since permissions exist only then."""
+    group, _ = Group.objects.get_or_create(name=GROUP)
+    wanted = Q(pk__in=())
+    for name in PERMISSIONS:
+        app, _, codename = name.partition(".")
+        wanted |= Q(content_type__app_label=app, codename=codename)
+    group.permissions.add(*Permission.objects.filter(wanted))
+    return group
