@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from accounts import actions
 from accounts.models import Role, User
-from codecrafter.http.admin import Column, ReadOnlyAdmin
+from codecrafter.http.admin import Counted, ReadOnlyAdmin
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -47,7 +47,7 @@ class UserAdmin(ReadOnlyAdmin):
         since = timezone.now() - timedelta(days=1)
         runs = apps.get_model("execution", "Run").objects.filter(user=OuterRef("pk"), created_at__gte=since)
         people: QuerySet[User] = super().get_queryset(request)
-        return people.annotate(owned_count=Column(owned.order_by()), runs_count=Column(runs.order_by()))
+        return people.annotate(owned_count=Counted(owned.order_by()), runs_count=Counted(runs.order_by()))
 
     @admin.display(description="sessions", ordering="owned_count")
     def sessions(self, user: Any) -> int:
