@@ -7,12 +7,16 @@ from django.views.generic import RedirectView
 
 from accounts import api, views
 
+_auth_views = {
+    "register": api.Register,
+    "login": api.Login,
+    "refresh": api.Refresh,
+    "logout": api.Logout,
+    "profile": api.Profile,
+}
 auth_urlpatterns: list[URLPattern | URLResolver] = [
-    re_path(r"^register/?$", api.Register.as_view(), name="auth-register"),
-    re_path(r"^login/?$", api.Login.as_view(), name="auth-login"),
-    re_path(r"^refresh/?$", api.Refresh.as_view(), name="auth-refresh"),
-    re_path(r"^logout/?$", api.Logout.as_view(), name="auth-logout"),
-    re_path(r"^profile/?$", api.Profile.as_view(), name="auth-profile"),
+    *(path(word, view.as_view(), name=f"auth-{word}") for word, view in _auth_views.items()),
+    *(path(f"{word}/", view.as_view()) for word, view in _auth_views.items()),
 ]
 
 _profile_urlpatterns = [re_path(r"^profile/?$", views.ProfileEdit.as_view(), name="profile-edit")]
