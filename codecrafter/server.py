@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import socket
 from typing import TYPE_CHECKING
 
 import uvicorn
@@ -12,6 +11,7 @@ from django.conf import settings
 from codecrafter import health
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable
 
 logger = logging.getLogger(__name__)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import time
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 from django.urls import reverse
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -35,6 +34,7 @@ from sessions_app import languages
 from sessions_app.access import Action, standing_in
 
 if TYPE_CHECKING:
+    from uuid import UUID
     from rest_framework.request import Request
 
 WAIT_MAX_SECONDS = 30

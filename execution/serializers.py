@@ -13,10 +13,10 @@ from execution.events import summary
 from execution.models import Run, Stream, joined
 from execution.sandbox.job import default_run_limits
 from execution.sandbox.protocol import ProtocolError, check_path
-from sessions_app import languages
 from sessions_app.serializers import LanguageField, TextField
 
 if TYPE_CHECKING:
+    from sessions_app import languages
     from execution.availability import Availability
 
 FILES_MAX = 50

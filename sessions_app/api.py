@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 from django.db.models import OuterRef, Q, Subquery
 from django.urls import reverse
@@ -34,6 +33,7 @@ from sessions_app.serializers import (
 )
 
 if TYPE_CHECKING:
+    from uuid import UUID
     from django.db.models import QuerySet
     from rest_framework.request import Request
     from rest_framework.serializers import BaseSerializer

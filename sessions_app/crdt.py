@@ -50,10 +50,14 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What an update did. `change` is None when it brought nothing new; `is_missing` when it builds on unseen ones."""
+    """What an update did: `change` is None when it brought nothing new, `is_missing` when it builds on unseen ones.
+
+    `before` is the state vector from which `change` leads on.
+    """
 
     change: bytes | None
     is_missing: bool
+    before: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,9 +266,10 @@ class Replica:
 
         `is_checked=False` takes what the log already holds: the limits were asked when it was written.
         """
+        before = self._doc.get_state()
         news = self._residual(update)
         if news == EMPTY_UPDATE:
-            return Applied(None, is_missing=False)
+            return Applied(None, is_missing=False, before=before)
         if is_checked:
             self._check_size(news)
         self._changes.clear()
@@ -277,7 +282,7 @@ class Replica:
         if change is not None:
             self._document_bound += len(change)
             self._text_bound += len(change)
-        return Applied(change, is_missing=self.lacks(news))
+        return Applied(change, is_missing=self.lacks(news), before=before)
 
     def _residual(self, update: bytes) -> bytes:
         try:
