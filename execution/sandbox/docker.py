@@ -1,0 +1,219 @@
+"""Sandboxes by a Docker engine: one container per run, the agent as its PID 1, frames over the attached stdin and stdout."""
+
+import contextlib
+import functools
+import os
+import socket
+import ssl
+import struct
+import time
+from pathlib import Path
+from typing import Any
+
+import docker
+import requests
+from docker.errors import APIError, DockerException, ImageNotFound
+
+from execution.images.build import AGENT_LABEL, IMAGE, agent_digest
+from execution.sandbox import protocol, seccomp
+from execution.sandbox.errors import SandboxFault
+from execution.sandbox.limits import Limits
+from execution.sandbox.versions import ask_versions
+
+USER = "65534:65534"
+CPU_PERIOD_US = 1_000_000
+JOB_LABEL = "codecrafter.job"
+DEADLINE_LABEL = "codecrafter.deadline"
+# A container outlives its limits only when its worker died; then it may be removed by anybody after this long.
+DEADLINE_MARGIN_SECONDS = 120
+STREAM_HEADER = struct.Struct(">BxxxI")
+STDOUT = 1
+LAST_WORDS_BYTES = 8192
+ENGINE_ERRORS = (DockerException, requests.exceptions.RequestException, OSError)
+
+
+class DockerBackend:
+    """Raises SandboxFault from the start when no engine answers or its image is absent or carries another agent."""
+
+    name = "docker"
+
+    def __init__(self, *, image: str | None = None, runtime: str | None = None, connect_seconds: int = 30) -> None:
+        self._image = image or os.environ.get("SANDBOX_IMAGE", "") or IMAGE
+        self._runtime = runtime or os.environ.get("SANDBOX_RUNTIME", "") or None
+        try:
+            self._api = docker.from_env(version="auto", timeout=connect_seconds).api
+            self._api.ping()
+        except ENGINE_ERRORS as error:
+            host = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
+            remedy = "Start a Docker engine, or set DOCKER_HOST to one."
+            raise SandboxFault("engine_absent", remedy, f"{host}: {error}") from error
+        self._check_image()
+        self._seccomp = f"seccomp={seccomp.PROFILE.read_text()}"
+        self.reap()
+
+    def open(self, limits: Limits, label: str) -> "DockerHandle":
+        container = ""
+        try:
+            container = self._create(limits, label)
+            params = {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
+            attached = self._api.attach_socket(container, params=params)
+            handle = DockerHandle(self._api, container, attached)
+            self._api.start(container)
+        except ENGINE_ERRORS as error:
+            if container:
+                _remove(self._api, container)
+            raise SandboxFault("engine_failed", "Run `make doctor`.", f"{label}: {error}") from error
+        return handle
+
+    def versions(self) -> dict[str, str]:
+        return ask_versions(self)
+
+    def describe(self) -> str:
+        version = self._api.version()
+        runtime = f", runtime {self._runtime}" if self._runtime else ""
+        return f"Docker {version['Version']} (API {self._api._version}), image {self._image}{runtime}"
+
+    def reap(self) -> int:
+        """Remove containers that a dead worker left behind, and say how many. Any engine trouble leaves them."""
+        removed = 0
+        with contextlib.suppress(*ENGINE_ERRORS):
+            for container in self._api.containers(all=True, filters={"label": DEADLINE_LABEL}):
+                deadline = container.get("Labels", {}).get(DEADLINE_LABEL, "")
+                if deadline.isdigit() and int(deadline) < time.time():
+                    _remove(self._api, container["Id"])
+                    removed += 1
+        return removed
+
+    def _check_image(self) -> None:
+        try:
+            labels = self._api.inspect_image(self._image)["Config"].get("Labels") or {}
+        except ImageNotFound as error:
+            raise SandboxFault("image_absent", "Run `make images`.", f"{self._image} is not there") from error
+        except ENGINE_ERRORS as error:
+            raise SandboxFault("engine_failed", "Run `make doctor`.", str(error)) from error
+        if labels.get(AGENT_LABEL) != agent_digest(Path(__file__).parent):
+            raise SandboxFault("image_stale", "Run `make images`.", f"{self._image} carries another agent")
+
+    def _create(self, limits: Limits, label: str) -> str:
+        deadline = int(time.time() + limits.wall_ms / 1000 + DEADLINE_MARGIN_SECONDS)
+        owner = "uid=65534,gid=65534,nosuid,nodev"
+        host_config = self._api.create_host_config(
+            read_only=True,
+            network_mode="none",
+            ipc_mode="private",
+            shm_size=limits.scratch_bytes,
+            mem_limit=limits.memory_bytes,
+            memswap_limit=limits.memory_bytes,
+            cpu_period=CPU_PERIOD_US,
+            cpu_quota=round(limits.cpus * CPU_PERIOD_US),
+            # The agent is a process too.
+            pids_limit=limits.processes + 1,
+            tmpfs={
+                # Without `exec` a compiled program could not be started.
+                "/work": f"rw,exec,mode=0755,size={limits.disk_bytes},{owner}",
+                "/tmp": f"rw,exec,mode=1777,size={limits.scratch_bytes},{owner}",  # noqa: S108 - the sandbox's own
+            },
+            cap_drop=["ALL"],
+            security_opt=["no-new-privileges", self._seccomp],
+            log_config={"Type": "none"},
+            runtime=self._runtime,
+        )
+        created: dict[str, Any] = self._api.create_container(
+            self._image,
+            user=USER,
+            stdin_open=True,
+            hostname="sandbox",
+            network_disabled=True,
+            host_config=host_config,
+            labels={JOB_LABEL: label, DEADLINE_LABEL: str(deadline)},
+        )
+        return str(created["Id"])
+
+
+class DockerHandle:
+    """See backends.Handle."""
+
+    def __init__(self, api: Any, container: str, attached: Any) -> None:
+        self._api = api
+        self.container = container
+        # The response behind it must stay referenced: its end closes the connection.
+        self._attached = attached
+        self._socket: socket.socket = getattr(attached, "_sock", attached)
+        self._socket.setblocking(False)
+        self._buffer = bytearray()
+        self._last_words = bytearray()
+        self._closed = False
+
+    def read_fileno(self) -> int:
+        return self._socket.fileno()
+
+    def write_fileno(self) -> int:
+        return self._socket.fileno()
+
+    def receive(self) -> bytes | None:
+        try:
+            data = self._socket.recv(protocol.MAX_PAYLOAD)
+            # What TLS has decrypted already would not make the socket poll readable.
+            while isinstance(self._socket, ssl.SSLSocket) and self._socket.pending():
+                data += self._socket.recv(self._socket.pending())
+        except (BlockingIOError, ssl.SSLWantReadError):
+            return b""
+        except OSError:
+            return None
+        if not data:
+            return None
+        self._buffer += data
+        return self._demultiplex()
+
+    def _demultiplex(self) -> bytes:
+        """The engine sends both streams over one connection, each piece after eight bytes: stream, length."""
+        stdout = bytearray()
+        start = 0
+        while len(self._buffer) - start >= STREAM_HEADER.size:
+            stream, size = STREAM_HEADER.unpack_from(self._buffer, start)
+            end = start + STREAM_HEADER.size + size
+            if len(self._buffer) < end:
+                break
+            piece = self._buffer[start + STREAM_HEADER.size : end]
+            if stream == STDOUT:
+                stdout += piece
+            elif len(self._last_words) < LAST_WORDS_BYTES:
+                self._last_words += piece[:LAST_WORDS_BYTES]
+            start = end
+        del self._buffer[:start]
+        return bytes(stdout)
+
+    def send(self, data: memoryview) -> int:
+        try:
+            return self._socket.send(data)
+        except (BlockingIOError, ssl.SSLWantWriteError):
+            return 0
+
+    def kill(self) -> None:
+        with contextlib.suppress(*ENGINE_ERRORS):
+            self._api.kill(self.container)
+
+    def death(self) -> tuple[bool, str]:
+        words = self._last_words.decode("utf-8", "replace").strip()
+        try:
+            self._api.wait(self.container, timeout=5)
+            state = self._api.inspect_container(self.container)["State"]
+        except ENGINE_ERRORS as error:
+            return False, f"{words} {error}".strip()
+        # OOMKilled alone may mean some child; the agent is gone, so here it counts only with the agent's own SIGKILL.
+        return bool(state.get("OOMKilled")) and state.get("ExitCode") == 137, words or str(state.get("Error", ""))
+
+    def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        with contextlib.suppress(OSError):
+            self._attached.close()
+        with contextlib.suppress(OSError):
+            self._socket.close()
+        _remove(self._api, self.container)
+
+
+def _remove(api: Any, container: str) -> None:
+    with contextlib.suppress(APIError, *ENGINE_ERRORS):
+        api.remove_container(container, force=True, v=True)

@@ -1,0 +1,63 @@
+"""Real sandboxes of each kind: Docker, bubblewrap, and bubblewrap where no cgroup can be made."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from execution.sandbox.bubblewrap import BubblewrapBackend
+from execution.sandbox.docker import DockerBackend
+from execution.sandbox.errors import SandboxFault
+from tests.services.fixtures import missing
+
+if TYPE_CHECKING:
+    from execution.sandbox.backends import Backend
+
+KINDS = ("bubblewrap", "watched", "docker")
+
+
+def bubblewrap(*, use_cgroups: bool) -> BubblewrapBackend:
+    try:
+        backend = BubblewrapBackend(use_cgroups=use_cgroups)
+    except SandboxFault as fault:
+        missing(str(fault))
+    if use_cgroups and not backend.cgroups.version:
+        missing(f"no cgroup can be made here: {backend.cgroups.problem}")
+    return backend
+
+
+@pytest.fixture(scope="session")
+def backends() -> dict[str, Backend]:
+    return {}
+
+
+@pytest.fixture(scope="session")
+def docker_backend(docker_engine: str, backends: dict[str, Backend]) -> DockerBackend:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DOCKER_HOST", docker_engine)
+        return DockerBackend()
+
+
+@pytest.fixture(params=[pytest.param(kind, marks=pytest.mark.xdist_group(kind)) for kind in KINDS])
+def backend(request: pytest.FixtureRequest, backends: dict[str, Backend]) -> Backend:
+    kind = request.param
+    if kind not in backends:
+        if kind == "docker":
+            backends[kind] = request.getfixturevalue("docker_backend")
+        else:
+            backends[kind] = bubblewrap(use_cgroups=kind == "bubblewrap")
+    return backends[kind]
+
+
+@pytest.fixture(scope="session")
+def known_versions() -> dict[str, dict[str, str]]:
+    return {}
+
+
+@pytest.fixture
+def versions(backend: Backend, request: pytest.FixtureRequest, known_versions: dict[str, dict[str, str]]) -> dict[str, str]:
+    kind = request.node.callspec.params["backend"]
+    if kind not in known_versions:
+        known_versions[kind] = backend.versions()
+    return known_versions[kind]

@@ -1,0 +1,100 @@
+"""Run a program and look at what came of it; used by every test here."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from execution.sandbox.control import Control
+from execution.sandbox.job import prepare
+from execution.sandbox.limits import MIB, Limits
+from execution.sandbox.supervisor import execute
+from sessions_app import languages
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from execution.sandbox.backends import Backend
+    from execution.sandbox.job import Outcome
+    from execution.sandbox.output import StreamName
+
+LIMITS = Limits(
+    cpu_ms=3_000,
+    wall_ms=8_000,
+    memory_bytes=128 * MIB,
+    output_bytes=MIB,
+    processes=64,
+    disk_bytes=64 * MIB,
+    cpus=1.0,
+)
+SHORT = replace(LIMITS, cpu_ms=400, wall_ms=4_000)
+
+
+@dataclass
+class Watcher:
+    """A listener that keeps what it was told and calls back on each piece."""
+
+    on_output: Callable[[bytes], None] = lambda _data: None
+    streams: dict[str, bytes] = field(default_factory=dict)
+    starts: int = 0
+    running: threading.Event = field(default_factory=threading.Event)
+
+    def started(self) -> None:
+        self.starts += 1
+        self.running.set()
+
+    def output(self, stream: StreamName, data: bytes) -> None:
+        self.streams[stream] = self.streams.get(stream, b"") + data
+        self.on_output(data)
+
+
+@dataclass(frozen=True)
+class Ran:
+    outcome: Outcome
+    watcher: Watcher
+
+    @property
+    def stdout(self) -> bytes:
+        return self.watcher.streams.get("stdout", b"")
+
+    @property
+    def stderr(self) -> bytes:
+        return self.watcher.streams.get("stderr", b"")
+
+    @property
+    def status(self) -> str:
+        return self.outcome.status.value
+
+    @property
+    def limit(self) -> str | None:
+        return self.outcome.stats["limit"]
+
+
+def run(
+    backend: Backend,
+    language: str,
+    source: str | bytes | dict[str, bytes],
+    *,
+    stdin: bytes | None = None,
+    args: tuple[str, ...] = (),
+    limits: Limits = LIMITS,
+    compile_limits: Limits | None = None,
+    interactive: bool = False,
+    control: Control | None = None,
+    watcher: Watcher | None = None,
+) -> Ran:
+    row = languages.get(language)
+    if not isinstance(source, dict):
+        source = {row.file_name: source if isinstance(source, bytes) else source.encode()}
+    job = prepare(
+        row,
+        source,
+        stdin=stdin,
+        args=args,
+        interactive=interactive,
+        run_limits=limits,
+        compile_limits=compile_limits,
+    )
+    watcher = watcher or Watcher()
+    return Ran(execute(job, backend, watcher, control or Control(), "test"), watcher)

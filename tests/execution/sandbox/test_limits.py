@@ -1,0 +1,183 @@
+"""Programs that want too much, each stopped with the state that says why, under every backend."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+
+import pytest
+
+from execution.sandbox.limits import MIB
+from tests.execution.sandbox.running import LIMITS, SHORT, run
+
+
+@pytest.fixture(autouse=True)
+def next_job_works(backend):
+    yield
+    assert run(backend, "bash", "echo still here").stdout == b"still here\n"
+
+
+def test_an_infinite_loop_is_stopped_by_its_cpu_time(backend):
+    ran = run(backend, "python", "print('before')\nwhile True: pass", limits=SHORT)
+    assert (ran.status, ran.limit, ran.stdout) == ("timed_out", "cpu", b"before\n")
+    assert ran.outcome.stats["cpu_ms"] >= 400
+    assert ran.outcome.message
+
+
+def test_two_processes_share_one_cpu_limit(backend):
+    ran = run(backend, "python", "import os\nos.fork()\nwhile True: pass", limits=replace(SHORT, cpus=2.0))
+    assert (ran.status, ran.limit) == ("timed_out", "cpu")
+
+
+def test_a_loop_that_ignores_signals_is_stopped(backend):
+    source = "import signal\nfor n in (1, 2, 15, 24): signal.signal(n, signal.SIG_IGN)\nwhile True: pass"
+    assert run(backend, "python", source, limits=SHORT).limit == "cpu"
+
+
+@pytest.mark.parametrize("source", ["sleep 100", "kill -STOP $$", "kill -STOP 1; sleep 100"])
+def test_a_program_that_waits_is_stopped_by_the_wall_clock(backend, source):
+    ran = run(backend, "bash", f"echo early; {source}", limits=replace(LIMITS, wall_ms=600))
+    assert (ran.status, ran.limit, ran.stdout) == ("timed_out", "wall", b"early\n")
+    assert ran.outcome.stats["cpu_ms"] < 400
+
+
+def test_a_fork_bomb_of_the_shell_ends(backend):
+    ran = run(backend, "bash", "bomb() { bomb | bomb & }; bomb; sleep 1", limits=SHORT)
+    assert ran.status in {"completed", "failed", "timed_out", "output_limit"}
+    assert ran.outcome.stats["pids_limit_hit"]
+    assert ran.outcome.stats["processes_peak"] <= LIMITS.processes + 3
+
+
+def test_a_fork_bomb_that_ignores_errors_is_stopped(backend):
+    source = "import os\nwhile True:\n    try: os.fork()\n    except OSError: pass"
+    ran = run(backend, "python", source, limits=SHORT)
+    assert (ran.status, ran.outcome.stats["pids_limit_hit"]) == ("timed_out", True)
+
+
+def test_a_thread_bomb_meets_the_limit(backend):
+    source = (
+        "import threading, time\n"
+        "count = 0\n"
+        "try:\n"
+        "    while count < 500:\n"
+        "        threading.Thread(target=time.sleep, args=(60,), daemon=True).start(); count += 1\n"
+        "except RuntimeError: pass\n"
+        "print(count)"
+    )
+    ran = run(backend, "python", source)
+    assert 10 < int(ran.stdout) <= LIMITS.processes
+
+
+MEMORY_BOMB = "keep = []\nprint('begin')\nwhile True: keep.append(bytearray(b'x' * 1000000))"
+
+
+def test_a_memory_bomb_is_out_of_memory_and_keeps_its_output(backend):
+    ran = run(backend, "python", MEMORY_BOMB)
+    assert (ran.status, ran.limit, ran.stdout) == ("out_of_memory", "memory", b"begin\n")
+    assert ran.outcome.stats["memory_bytes"] == LIMITS.memory_bytes
+    assert "128 MB" in ran.outcome.message
+
+
+def test_memory_is_summed_over_processes(backend):
+    source = (
+        "import os, time\n"
+        "for _ in range(9):\n"
+        "    if os.fork() == 0: break\n"
+        "keep = os.urandom(20000000); time.sleep(3)\n"
+        "while os.wait()[1] == 0: pass\n"
+        "raise SystemExit(9)"
+    )
+    assert run(backend, "python", source, limits=replace(LIMITS, cpu_ms=6000)).status == "out_of_memory"
+
+
+def test_a_great_array_that_is_touched_is_out_of_memory(backend):
+    source = "static char a[400000000]; int main(void) { for (long i = 0; i < 400000000; i += 512) a[i] = 1; return a[5]; }"
+    assert run(backend, "c", source).status == "out_of_memory"
+
+
+def test_a_killed_program_is_not_out_of_memory(backend):
+    ran = run(backend, "bash", "exit 137")
+    assert (ran.status, ran.limit) == ("failed", None)
+    assert run(backend, "bash", "kill -9 $$").status == "failed"
+
+
+def test_endless_recursion_is_a_crash(backend):
+    ran = run(backend, "c", "int f(int n) { volatile int x = n; return f(n + 1) + x; } int main(void) { return f(0); }")
+    assert (ran.status, ran.outcome.signal) == ("failed", "SIGSEGV")
+
+
+def test_a_flood_is_cut_and_keeps_its_head_and_its_tail(backend):
+    source = "n = 0\nwhile True:\n    print(n)\n    n += 1"
+    ran = run(backend, "python", "import sys; sys.stdout = open(1, 'w', 65536)\n" + source)
+    assert (ran.status, ran.limit, ran.outcome.truncated) == ("output_limit", "output", True)
+    assert len(ran.stdout) <= LIMITS.output_bytes
+    assert len(ran.stdout) > LIMITS.output_bytes * 0.9
+    assert ran.stdout.startswith(b"0\n1\n2\n")
+    assert ran.outcome.stats["output_bytes"] > LIMITS.output_bytes
+
+
+def test_a_flood_on_both_streams_is_cut(backend):
+    source = "import os\nwhile True:\n    os.write(1, b'o' * 100); os.write(2, b'e' * 100)"
+    ran = run(backend, "python", source, limits=replace(LIMITS, output_bytes=MIB // 8))
+    assert ran.status == "output_limit"
+    assert 0 < len(ran.stdout) + len(ran.stderr) <= MIB // 8
+
+
+def test_output_up_to_the_limit_is_whole(backend):
+    ran = run(backend, "python", f"import sys; sys.stdout.write('x' * {MIB})")
+    assert (ran.status, len(ran.stdout), ran.outcome.truncated) == ("completed", MIB, False)
+
+
+def test_a_full_disk_is_the_programs_own_error(backend):
+    source = "import errno\ntry: open('big', 'wb').write(b'x' * (30 << 20))\nexcept OSError as e: print(errno.errorcode[e.errno])"
+    limits = replace(LIMITS, disk_bytes=16 * MIB)
+    ran = run(backend, "python", source, limits=limits)
+    assert ran.status == "completed"
+    assert ran.stdout in {b"ENOSPC\n", b"EFBIG\n"}
+    source = "import errno\ntry:\n  for n in range(9): open(f'f{n}', 'wb').write(b'x' * (4 << 20))\nexcept OSError as e: print(errno.errorcode[e.errno])"
+    ran = run(backend, "python", source, limits=limits)
+    assert (ran.stdout, ran.outcome.stats["disk_full"]) == (b"ENOSPC\n", True)
+
+
+def test_files_count_towards_memory(backend):
+    source = "import os\nfor place in ('/work', '/tmp', '/dev/shm'):\n    open(place + '/f', 'wb').write(b'x' * (14 << 20))\nkeep = b'x' * (50 << 20)\nprint(1)"
+    limits = replace(LIMITS, disk_bytes=64 * MIB, memory_bytes=64 * MIB)
+    assert run(backend, "python", source, limits=limits).status == "out_of_memory"
+
+
+def test_a_compiler_that_prints_too_much_is_a_compile_error(backend):
+    source = "\n".join(f"int a{n} = b{n};" for n in range(2000))
+    ran = run(backend, "c", source, compile_limits=replace(LIMITS, output_bytes=20_000, memory_bytes=256 * MIB))
+    assert (ran.status, ran.limit, ran.outcome.truncated) == ("compile_error", "output", True)
+    assert len(ran.outcome.compile_output) <= 20_000
+
+
+def test_a_compile_bomb_is_a_compile_error(backend):
+    source = "#define A(x) x x x x x x x x\n#define B(x) A(A(A(A(A(A(A(A(x))))))))\nint main(void) { B(;) return 0; }"
+    limits = replace(LIMITS, cpu_ms=600, memory_bytes=256 * MIB)
+    ran = run(backend, "c", source, compile_limits=limits)
+    assert ran.status == "compile_error"
+    assert ran.limit in {"cpu", "memory"}
+    assert "The compiler" in ran.outcome.message
+
+
+def test_a_program_that_is_too_large_to_carry_is_refused(backend):
+    ran = run(backend, "c", "int main[1 << 25] = {1};", compile_limits=replace(LIMITS, disk_bytes=256 * MIB, memory_bytes=1024 * MIB))
+    assert ran.status == "compile_error"
+
+
+def test_the_host_keeps_no_process_and_no_cgroup(backend):
+    name = "sandbox-left-behind"
+    run(backend, "bash", f"(exec -a {name} sleep 300) & (setsid bash -c 'exec -a {name} sleep 300' &) ; sleep 0.1")
+    left = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/cmdline", "rb") as file:
+                if name.encode() in file.read():
+                    left.append(pid)
+        except OSError:
+            continue
+    assert left == []
+    if getattr(backend, "cgroups", None) and backend.cgroups.version:
+        for parent in backend.cgroups._parents.values():
+            assert [entry.name for entry in parent.iterdir() if entry.is_dir() and entry.name.startswith(str(os.getpid()))] == []
