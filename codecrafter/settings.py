@@ -45,7 +45,7 @@ DEBUG = env.bool("DEBUG", default=False)
 SECRET_KEY = secret_from("SECRET_KEY", "secret_key")
 REDIS_URL = env.str("REDIS_URL", default="")
 MONGODB_URL = env.str("MONGODB_URL", default="")
-CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default="memory://")
+CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default="memory://localhost/")
 # One process with nothing else running: the worker and the periodic work are threads of the web process.
 EMBEDDED = CELERY_BROKER_URL.startswith("memory:")
 LOOPBACK = HOST in ("127.0.0.1", "::1", "localhost")
@@ -165,6 +165,10 @@ if REDIS_URL:
 else:
     CHANNEL_LAYERS = {"default": {"BACKEND": "codecrafter.local_layer.LocalLayer", "CONFIG": {"capacity": 10_000}}}
 SOCKET_MAX_BYTES = env.int("SOCKET_MAX_BYTES", default=1024 * 1024)
+# y-websocket reconnects when it hears nothing for 30 seconds.
+SOCKET_KEEP_ALIVE_SECONDS = env.float("SOCKET_KEEP_ALIVE_SECONDS", default=20)
+ROOM_TICK_SECONDS = env.float("ROOM_TICK_SECONDS", default=5)
+ROOM_IDLE_SECONDS = env.float("ROOM_IDLE_SECONDS", default=30)
 
 # People and sign-in
 AUTH_USER_MODEL = "accounts.User"

@@ -53,9 +53,8 @@ class EmbeddedWorker:
             without_heartbeat=True,
             without_mingle=True,
             without_gossip=True,
+            ready_callback=self._on_ready,
         )
-        # The worker_ready signal is sent by Celery's command only, not by a bare controller.
-        self._controller.on_consumer_ready = self._on_ready
         self._thread = threading.Thread(target=self._controller.start, name="embedded-worker", daemon=True)
 
     def _on_ready(self, *args: Any) -> None:

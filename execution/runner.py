@@ -111,8 +111,6 @@ def _execute(claimed: Run, companion: _Companion) -> Outcome:
     if claimed.user is None or not claimed.user.is_active:
         raise InvalidJob("the account that started it is closed")
     job = _job(claimed)
-    if job.compile is not None:
-        claimed.stats["compiled"] = True
     companion.start()
     return execute(job, backend(), listener=companion, control=companion.control, label=str(claimed.pk))
 
