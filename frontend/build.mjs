@@ -1,14 +1,16 @@
 // Bundles the pages' scripts, styles, fonts and icons into build/static/app, where Django's static files find them.
 // `node build.mjs` builds once, minified; `node build.mjs --watch` rebuilds on change, with source maps.
-import { copyFile, mkdir, readFile, readdir, rm, writeFile } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { copyFile, mkdir, readFile, readdir, rename, rm, writeFile } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import * as esbuild from "esbuild";
 
 const here = dirname(fileURLToPath(import.meta.url));
-const output = join(here, "..", "build", "static", "app");
+const served = join(here, "..", "build", "static", "app");
 const watching = process.argv.includes("--watch");
+// A finished build takes the place of the old one at once, so that a running server never misses a file.
+const output = watching ? served : `${served}.${process.pid}`;
 
 const icons = [
   "arrow-left", "arrow-right", "bot", "check", "circle-check", "chevron-down", "chevron-right", "circle",
@@ -76,11 +78,13 @@ if (watching) {
 } else {
   const started = performance.now();
   const results = await Promise.all([modules, early, styles].map((options) => esbuild.build(options)));
+  await rm(served, { recursive: true, force: true });
+  await rename(output, served);
   const entries = results.flatMap(({ metafile }) => Object.entries(metafile.outputs).filter(([, made]) => made.entryPoint));
   for (const [path, made] of entries) {
     if (/chunks|fonts/.test(path)) continue;
-    const zipped = gzipSync(await readFile(path), { level: 9 }).length;
-    console.log(`${path.split("/").at(-1).padEnd(12)} ${(made.bytes / 1024).toFixed(0).padStart(5)} KB  ${(zipped / 1024).toFixed(0).padStart(4)} KB gzip`);
+    const zipped = gzipSync(await readFile(join(served, basename(path))), { level: 9 }).length;
+    console.log(`${basename(path).padEnd(12)} ${(made.bytes / 1024).toFixed(0).padStart(5)} KB  ${(zipped / 1024).toFixed(0).padStart(4)} KB gzip`);
   }
   console.log(`Built in ${((performance.now() - started) / 1000).toFixed(2)} s`);
 }

@@ -16,6 +16,7 @@ export type SaveState =
 
 export interface PresentPerson extends Person {
   permission: Permission;
+  hue?: number;
 }
 
 export type ServerMessage =
@@ -104,6 +105,8 @@ export class Collab {
       WebSocketPolyfill: this.#socketClass(),
     });
     this.awareness = this.provider.awareness;
+    // A state's clock starts at 0, which other clients take for known: without a second one they would not see us.
+    this.awareness.setLocalStateField("cursor", null);
     this.#watchProvider();
     // Registered after the provider's own handler: the frame of this very edit has been sent, or not, by now.
     this.doc.on("update", (_update: Uint8Array, origin: unknown) => {

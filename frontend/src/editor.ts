@@ -41,7 +41,7 @@ const colours = HighlightStyle.define([
 const look = EditorView.theme({
   "&": { height: "100%", fontSize: "14px", backgroundColor: "var(--surface)", color: "var(--text)" },
   "&.cm-focused": { outline: "none" },
-  ".cm-scroller": { fontFamily: "var(--code-face)", lineHeight: "22px", overscrollBehavior: "contain" },
+  ".cm-scroller": { fontFamily: "var(--code-face)", lineHeight: "22px", fontVariantLigatures: "none", overscrollBehavior: "contain" },
   ".cm-content": { padding: "12px 0 40vh", caretColor: "var(--text)" },
   ".cm-line": { padding: "0 16px 0 8px" },
   ".cm-cursor, .cm-dropCursor": { borderLeftColor: "var(--text)", borderLeftWidth: "2px" },

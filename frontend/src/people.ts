@@ -54,11 +54,12 @@ export class People {
     const shown = this.#present.slice(0, MOST_SHOWN);
     const items = shown.map((person) => {
       const seen = hues.get(person.id);
+      const hue = person.hue ?? seen?.hue;
       const isMe = person.id === this.myId;
       const words = `${person.username}${isMe ? " (you)" : ""}, ${permissionWords[person.permission]}`;
       const avatar = make("button", {
         type: "button",
-        class: `avatar ${seen ? `hue-${seen.hue}` : ""}`,
+        class: `avatar ${hue === undefined ? "" : `hue-${hue}`}`,
         title: isMe || !seen ? words : `${words}. Click to see where they are`,
         "aria-label": words,
         click: () => seen && !isMe && this.show(seen.client),
