@@ -1,0 +1,212 @@
+"""One socket: what it may do, what it was told, and its bounded outbox. Lives on the event loop; pycrdt-free.
+
+A reader that does not keep up loses queued document updates and cursors, and gets one state diff and the whole
+table when it can read again: memory per socket is bounded and no gap is left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections import deque
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from realtime import metrics, protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    Send = Callable[[dict[str, Any]], Awaitable[None]]
+    # Given the state vector that the socket was last at: the frames that bring it up to date.
+    CatchUp = Callable[[bytes], Awaitable[list[bytes]]]
+
+OUTBOX_MAX_BYTES = 256 * 1024
+OUTBOX_TEXT_MAX_BYTES = 1024 * 1024
+ANSWERS_MAX_BYTES = 24 * 1024 * 1024
+HELD_MAX_BYTES = 1024 * 1024
+
+SIGNED_OUT, LOST_ACCESS, ABSENT = 4401, 4403, 4404
+BAD_FRAME, OTHER_EPOCH, TOO_LARGE = 4400, 4409, 4413
+UNAVAILABLE, RESTARTING, TRY_AGAIN = 4503, 1012, 1013
+
+
+class _Kind(Enum):
+    UPDATE = 1
+    AWARENESS = 2
+    ANSWER = 3
+    TEXT = 4
+    PASSING = 5
+    DENIED = 6
+
+
+@dataclass(slots=True)
+class _Item:
+    kind: _Kind
+    payload: bytes | str
+    # Of an update: the state vector it leads on from.
+    base: bytes = b""
+
+
+@dataclass(slots=True)
+class _Frame:
+    """A step 2 or update frame that is not acknowledged yet."""
+
+    number: int
+    taken_at: float
+    # The room's count of changes that must be committed first; None while parts of it are missing.
+    needs: int | None
+    update: bytes = b""
+
+
+class Connection:
+    def __init__(
+        self, user_id: str, username: str, hue: int, permission: str, *, speaks_json: bool, catch_up: CatchUp
+    ) -> None:
+        self.id = uuid.uuid4().hex
+        self.user_id = user_id
+        self.username = username
+        self.hue = hue
+        self.permission = permission
+        self.speaks_json = speaks_json
+        self.client_ids: set[int] = set()
+        self.received = 0
+        # When it was last asked for everything it has; None once it answered.
+        self.asked_at: float | None = None
+        self.last_sent = time.monotonic()
+        self.closing: tuple[int, str] | None = None
+        self._catch_up = catch_up
+        self._outbox: deque[_Item] = deque()
+        self._outbox_bytes = 0
+        self._behind: bytes | None = None
+        self._ack: protocol.Ack | None = None
+        self._unsettled: deque[_Frame] = deque()
+        self._held_bytes = 0
+        self._wake = asyncio.Event()
+
+    def identity(self) -> dict[str, object]:
+        return {"id": self.user_id, "name": self.username, "hue": self.hue, "permission": self.permission}
+
+    # What goes out
+
+    def put_update(self, frame: bytes, base: bytes) -> None:
+        if self._behind is None:
+            self._put(_Item(_Kind.UPDATE, frame, base))
+
+    def put_awareness(self, frame: bytes) -> None:
+        if self._behind is None:
+            self._put(_Item(_Kind.AWARENESS, frame))
+
+    def put_answer(self, frame: bytes) -> None:
+        self._put(_Item(_Kind.ANSWER, frame))
+
+    def put_denied(self, reason: str) -> None:
+        """For stock clients, which read no text frames."""
+        if not self.speaks_json:
+            self._put(_Item(_Kind.DENIED, protocol.encode_denied(reason)))
+
+    def put_text(self, frame: str, *, may_be_lost: bool = False) -> None:
+        """`may_be_lost`: the page can read it again over REST."""
+        if self.speaks_json:
+            self._put(_Item(_Kind.PASSING if may_be_lost else _Kind.TEXT, frame))
+
+    def tell(self, frame: protocol.TextFrame) -> None:
+        self.put_text(protocol.encode_text(frame))
+
+    def close(self, code: int, reason: str = "") -> None:
+        """Send the text frames that wait, then close. Nothing more of the document goes out."""
+        if self.closing is None:
+            self.closing = (code, reason)
+            self._keep({_Kind.TEXT, _Kind.DENIED})
+            self._behind = None
+            self._wake.set()
+
+    def _put(self, item: _Item) -> None:
+        if self.closing is not None:
+            return
+        self._outbox.append(item)
+        self._outbox_bytes += len(item.payload)
+        if item.kind is _Kind.ANSWER:
+            # One answer may be as large as a document; many that nobody reads are an attack.
+            if self._outbox_bytes > ANSWERS_MAX_BYTES:
+                self.close(TRY_AGAIN, "too slow")
+        elif self._outbox_bytes > OUTBOX_MAX_BYTES:
+            self._shed()
+        self._wake.set()
+
+    def _shed(self) -> None:
+        first = next((item.base for item in self._outbox if item.kind is _Kind.UPDATE), None)
+        if first is not None:
+            self._behind = first
+            metrics.RESYNCS.labels("slow_reader").inc()
+        self._keep({_Kind.TEXT, _Kind.ANSWER, _Kind.DENIED})
+        if sum(len(item.payload) for item in self._outbox if item.kind is _Kind.TEXT) > OUTBOX_TEXT_MAX_BYTES:
+            self.close(TRY_AGAIN, "too slow")
+
+    def _keep(self, kinds: set[_Kind]) -> None:
+        self._outbox = deque(item for item in self._outbox if item.kind in kinds)
+        self._outbox_bytes = sum(len(item.payload) for item in self._outbox)
+
+    async def write(self, send: Send) -> None:
+        """Send what is put until the socket is closed from here. One task per socket runs this."""
+        while True:
+            if self._outbox:
+                item = self._outbox.popleft()
+                self._outbox_bytes -= len(item.payload)
+                if isinstance(item.payload, str):
+                    await send({"type": "websocket.send", "text": item.payload})
+                else:
+                    await send({"type": "websocket.send", "bytes": item.payload})
+                self.last_sent = time.monotonic()
+            if self._ack is not None:
+                ack, self._ack = self._ack, None
+                await send({"type": "websocket.send", "text": protocol.encode_text(ack)})
+            if self._outbox or self._ack is not None:
+                continue
+            if self.closing is not None:
+                code, reason = self.closing
+                await send({"type": "websocket.close", "code": code, "reason": reason})
+                return
+            if self._behind is not None:
+                behind, self._behind = self._behind, None
+                for frame in await self._catch_up(behind):
+                    self.put_answer(frame)
+                continue
+            self._wake.clear()
+            await self._wake.wait()
+
+    # What came in
+
+    def expect(self, number: int, needs: int) -> None:
+        """Frame `number` is acknowledged once the room has committed `needs` changes."""
+        self._unsettled.append(_Frame(number, time.monotonic(), needs))
+
+    def hold(self, number: int, update: bytes) -> bool:
+        """Frame `number` builds on updates that have not arrived; False when too much is held already."""
+        self._held_bytes += len(update)
+        self._unsettled.append(_Frame(number, time.monotonic(), None, update))
+        return self._held_bytes <= HELD_MAX_BYTES
+
+    @property
+    def holds_frames(self) -> bool:
+        return self._held_bytes > 0
+
+    def release(self, is_missing: Callable[[bytes], bool], needs: int) -> None:
+        """Ask again for held frames, after the document has grown."""
+        for frame in self._unsettled:
+            if frame.needs is None and not is_missing(frame.update):
+                self._held_bytes -= len(frame.update)
+                frame.needs, frame.update = needs, b""
+
+    def settle(self, committed: int, seq: int) -> None:
+        """Acknowledge, in order, every frame whose changes are committed."""
+        settled = 0
+        while self._unsettled and (needs := self._unsettled[0].needs) is not None and needs <= committed:
+            frame = self._unsettled.popleft()
+            settled = frame.number
+            metrics.ACK_SECONDS.observe(time.monotonic() - frame.taken_at)
+        if settled and self.speaks_json:
+            self._ack = {"type": "ack", "received": settled, "seq": seq}
+            self._wake.set()

@@ -1,0 +1,164 @@
+"""The WebSocket edge: sign-in, access, epoch, then frames to the room until either side closes.
+
+Channels' own dispatch opens a channel per socket and hops to a thread per message; here the loop reads directly.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+import uuid
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs
+
+from channels.consumer import AsyncConsumer
+from django.conf import settings
+
+from accounts.models import User
+from realtime import connections
+from realtime.connections import Connection
+from realtime.protocol import SUBPROTOCOL, ProtocolError, encode_text
+from realtime.rooms import Unavailable, rooms
+from sessions_app.errors import SessionNotFound
+
+if TYPE_CHECKING:
+    from realtime.connections import Send
+    from realtime.room import Room
+
+logger = logging.getLogger(__name__)
+# How long a socket that is being closed may take to read what it was sent.
+GOODBYE_SECONDS = 5
+
+
+class _Refusal(Exception):
+    def __init__(self, code: int, reason: str) -> None:
+        self.code = code
+        self.reason = reason
+        super().__init__(reason)
+
+
+class SessionConsumer(AsyncConsumer):
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Send) -> None:
+        if (await receive())["type"] != "websocket.connect":
+            return
+        speaks_json = SUBPROTOCOL in scope.get("subprotocols", ())
+        # Close codes reach a client only after accept.
+        await send({"type": "websocket.accept", "subprotocol": SUBPROTOCOL if speaks_json else None})
+        try:
+            room, connection = await self._admit(scope, speaks_json=speaks_json)
+        except _Refusal as refusal:
+            await send({"type": "websocket.close", "code": refusal.code, "reason": refusal.reason})
+            return
+        await _converse(scope, room, connection, receive, send)
+
+    async def _admit(self, scope: dict[str, Any], *, speaks_json: bool) -> tuple[Room, Connection]:
+        try:
+            session_id = uuid.UUID(scope["url_route"]["kwargs"]["session_id"])
+        except (KeyError, ValueError):
+            raise _Refusal(connections.ABSENT, "no such session") from None
+        user = scope.get("user")
+        if scope.get("auth_failure") is not None or not isinstance(user, User):
+            raise _Refusal(connections.SIGNED_OUT, "sign in first")
+        live = rooms()
+        if live.is_draining:
+            raise _Refusal(connections.RESTARTING, "the server restarts")
+        try:
+            permission = await live.permission(user, session_id)
+            if permission is None:
+                raise _Refusal(connections.ABSENT, "no such session")
+            room = await live.open(session_id)
+        except SessionNotFound:
+            raise _Refusal(connections.ABSENT, "no such session") from None
+        except Unavailable:
+            raise _Refusal(connections.UNAVAILABLE, "the document cannot be opened now") from None
+        _require_epoch(scope, room)
+        connection = Connection(
+            str(user.pk), user.username, user.hue, permission, speaks_json=speaks_json, catch_up=room.catch_up
+        )
+        return room, connection
+
+
+def _require_epoch(scope: dict[str, Any], room: Room) -> None:
+    """A client that holds another history of this document would double its text."""
+    try:
+        given = parse_qs(scope.get("query_string", b"").decode("latin-1"), max_num_fields=20).get("epoch")
+        matches = given is None or uuid.UUID(given[0]) == room.epoch
+    except ValueError:
+        matches = False
+    if not matches:
+        raise _Refusal(connections.OTHER_EPOCH, "another history of this document")
+
+
+async def _converse(scope: dict[str, Any], room: Room, connection: Connection, receive: Any, send: Send) -> None:
+    loop = asyncio.get_running_loop()
+    room.join(connection)
+    expiry: asyncio.TimerHandle | None = None
+    if (expires_at := scope.get("auth_expires_at")) is not None:
+        expiry = loop.call_later(
+            max(0, expires_at - time.time()), room.expel, connection, connections.SIGNED_OUT, "the sign-in has expired"
+        )
+    reader = loop.create_task(_read(room, connection, receive))
+    writer = loop.create_task(connection.write(send))
+    try:
+        await asyncio.wait({reader, writer}, return_when=asyncio.FIRST_COMPLETED)
+        if connection.closing is not None and not writer.done():
+            await asyncio.wait({writer}, timeout=GOODBYE_SECONDS)
+    finally:
+        room.leave(connection)
+        if expiry is not None:
+            expiry.cancel()
+        for task in (reader, writer):
+            task.cancel()
+        for outcome in await asyncio.gather(reader, writer, return_exceptions=True):
+            # A socket that breaks while it is written to is an ordinary end.
+            if isinstance(outcome, Exception) and not isinstance(outcome, OSError):
+                logger.debug("a socket of %s ended: %r", room.session_id, outcome)
+
+
+async def _read(room: Room, connection: Connection, receive: Any) -> None:
+    while connection.closing is None:
+        message = await receive()
+        if message["type"] == "websocket.disconnect":
+            return
+        if message["type"] != "websocket.receive" or connection.closing is not None:
+            continue
+        if (frame := message.get("bytes")) is None:
+            _take_text(room, connection, message.get("text") or "")
+            continue
+        if len(frame) > settings.SOCKET_MAX_BYTES:
+            _tell_error(connection, "too_large", "The frame is larger than this server takes.")
+            room.expel(connection, connections.TOO_LARGE, "frame too large")
+            return
+        if not room.ready.is_set():
+            await room.ready.wait()
+        try:
+            room.receive(connection, frame)
+        except ProtocolError as error:
+            _tell_error(connection, "bad_frame", str(error))
+            room.expel(connection, connections.BAD_FRAME, "bad frame")
+        except Exception:
+            logger.exception("a frame of user %s failed in %s", connection.user_id, room.session_id)
+            room.expel(connection, 1011, "internal error")
+
+
+def _take_text(room: Room, connection: Connection, text: str) -> None:
+    """The page sends no text frames yet; a stock client that does speaks some other protocol."""
+    if not connection.speaks_json:
+        room.expel(connection, connections.BAD_FRAME, "text frame")
+        return
+    if len(text) > settings.SOCKET_MAX_BYTES:
+        room.expel(connection, connections.TOO_LARGE, "frame too large")
+        return
+    try:
+        message = json.loads(text)
+    except (ValueError, RecursionError):
+        _tell_error(connection, "bad_frame", "A text frame must be JSON.")
+        return
+    kind = message.get("type") if isinstance(message, dict) else None
+    _tell_error(connection, "unknown_message", f"There is no message {str(kind)[:40]!r}.")
+
+
+def _tell_error(connection: Connection, code: str, detail: str) -> None:
+    connection.put_text(encode_text({"type": "error", "code": code, "detail": detail}))

@@ -1,0 +1,448 @@
+"""The live rooms of one event loop: opening, group commit, doorbell, access checks, the slow tick, drain.
+
+Every database call of the live part is made here, in threads of our own: Channels' shared thread would make all
+typing wait for the slowest page. The channel layer may lose what it likes: the tick finds it in the log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import time
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from channels.layers import get_channel_layer
+from django.conf import settings
+from django.db import IntegrityError, InterfaceError, OperationalError, connection
+
+from accounts.models import User
+from realtime import connections, metrics
+from realtime.room import Room
+from sessions_app import crdt, documents, events
+from sessions_app.access import permission_in
+from sessions_app.errors import SessionNotFound
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterable
+    from uuid import UUID
+
+    from realtime.room import Change
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+
+COMMIT_SECONDS = 0.02
+LAST_COMMIT_SECONDS = 5
+RETRY_SECONDS = (0.1, 5.0)
+SUBSCRIBE_SECONDS = 2
+
+_open: dict[asyncio.AbstractEventLoop, Rooms] = {}
+
+
+class Unavailable(Exception):
+    """The room cannot be opened now: the database or the log failed, or the process is going down."""
+
+
+def rooms() -> Rooms:
+    """The rooms of the running loop."""
+    loop = asyncio.get_running_loop()
+    found = _open.get(loop)
+    if found is None:
+        for stale in [known for known in _open if known.is_closed()]:
+            del _open[stale]
+        found = _open[loop] = Rooms()
+    return found
+
+
+async def drain(spread_seconds: float = 2.0) -> None:
+    """Before the process ends: take no new socket, commit, acknowledge, and send everybody to reconnect."""
+    found = _open.get(asyncio.get_running_loop())
+    if found is not None:
+        await found.drain(spread_seconds)
+
+
+class Rooms:
+    def __init__(self) -> None:
+        self.process = uuid.uuid4().hex
+        self.is_draining = False
+        self._rooms: dict[UUID, Room] = {}
+        self._opening: dict[UUID, asyncio.Task[Room]] = {}
+        self._listeners: dict[UUID, asyncio.Task[None]] = {}
+        self._dirty: set[Room] = set()
+        self._work = asyncio.Event()
+        self._saved = asyncio.Event()
+        self._saved.set()
+        self._running: set[asyncio.Task[Any]] = set()
+        self._repairing: set[UUID] = set()
+        # One thread writes, so that commits never queue behind loads; its connection stays open.
+        self._writer = ThreadPoolExecutor(1, "room-commit")
+        self._readers = ThreadPoolExecutor(4, "room-read")
+        self._loop = asyncio.get_running_loop()
+        self._main = self._loop.create_task(self._run(), name="rooms")
+
+    async def open(self, session_id: UUID) -> Room:
+        """The room of a session, loaded once however many ask. Raises Unavailable, never opens it empty."""
+        if self.is_draining:
+            raise Unavailable
+        room = self._rooms.get(session_id)
+        if room is not None:
+            room.idle_since = time.monotonic()
+            return room
+        task = self._opening.get(session_id)
+        if task is None:
+            task = self._opening[session_id] = self._loop.create_task(self._load(session_id))
+            task.add_done_callback(lambda _: self._opening.pop(session_id, None))
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            raise
+        except SessionNotFound:
+            raise
+        except Exception as error:
+            raise Unavailable from error
+
+    async def permission(self, user: User, session_id: UUID) -> str | None:
+        """Raises Unavailable when the database does not answer."""
+        try:
+            return await self._read(permission_in, user, session_id)
+        except Exception as error:
+            logger.exception("the access of a socket could not be read")
+            raise Unavailable from error
+
+    # What rooms ask for (room.Host)
+
+    def commit_soon(self, room: Room) -> None:
+        self._dirty.add(room)
+        self._saved.clear()
+        self._work.set()
+
+    def repair_soon(self, room: Room, cause: str) -> None:
+        if room.session_id not in self._repairing:
+            self._repairing.add(room.session_id)
+            metrics.RESYNCS.labels(cause).inc()
+            self._spawn(self._repair(room))
+
+    def rebuild_soon(self, room: Room) -> None:
+        if room.ready.is_set():
+            room.ready.clear()
+            metrics.RESYNCS.labels("rebuild").inc()
+            self._spawn(self._rebuild(room))
+
+    def check_soon(self, room: Room) -> None:
+        self._spawn(self._check_access([room]))
+
+    # Opening and closing
+
+    async def _load(self, session_id: UUID) -> Room:
+        # Listening first: a bell that rings during the load is kept for the room.
+        early: list[dict[str, Any]] = []
+        subscribed = asyncio.Event()
+        hear: list[Callable[[dict[str, Any]], None]] = [early.append]
+        listener = self._loop.create_task(self._listen(session_id, subscribed, hear))
+        try:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(subscribed.wait(), SUBSCRIBE_SECONDS)
+            loaded = await self._read(documents.load, session_id)
+            room = Room(self, session_id, loaded)
+        except BaseException as error:
+            listener.cancel()
+            if not isinstance(error, SessionNotFound | asyncio.CancelledError):
+                logger.exception("the document of %s could not be opened", session_id)
+            raise
+        hear[0] = room.hear
+        self._rooms[session_id] = room
+        self._listeners[session_id] = listener
+        metrics.ROOMS.inc()
+        for message in early:
+            room.hear(message)
+        room.announce_here(asks=True)
+        return room
+
+    async def _listen(
+        self, session_id: UUID, subscribed: asyncio.Event, hear: list[Callable[[dict[str, Any]], None]]
+    ) -> None:
+        """One subscription per room. A layer that fails is asked again; until then the tick reads the log."""
+        layer, group = get_channel_layer(), events.group_name(session_id)
+        assert layer is not None
+        while True:
+            channel = ""
+            try:
+                channel = await layer.new_channel()
+                await layer.group_add(group, channel)
+                subscribed.set()
+                while True:
+                    message = await layer.receive(channel)
+                    try:
+                        hear[0](message)
+                    except Exception:
+                        logger.exception("a message to the room of %s was not understood", session_id)
+            except asyncio.CancelledError:
+                with contextlib.suppress(Exception):
+                    await layer.group_discard(group, channel)
+                raise
+            except Exception:
+                logger.warning("the channel layer does not answer", exc_info=True)
+                await asyncio.sleep(random.uniform(0.5, 1.5))  # noqa: S311
+
+    def _forget(self, room: Room) -> None:
+        if self._rooms.pop(room.session_id, None) is not None:
+            metrics.ROOMS.dec()
+        if listener := self._listeners.pop(room.session_id, None):
+            listener.cancel()
+        self._dirty.discard(room)
+        room.close()
+
+    async def drain(self, spread_seconds: float) -> None:
+        self.is_draining = True
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._saved.wait(), LAST_COMMIT_SECONDS)
+        # The acknowledgements are in the outboxes; the writers send them before the close frame.
+        await asyncio.gather(
+            *(
+                self._send_away(room, connection, random.uniform(0, spread_seconds))  # noqa: S311
+                for room in self._rooms.values()
+                for connection in list(room.connections.values())
+            )
+        )
+        self._main.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._main
+
+    async def _send_away(self, room: Room, leaving: connections.Connection, after_seconds: float) -> None:
+        await asyncio.sleep(after_seconds)
+        room.expel(leaving, connections.RESTARTING, "the server restarts")
+        # One turn for the socket's writer.
+        await asyncio.sleep(0.05)
+
+    # The tasks of the loop
+
+    async def _run(self) -> None:
+        try:
+            await asyncio.gather(self._commit_forever(), self._tick_forever(), self._keep_alive_forever())
+        except Exception:
+            logger.exception("the live rooms of this process stopped; the next socket starts them again")
+        finally:
+            # Also when the loop ends without drain (tests): replicas are freed on their own thread.
+            for task in [*self._running, *self._opening.values()]:
+                task.cancel()
+            for room in list(self._rooms.values()):
+                room.expel_all(connections.RESTARTING, "the server restarts")
+                self._forget(room)
+            _open.pop(self._loop, None)
+            self._writer.submit(connection.close)
+            self._writer.shutdown(wait=True)
+            self._readers.shutdown(wait=True)
+
+    async def _commit_forever(self) -> None:
+        delay = 0.0
+        while True:
+            await self._work.wait()
+            self._work.clear()
+            started = self._loop.time()
+            dirty, self._dirty = [room for room in self._dirty if room.queue], set()
+            if not dirty:
+                continue
+            for room in dirty:
+                room.in_flight, room.queue = room.queue, []
+            if await self._commit(dirty):
+                delay = 0.0
+                wait = COMMIT_SECONDS - (self._loop.time() - started)
+            else:
+                delay = min(max(2 * delay, RETRY_SECONDS[0]), RETRY_SECONDS[1])
+                wait = delay
+            if wait > 0:
+                await asyncio.sleep(wait)
+
+    async def _commit(self, dirty: list[Room]) -> bool:
+        entries = {room.session_id: _merge(room.in_flight) for room in dirty}
+        started = time.monotonic()
+        try:
+            appended = await self._write(_append, entries)
+        except Exception as error:
+            if len(dirty) > 1 and not isinstance(error, OperationalError | InterfaceError):
+                # The database answers, so one room's rows are at fault: the others must not wait for it.
+                return all([await self._commit([room]) for room in dirty])
+            # Nothing is acknowledged, everything stays here and in the pages, and is tried again.
+            logger.exception("%d rooms could not be committed", len(dirty))
+            metrics.COMMIT_FAILURES.inc()
+            for room in dirty:
+                room.not_committed()
+                self._dirty.add(room)
+            self._work.set()
+            return False
+        metrics.COMMIT_SECONDS.observe(time.monotonic() - started)
+        for room in dirty:
+            given = appended.get(room.session_id)
+            if given is None:
+                room.in_flight.clear()
+                room.expel_all(connections.ABSENT, "the session is gone")
+                continue
+            payloads = [entry.payload for entry in entries[room.session_id]]
+            metrics.COMMITTED.inc(len(payloads))
+            room.committed(len(room.in_flight), given)
+            room.ring(documents.bell(room.epoch, given.first_seq, given.last_seq, payloads, self.process))
+            if room.queue:
+                self.commit_soon(room)
+        if not self._dirty:
+            self._saved.set()
+        return True
+
+    async def _repair(self, room: Room) -> None:
+        """Read what the log has beyond the room's head."""
+        try:
+            await room.ready.wait()
+            updates = await self._read(documents.updates_after, room.session_id, room.head)
+            self._repairing.discard(room.session_id)
+            if updates and self._rooms.get(room.session_id) is room:
+                room.absorb([payload for _, payload in updates], updates[-1][0])
+        except Exception:
+            logger.exception("the log of %s could not be read; the next tick tries again", room.session_id)
+        finally:
+            self._repairing.discard(room.session_id)
+
+    async def _rebuild(self, room: Room) -> None:
+        delay = RETRY_SECONDS[0]
+        while self._rooms.get(room.session_id) is room:
+            try:
+                room.replace(await self._read(documents.load, room.session_id))
+                room.ready.set()
+                return
+            except (crdt.Malformed, crdt.Broken, documents.LogDamaged, SessionNotFound):
+                logger.exception("the document of %s cannot be rebuilt", room.session_id)
+                room.expel_all(connections.UNAVAILABLE, "the document cannot be opened")
+                self._forget(room)
+                return
+            except Exception:
+                logger.exception("the document of %s could not be read again", room.session_id)
+                await asyncio.sleep(delay)
+                delay = min(2 * delay, RETRY_SECONDS[1])
+
+    async def _tick_forever(self) -> None:
+        while True:
+            # Jitter, so that many processes do not ask in step.
+            await asyncio.sleep(settings.ROOM_TICK_SECONDS * random.uniform(0.8, 1.2))  # noqa: S311
+            try:
+                await self._tick()
+            except Exception:
+                logger.exception("the slow tick failed; the next one tries again")
+
+    async def _tick(self) -> None:
+        now = time.monotonic()
+        for room in list(self._rooms.values()):
+            room.renew(now)
+            if not room.connections and room.is_saved and now - room.idle_since > settings.ROOM_IDLE_SECONDS:
+                self._forget(room)
+        if not self._rooms:
+            return
+        heads = await self._read(documents.heads, list(self._rooms))
+        for room in list(self._rooms.values()):
+            if heads.get(room.session_id, 0) > room.head and room.is_saved:
+                self.repair_soon(room, "tick")
+        await self._check_access(list(self._rooms.values()))
+        worked_in = [room.session_id for room in self._rooms.values() if room.worked_in()]
+        if worked_in:
+            await self._write(documents.touch, worked_in)
+
+    async def _keep_alive_forever(self) -> None:
+        interval = settings.SOCKET_KEEP_ALIVE_SECONDS
+        while True:
+            await asyncio.sleep(interval / 4)
+            older_than = time.monotonic() - interval * 3 / 4
+            for room in self._rooms.values():
+                room.keep_alive(older_than)
+
+    async def _check_access(self, checked: list[Room]) -> None:
+        """Ask the access table again for every open socket, and act on what changed."""
+        pairs = {(room.session_id, member.user_id) for room in checked for member in room.connections.values()}
+        if not pairs:
+            return
+        try:
+            permissions = await self._read(_permissions, pairs)
+        except Exception:
+            logger.exception("the access of open sockets could not be read; the next tick tries again")
+            return
+        for room in checked:
+            for member in list(room.connections.values()):
+                if (room.session_id, member.user_id) not in permissions:
+                    continue
+                is_active, permission = permissions[room.session_id, member.user_id]
+                if not is_active:
+                    room.expel(member, connections.SIGNED_OUT, "the account is not active")
+                elif permission is None:
+                    room.expel(member, connections.LOST_ACCESS, "no access any more")
+                else:
+                    room.set_permission(member, permission)
+
+    # Threads
+
+    async def _read(self, function: Callable[..., T], *args: Any) -> T:
+        return await self._loop.run_in_executor(self._readers, _closing, function, args)
+
+    async def _write(self, function: Callable[..., T], *args: Any) -> T:
+        return await self._loop.run_in_executor(self._writer, _closing_on_error, function, args)
+
+    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(coroutine)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+
+def _closing(function: Callable[..., T], args: tuple[Any, ...]) -> T:
+    try:
+        return function(*args)
+    finally:
+        connection.close()
+
+
+def _closing_on_error(function: Callable[..., T], args: tuple[Any, ...]) -> T:
+    try:
+        return function(*args)
+    except BaseException:
+        connection.close()
+        raise
+
+
+def _merge(changes: list[Change]) -> list[documents.Entry]:
+    """One row per run of changes by the same person: what was typed within one commit window is one step of history."""
+    entries: list[documents.Entry] = []
+    run: list[bytes] = []
+    for index, change in enumerate(changes):
+        run.append(change.payload)
+        if index + 1 == len(changes) or changes[index + 1].user_id != change.user_id:
+            entries.append(documents.Entry(crdt.merge(run), change.user_id, "socket"))
+            run = []
+    return entries
+
+
+def _append(entries: dict[UUID, list[documents.Entry]]) -> dict[UUID, documents.Appended]:
+    try:
+        return documents.append(entries)
+    except IntegrityError:
+        # An author's account was deleted meanwhile; the text stays.
+        authors = {entry.user_id for group in entries.values() for entry in group}
+        known = set(User.objects.filter(pk__in=authors).values_list("pk", flat=True))
+        return documents.append(
+            {
+                session_id: [
+                    documents.Entry(e.payload, e.user_id if e.user_id in known else None, e.origin) for e in group
+                ]
+                for session_id, group in entries.items()
+            }
+        )
+
+
+def _permissions(pairs: Iterable[tuple[UUID, str]]) -> dict[tuple[UUID, str], tuple[bool, str | None]]:
+    """(session, user) -> (whether the account is active, its permission)."""
+    users = {str(user.pk): user for user in User.objects.filter(pk__in={user_id for _, user_id in pairs})}
+    found: dict[tuple[UUID, str], tuple[bool, str | None]] = {}
+    for session_id, user_id in pairs:
+        user = users.get(user_id)
+        if user is None or not user.is_active:
+            found[session_id, user_id] = (False, None)
+        else:
+            found[session_id, user_id] = (True, permission_in(user, session_id))
+    return found
