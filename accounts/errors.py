@@ -37,4 +37,4 @@ class UsernameTaken(Invalid):
 
 class EmailTaken(Invalid):
     code = "email_taken"
-    detail = "There is already an account with this e-mail address."
+    detail = "There is already an account with this email address."

@@ -40,7 +40,7 @@ class ProfileForm(forms.Form):
         widget=forms.TextInput(attrs={"autocomplete": "username"}),
     )
     email = forms.EmailField(
-        label="E-mail address", max_length=EMAIL_MAX, widget=forms.EmailInput(attrs={"autocomplete": "email"})
+        label="Email", max_length=EMAIL_MAX, widget=forms.EmailInput(attrs={"autocomplete": "email"})
     )
     theme = forms.ChoiceField(choices=[(theme, theme.capitalize()) for theme in THEMES])
 

@@ -137,7 +137,7 @@ class RegisterInput(serializers.Serializer):
 
 
 class LoginInput(serializers.Serializer):
-    username = TextField(required=False, max_length=EMAIL_MAX, help_text="A user name or an e-mail address.")
+    username = TextField(required=False, max_length=EMAIL_MAX, help_text="A user name or an email address.")
     email = TextField(required=False, max_length=EMAIL_MAX, help_text="Instead of username.")
     password = TextField(max_length=PASSWORD_MAX, trim_whitespace=False, write_only=True)
 

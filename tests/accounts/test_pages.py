@@ -7,8 +7,8 @@ from django.test import Client
 
 from accounts.models import User
 from activity.log import recent
-from tests.accounts.conftest import SECRET
 from tests.accounts.hashers import CountingHasher
+from tests.conftest import PASSWORD
 
 pytestmark = pytest.mark.django_db
 
@@ -28,7 +28,7 @@ def submit(browser, path, follow=False, **fields):
 
 def sign_up(browser, path="/signup", **changes):
     return submit(
-        browser, path, **({"username": "Anna", "email": "Anna@Example.org", "password1": SECRET} | changes)
+        browser, path, **({"username": "Alice", "email": "Alice@Example.org", "password1": PASSWORD} | changes)
     )
 
 
@@ -41,24 +41,24 @@ def test_signing_up_signs_in_and_leads_to_ones_sessions(browser):
     assert (answer.status_code, answer["Location"]) == (302, "/sessions")
     assert is_signed_in(browser)
     user = User.objects.get()
-    assert (user.username, user.email, user.role) == ("Anna", "anna@example.org", "user")
+    assert (user.username, user.email, user.role) == ("Alice", "alice@example.org", "user")
     assert user.last_login is not None
 
 
 @pytest.mark.parametrize(
     ("changes", "word"),
     [
-        ({"username": "ANNA", "email": "new@example.org"}, "username is taken"),
-        ({"username": "new-name"}, "already an account with this e-mail address"),
-        ({"username": "an"}, "3"),
-        ({"username": "anna@example.org"}, "3 to 30 letters"),
+        ({"username": "ALICE", "email": "new@example.org"}, "username is taken"),
+        ({"username": "new-name"}, "already an account with this email address"),
+        ({"username": "al"}, "3"),
+        ({"username": "alice@example.org"}, "3 to 30 letters"),
         ({"email": "nonsense"}, "valid email"),
         ({"username": "fresh", "email": "new@example.org", "password1": "short"}, "8 characters"),
         ({"username": "fresh", "email": "new@example.org", "password1": ""}, "required"),
         ({"username": "fresh\x00", "email": "new@example.org"}, "ull characters"),
     ],
 )
-def test_a_refused_sign_up_says_why_on_the_page(browser, anna, changes, word):
+def test_a_refused_sign_up_says_why_on_the_page(browser, alice, changes, word):
     answer = sign_up(browser, **changes)
     assert answer.status_code == 200
     assert word in answer.content.decode()
@@ -66,8 +66,8 @@ def test_a_refused_sign_up_says_why_on_the_page(browser, anna, changes, word):
     assert User.objects.count() == 1
 
 
-def test_the_signed_in_are_led_away_from_the_entrance(client, anna):
-    client.force_login(anna)
+def test_the_signed_in_are_led_away_from_the_entrance(client, alice):
+    client.force_login(alice)
     for path in ("/signup", "/login"):
         answer = client.get(path)
         assert (answer.status_code, answer["Location"]) == (302, "/sessions")
@@ -75,24 +75,24 @@ def test_the_signed_in_are_led_away_from_the_entrance(client, anna):
     assert User.objects.count() == 1
 
 
-@pytest.mark.parametrize("name", ["anna", "ANNA", "anna@example.org", "Anna@Example.org"])
-def test_people_sign_in_by_name_or_address(browser, anna, name):
-    answer = submit(browser, "/login", login=name, password=SECRET)
+@pytest.mark.parametrize("name", ["alice", "ALICE", "alice@example.org", "Alice@Example.org"])
+def test_people_sign_in_by_name_or_address(browser, alice, name):
+    answer = submit(browser, "/login", login=name, password=PASSWORD)
     assert (answer.status_code, answer["Location"]) == (302, "/sessions")
     assert is_signed_in(browser)
 
 
 def test_a_failed_sign_in_says_and_costs_the_same_for_every_reason(browser, settings):
     settings.PASSWORD_HASHERS = ["tests.accounts.hashers.CountingHasher"]
-    User.objects.create_user("known", "known@example.org", SECRET)
-    User.objects.create_user("suspended", "suspended@example.org", SECRET, is_active=False)
+    User.objects.create_user("known", "known@example.org", PASSWORD)
+    User.objects.create_user("suspended", "suspended@example.org", PASSWORD, is_active=False)
     seen = []
     for name, password in [
         ("known", "not the password"),
         ("known@example.org", "not the password"),
         ("nobody", "not the password"),
         ("nobody@example.org", "not the password"),
-        ("suspended", SECRET),
+        ("suspended", PASSWORD),
     ]:
         CountingHasher.hashes = 0
         answer = submit(browser, "/login", login=name, password=password)
@@ -106,8 +106,8 @@ def test_a_failed_sign_in_says_and_costs_the_same_for_every_reason(browser, sett
 
 
 @pytest.mark.parametrize("path", ["/signup", "/login", "/logout", "/profile"])
-def test_a_post_without_a_csrf_token_is_refused(browser, anna, path):
-    browser.force_login(anna)
+def test_a_post_without_a_csrf_token_is_refused(browser, alice, path):
+    browser.force_login(alice)
     assert browser.post(path, {"username": "eve"}).status_code == 403
     assert is_signed_in(browser)
 
@@ -128,17 +128,17 @@ def test_a_post_without_a_csrf_token_is_refused(browser, anna, path):
         ("http://testserver@evil.example/", "/sessions"),
     ],
 )
-def test_next_is_followed_to_our_own_host_only(client, anna, settings, target, leads_to):
+def test_next_is_followed_to_our_own_host_only(client, alice, settings, target, leads_to):
     settings.ALLOWED_HOSTS = ["testserver", "localhost"]
     settings.CSRF_TRUSTED_ORIGINS = ["http://trusted.example"]
-    fields = {"login": "anna", "password": SECRET, "next": target}
+    fields = {"login": "alice", "password": PASSWORD, "next": target}
     assert client.post("/login", fields)["Location"] == leads_to
     # Somebody who is signed in already is led on in the same way.
     assert client.get("/login", {"next": target})["Location"] == leads_to
 
 
-def test_signing_out_is_a_post_and_ends_the_session(browser, anna):
-    browser.force_login(anna)
+def test_signing_out_is_a_post_and_ends_the_session(browser, alice):
+    browser.force_login(alice)
     assert browser.get("/logout").status_code == 200
     assert is_signed_in(browser)
     answer = submit(browser, "/logout")
@@ -147,12 +147,12 @@ def test_signing_out_is_a_post_and_ends_the_session(browser, anna):
     assert browser.get("/logout").status_code == 302
 
 
-def test_signing_in_changes_the_session_key(client, anna):
+def test_signing_in_changes_the_session_key(client, alice):
     session = client.session
     session["before"] = 1
     session.save()
     before = client.session.session_key
-    client.post("/login", {"login": "anna", "password": SECRET})
+    client.post("/login", {"login": "alice", "password": PASSWORD})
     assert client.session.session_key != before
 
 
@@ -160,7 +160,7 @@ def test_signing_up_has_the_apis_limit(client, rest, settings):
     settings.RATE_LIMITS = True
     settings.RATES = settings.RATES | {"register": "1/3600"}
     assert rest.post("/api/auth/register", {}).status_code == 400
-    fields = {"username": "anna", "email": "anna@example.org", "password1": SECRET}
+    fields = {"username": "alice", "email": "alice@example.org", "password1": PASSWORD}
     refused = client.post("/signup", fields)
     assert refused.status_code == 429
     assert int(refused["Retry-After"]) > 0
@@ -173,41 +173,41 @@ def test_the_profile_page_needs_a_sign_in(client):
     assert (answer.status_code, answer["Location"]) == (302, "/login?next=/profile")
 
 
-def test_the_profile_page_changes_name_address_and_theme(browser, anna):
-    anna.preferences = {"theme": "dark", "editor_settings": {"font_size": 15}}
-    anna.save()
-    browser.force_login(anna)
+def test_the_profile_page_changes_name_address_and_theme(browser, alice):
+    alice.preferences = {"theme": "dark", "editor_settings": {"font_size": 15}}
+    alice.save()
+    browser.force_login(alice)
     page = browser.get("/profile").content.decode()
-    assert 'value="Anna"' in page
-    answer = submit(browser, "/profile", follow=True, username="Anne", email="Anne@example.org", theme="light")
+    assert 'value="alice"' in page
+    answer = submit(browser, "/profile", follow=True, username="Alix", email="Alix@example.org", theme="light")
     assert answer.redirect_chain == [("/profile", 302)]
     assert [str(message) for message in answer.context["messages"]] == ["Profile saved."]
-    anna.refresh_from_db()
-    assert (anna.username, anna.email, anna.version) == ("Anne", "anne@example.org", 2)
-    assert anna.preferences == {"theme": "light", "editor_settings": {"font_size": 15}}
+    alice.refresh_from_db()
+    assert (alice.username, alice.email, alice.version) == ("Alix", "alix@example.org", 2)
+    assert alice.preferences == {"theme": "light", "editor_settings": {"font_size": 15}}
 
 
 @pytest.mark.parametrize(
     ("changes", "word"),
     [
-        ({"username": "BEN"}, "username is taken"),
-        ({"email": "BEN@example.org"}, "already an account with this e-mail address"),
+        ({"username": "BOB"}, "username is taken"),
+        ({"email": "BOB@example.org"}, "already an account with this email address"),
         ({"username": "no spaces"}, "3 to 30 letters"),
         ({"theme": "purple"}, "purple"),
     ],
 )
-def test_a_refused_profile_says_why_and_changes_nothing(client, anna, ben, changes, word):
-    client.force_login(anna)
-    fields = {"username": "Anna", "email": "anna@example.org", "theme": "dark"} | changes
+def test_a_refused_profile_says_why_and_changes_nothing(client, alice, bob, changes, word):
+    client.force_login(alice)
+    fields = {"username": "alice", "email": "alice@example.org", "theme": "dark"} | changes
     answer = client.post("/profile", fields)
     assert answer.status_code == 200
     assert word in answer.content.decode()
-    anna.refresh_from_db()
-    assert (anna.username, anna.email, anna.version) == ("Anna", "anna@example.org", 1)
+    alice.refresh_from_db()
+    assert (alice.username, alice.email, alice.version) == ("alice", "alice@example.org", 1)
 
 
-def test_a_suspended_person_loses_the_page(client, anna):
-    client.force_login(anna)
+def test_a_suspended_person_loses_the_page(client, alice):
+    client.force_login(alice)
     User.objects.update(is_active=False)
     assert client.get("/profile").status_code == 302
 
@@ -218,10 +218,10 @@ def test_names_that_the_sign_in_package_reverses_lead_somewhere(client, path):
     assert answer.status_code == 200
 
 
-def test_sign_ins_and_outs_are_noted_without_secrets(client, anna, django_capture_on_commit_callbacks):
+def test_sign_ins_and_outs_are_noted_without_secrets(client, alice, django_capture_on_commit_callbacks):
     with django_capture_on_commit_callbacks(execute=True):
-        client.post("/login", {"login": "anna", "password": SECRET})
+        client.post("/login", {"login": "alice", "password": PASSWORD})
         client.post("/logout")
-    entries = recent(user_id=anna.pk)
+    entries = recent(user_id=alice.pk)
     assert [entry.action for entry in entries] == ["user.signed_out", "user.signed_in"]
-    assert SECRET not in str(entries)
+    assert PASSWORD not in str(entries)

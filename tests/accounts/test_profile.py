@@ -15,58 +15,58 @@ def test_the_signed_out_get_401_and_how_to_sign_in(rest):
     assert answer["WWW-Authenticate"].startswith("Bearer")
 
 
-def test_patch_changes_only_what_it_names(as_anna):
-    answer = as_anna.patch(URL, {"preferences": {"theme": "dark"}})
+def test_patch_changes_only_what_it_names(as_alice):
+    answer = as_alice.patch(URL, {"preferences": {"theme": "dark"}})
     assert answer.status_code == 200
-    answer = as_anna.patch(URL, {"preferences": {"editor_settings": {"font_size": 15, "keymap": "vim", "wrap": True}}})
+    answer = as_alice.patch(URL, {"preferences": {"editor_settings": {"font_size": 15, "keymap": "vim", "wrap": True}}})
     body = answer.json()
     assert body["preferences"] == {
         "theme": "dark",
         "editor_settings": {"font_size": 15, "keymap": "vim", "wrap": True},
     }
-    assert (body["username"], body["email"]) == ("Anna", "anna@example.org")
-    assert as_anna.get(URL).json() == body
+    assert (body["username"], body["email"]) == ("alice", "alice@example.org")
+    assert as_alice.get(URL).json() == body
 
 
-def test_put_takes_the_whole_and_names_what_is_missing(as_anna):
-    as_anna.patch(URL, {"preferences": {"theme": "dark"}})
-    answer = as_anna.put(URL, {"username": "Anne", "email": "Anne@example.org", "preferences": {}})
+def test_put_takes_the_whole_and_names_what_is_missing(as_alice):
+    as_alice.patch(URL, {"preferences": {"theme": "dark"}})
+    answer = as_alice.put(URL, {"username": "Alix", "email": "Alix@example.org", "preferences": {}})
     assert answer.status_code == 200
     body = answer.json()
-    assert (body["username"], body["email"]) == ("Anne", "anne@example.org")
+    assert (body["username"], body["email"]) == ("Alix", "alix@example.org")
     assert body["preferences"] == {"theme": "system", "editor_settings": {}}
-    answer = as_anna.put(URL, {"username": "Anne"})
+    answer = as_alice.put(URL, {"username": "Alix"})
     assert codes(answer, "email") == ["required"]
 
 
-def test_the_case_of_ones_own_name_can_change(as_anna):
-    assert as_anna.patch(URL, {"username": "ANNA"}).json()["username"] == "ANNA"
+def test_the_case_of_ones_own_name_can_change(as_alice):
+    assert as_alice.patch(URL, {"username": "ALICE"}).json()["username"] == "ALICE"
 
 
-def test_a_name_or_address_of_somebody_else_is_refused(as_anna, ben):
-    answer = as_anna.patch(URL, {"username": "BEN"})
+def test_a_name_or_address_of_somebody_else_is_refused(as_alice, bob):
+    answer = as_alice.patch(URL, {"username": "BOB"})
     assert answer.status_code == 400
     assert codes(answer, "username") == ["username_taken"]
-    answer = as_anna.patch(URL, {"email": "BEN@example.org"})
+    answer = as_alice.patch(URL, {"email": "BOB@example.org"})
     assert codes(answer, "email") == ["email_taken"]
 
 
-def test_the_role_cannot_be_changed(as_anna, anna):
-    answer = as_anna.patch(URL, {"role": "admin", "is_superuser": True, "id": "5", "version": 99})
+def test_the_role_cannot_be_changed(as_alice, alice):
+    answer = as_alice.patch(URL, {"role": "admin", "is_superuser": True, "id": "5", "version": 99})
     assert answer.status_code == 200
-    anna.refresh_from_db()
-    assert (anna.role, anna.is_superuser, anna.version) == ("user", False, 1)
+    alice.refresh_from_db()
+    assert (alice.role, alice.is_superuser, alice.version) == ("user", False, 1)
 
 
-def test_a_lost_update_is_refused(as_anna):
-    tag = as_anna.get(URL)["ETag"]
-    first = as_anna.patch(URL, {"preferences": {"theme": "dark"}}, headers={"If-Match": tag})
+def test_a_lost_update_is_refused(as_alice):
+    tag = as_alice.get(URL)["ETag"]
+    first = as_alice.patch(URL, {"preferences": {"theme": "dark"}}, headers={"If-Match": tag})
     assert first.status_code == 200
     assert first["ETag"] != tag
-    lost = as_anna.patch(URL, {"preferences": {"theme": "light"}}, headers={"If-Match": tag})
+    lost = as_alice.patch(URL, {"preferences": {"theme": "light"}}, headers={"If-Match": tag})
     assert (lost.status_code, lost.json()["code"]) == (412, "changed_meanwhile")
-    assert as_anna.get(URL).json()["preferences"]["theme"] == "dark"
-    again = as_anna.patch(URL, {"preferences": {"theme": "light"}}, headers={"If-Match": first["ETag"]})
+    assert as_alice.get(URL).json()["preferences"]["theme"] == "dark"
+    again = as_alice.patch(URL, {"preferences": {"theme": "light"}}, headers={"If-Match": first["ETag"]})
     assert again.status_code == 200
 
 
@@ -90,8 +90,8 @@ def test_a_lost_update_is_refused(as_anna):
         {"editor_settings": {f"key{n}": n for n in range(33)}},
     ],
 )
-def test_preferences_are_bounded(as_anna, preferences):
-    answer = as_anna.patch(URL, {"preferences": preferences})
+def test_preferences_are_bounded(as_alice, preferences):
+    answer = as_alice.patch(URL, {"preferences": preferences})
     assert (answer.status_code, answer.json()["code"]) == (400, "invalid")
     assert all(name.startswith("preferences") for name in answer.json()["errors"])
 
@@ -105,22 +105,22 @@ def test_preferences_are_bounded(as_anna, preferences):
         r'{"theme": "\ud800"}',
     ],
 )
-def test_half_a_character_in_preferences_is_refused(as_anna, preferences):
+def test_half_a_character_in_preferences_is_refused(as_alice, preferences):
     body = f'{{"preferences": {preferences}}}'
-    answer = as_anna.generic("PATCH", URL, body, content_type="application/json")
+    answer = as_alice.generic("PATCH", URL, body, content_type="application/json")
     assert (answer.status_code, answer.json()["code"]) == (400, "invalid")
 
 
-def test_a_cookie_also_opens_the_api_but_changes_nothing_without_a_csrf_token(anna):
+def test_a_cookie_also_opens_the_api_but_changes_nothing_without_a_csrf_token(alice):
     page = APIClient(enforce_csrf_checks=True)
-    page.force_login(anna)
+    page.force_login(alice)
     assert page.get(URL).status_code == 200
     refused = page.patch(URL, {"username": "Eve"})
     assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
 
 
-def test_the_browsable_api_shows_the_profile_to_a_cookie(client, anna):
-    client.force_login(anna)
+def test_the_browsable_api_shows_the_profile_to_a_cookie(client, alice):
+    client.force_login(alice)
     answer = client.get(URL, headers={"Accept": "text/html"})
     assert answer.status_code == 200
     assert answer["Content-Type"].startswith("text/html")

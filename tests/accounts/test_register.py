@@ -6,24 +6,25 @@ import pytest
 
 from accounts.models import User
 from activity.log import recent
-from tests.accounts.conftest import SECRET, codes
+from tests.accounts.conftest import codes
+from tests.conftest import PASSWORD
 
 pytestmark = pytest.mark.django_db
 URL = "/api/auth/register"
 
 
 def fields(**changes):
-    return {"username": "Anna", "email": "anna@example.org", "password": SECRET} | changes
+    return {"username": "Alice", "email": "alice@example.org", "password": PASSWORD} | changes
 
 
 def test_registering_answers_201_with_a_user_and_tokens_that_work(rest):
-    answer = rest.post(URL, fields(email="Anna@Example.ORG"))
+    answer = rest.post(URL, fields(email="Alice@Example.ORG"))
     assert answer.status_code == 201
     body = answer.json()
     assert set(body) == {"user", "access", "refresh"}
     user = body["user"]
     assert set(user) == {"id", "username", "email", "role", "preferences", "created_at"}
-    assert (user["username"], user["email"], user["role"]) == ("Anna", "anna@example.org", "user")
+    assert (user["username"], user["email"], user["role"]) == ("Alice", "alice@example.org", "user")
     assert user["preferences"] == {"theme": "system", "editor_settings": {}}
     assert answer["Cache-Control"] == "no-store"
     rest.credentials(HTTP_AUTHORIZATION=f"Bearer {body['access']}")
@@ -36,8 +37,8 @@ def test_the_password_is_kept_as_bcrypt_over_sha256_however_long(rest, settings)
     assert rest.post(URL, fields(password=long)).status_code == 201
     assert User.objects.get().password.startswith("bcrypt_sha256$")
     login = "/api/auth/login"
-    assert rest.post(login, {"username": "anna", "password": long}).status_code == 200
-    assert rest.post(login, {"username": "anna", "password": long[:72]}).status_code == 401
+    assert rest.post(login, {"username": "alice", "password": long}).status_code == 200
+    assert rest.post(login, {"username": "alice", "password": long[:72]}).status_code == 401
 
 
 @pytest.mark.parametrize("prefix", ["/api/auth/register/", "/api/v1/auth/register", "/api/v1/auth/register/"])
@@ -45,21 +46,21 @@ def test_every_spelling_of_the_path_is_served(rest, prefix):
     assert rest.post(prefix, fields()).status_code == 201
 
 
-def test_a_taken_username_is_named_whatever_its_case(rest, anna):
-    answer = rest.post(URL, fields(username="aNNa", email="other@example.org"))
+def test_a_taken_username_is_named_whatever_its_case(rest, alice):
+    answer = rest.post(URL, fields(username="aLICe", email="other@example.org"))
     assert answer.status_code == 400
     assert answer["Content-Type"] == "application/problem+json"
     assert answer.json()["code"] == "username_taken"
     assert codes(answer, "username") == ["username_taken"]
 
 
-def test_a_taken_address_is_named_whatever_its_case(rest, anna):
-    answer = rest.post(URL, fields(username="other", email="ANNA@example.org"))
+def test_a_taken_address_is_named_whatever_its_case(rest, alice):
+    answer = rest.post(URL, fields(username="other", email="ALICE@example.org"))
     assert (answer.status_code, answer.json()["code"]) == (400, "email_taken")
     assert codes(answer, "email") == ["email_taken"]
 
 
-def test_both_taken_are_both_named(rest, anna):
+def test_both_taken_are_both_named(rest, alice):
     answer = rest.post(URL, fields())
     assert codes(answer, "username") == ["username_taken"]
     assert codes(answer, "email") == ["email_taken"]
@@ -70,14 +71,14 @@ def test_both_taken_are_both_named(rest, anna):
     [
         ("username", "ab"),
         ("username", "a" * 31),
-        ("username", "anna@example.org"),
-        ("username", "an na"),
-        ("username", "änna"),
-        ("username", "anna\nb"),
-        ("username", "an\x00na"),
+        ("username", "alice@example.org"),
+        ("username", "al ice"),
+        ("username", "älice"),
+        ("username", "alice\nb"),
+        ("username", "al\x00ice"),
         ("username", 12345),
         ("username", None),
-        ("username", ["anna"]),
+        ("username", ["alice"]),
         ("email", "not an address"),
         ("email", "a" * 250 + "@example.org"),
         ("email", {"a": 1}),
@@ -88,7 +89,7 @@ def test_both_taken_are_both_named(rest, anna):
         ("password", "x" * 1025),
         ("password", "with \x00 inside it"),
         ("password", ""),
-        ("password", "anna@example.org"),
+        ("password", "alice@example.org"),
     ],
 )
 def test_a_wrong_field_is_named_and_nobody_is_created(rest, field, value):
@@ -101,7 +102,7 @@ def test_a_wrong_field_is_named_and_nobody_is_created(rest, field, value):
 
 @pytest.mark.parametrize("field", ["username", "email", "password"])
 def test_half_a_character_is_refused(rest, field):
-    body = json.dumps(fields(**{field: "anna\ud800anna"}))
+    body = json.dumps(fields(**{field: "alice\ud800alice"}))
     answer = rest.generic("POST", URL, body, content_type="application/json")
     assert answer.status_code == 400
     assert list(answer.json()["errors"]) == [field]
@@ -160,4 +161,4 @@ def test_registering_is_noted_without_secrets(rest, django_capture_on_commit_cal
         rest.post(URL, fields())
     entry = recent()[0]
     assert entry.action == "user.registered"
-    assert SECRET not in str(entry)
+    assert PASSWORD not in str(entry)

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from accounts.models import User
-from tests.accounts.conftest import SECRET
 from tests.accounts.hashers import CountingHasher
+from tests.conftest import PASSWORD
 
 pytestmark = pytest.mark.django_db
 URL = "/api/auth/login"
@@ -13,22 +13,22 @@ URL = "/api/auth/login"
 @pytest.mark.parametrize(
     "who",
     [
-        {"username": "Anna"},
-        {"username": "ANNA"},
-        {"email": "anna@example.org"},
-        {"email": "ANNA@example.ORG"},
-        {"username": "anna@example.org"},
+        {"username": "Alice"},
+        {"username": "ALICE"},
+        {"email": "alice@example.org"},
+        {"email": "ALICE@example.ORG"},
+        {"username": "alice@example.org"},
     ],
 )
-def test_people_sign_in_by_name_or_address_in_any_case(rest, anna, who):
-    assert anna.last_login is None
-    answer = rest.post(URL, who | {"password": SECRET})
+def test_people_sign_in_by_name_or_address_in_any_case(rest, alice, who):
+    assert alice.last_login is None
+    answer = rest.post(URL, who | {"password": PASSWORD})
     assert answer.status_code == 200
     body = answer.json()
     assert set(body) == {"user", "access", "refresh"}
-    assert body["user"]["id"] == str(anna.pk)
-    anna.refresh_from_db()
-    assert anna.last_login is not None
+    assert body["user"]["id"] == str(alice.pk)
+    alice.refresh_from_db()
+    assert alice.last_login is not None
 
 
 @pytest.fixture
@@ -43,15 +43,15 @@ def attempt(rest, **body):
 
 
 def test_a_failed_sign_in_says_and_costs_the_same_for_every_reason(counted, rest):
-    User.objects.create_user("known", "known@example.org", SECRET)
-    User.objects.create_user("suspended", "suspended@example.org", SECRET, is_active=False)
+    User.objects.create_user("known", "known@example.org", PASSWORD)
+    User.objects.create_user("suspended", "suspended@example.org", PASSWORD, is_active=False)
     User.objects.create_user("passwordless", "passwordless@example.org", None)
     attempts = [
         attempt(rest, username="known", password="not the password"),
         attempt(rest, email="known@example.org", password="not the password"),
         attempt(rest, username="nobody", password="not the password"),
         attempt(rest, email="nobody@example.org", password="not the password"),
-        attempt(rest, username="suspended", password=SECRET),
+        attempt(rest, username="suspended", password=PASSWORD),
         attempt(rest, username="suspended", password="not the password"),
         attempt(rest, username="passwordless", password="not the password"),
     ]
@@ -68,25 +68,25 @@ def test_a_failed_sign_in_says_and_costs_the_same_for_every_reason(counted, rest
     "body",
     [
         {},
-        {"username": "anna"},
-        {"password": SECRET},
-        {"username": "anna", "email": "anna@example.org", "password": SECRET},
-        {"username": ["anna"], "password": SECRET},
-        {"username": "anna", "password": 5},
-        {"username": "an\x00na", "password": SECRET},
-        {"username": "a" * 255, "password": SECRET},
-        {"username": "anna", "password": "x" * 1025},
-        {"username": "anna", "password": None},
+        {"username": "alice"},
+        {"password": PASSWORD},
+        {"username": "alice", "email": "alice@example.org", "password": PASSWORD},
+        {"username": ["alice"], "password": PASSWORD},
+        {"username": "alice", "password": 5},
+        {"username": "al\x00ice", "password": PASSWORD},
+        {"username": "a" * 255, "password": PASSWORD},
+        {"username": "alice", "password": "x" * 1025},
+        {"username": "alice", "password": None},
     ],
 )
-def test_a_malformed_sign_in_is_400(rest, anna, body):
+def test_a_malformed_sign_in_is_400(rest, alice, body):
     answer = rest.post(URL, body)
     assert (answer.status_code, answer.json()["code"]) == (400, "invalid")
 
 
-def test_a_stale_token_does_not_stop_a_sign_in(rest, anna):
+def test_a_stale_token_does_not_stop_a_sign_in(rest, alice):
     rest.credentials(HTTP_AUTHORIZATION="Bearer stale")
-    assert rest.post(URL, {"username": "anna", "password": SECRET}).status_code == 200
+    assert rest.post(URL, {"username": "alice", "password": PASSWORD}).status_code == 200
 
 
 def test_get_is_not_allowed(rest):
@@ -99,10 +99,10 @@ def limited(settings):
     settings.RATES = settings.RATES | {"login": "3/300", "login_address": "5/300"}
 
 
-def test_an_account_is_locked_after_its_limit_even_for_the_right_password(rest, anna, limited):
+def test_an_account_is_locked_after_its_limit_even_for_the_right_password(rest, alice, limited):
     for _ in range(3):
-        assert rest.post(URL, {"username": "anna", "password": "wrong wrong"}).status_code == 401
-    refused = rest.post(URL, {"username": "ANNA", "password": SECRET})
+        assert rest.post(URL, {"username": "alice", "password": "wrong wrong"}).status_code == 401
+    refused = rest.post(URL, {"username": "ALICE", "password": PASSWORD})
     assert (refused.status_code, refused.json()["code"]) == (429, "rate_limited")
     assert int(refused["Retry-After"]) > 0
 
@@ -117,21 +117,21 @@ def test_one_address_cannot_try_many_accounts(rest, limited):
     assert seen == [401] * 5 + [429]
 
 
-def test_the_lock_opens_when_the_window_ends(rest, anna, limited, time_machine):
+def test_the_lock_opens_when_the_window_ends(rest, alice, limited, time_machine):
     time_machine.move_to("2030-01-01T00:00:10Z")
     for _ in range(4):
-        rest.post(URL, {"username": "anna", "password": "wrong wrong"})
+        rest.post(URL, {"username": "alice", "password": "wrong wrong"})
     time_machine.move_to("2030-01-01T00:05:01Z")
-    assert rest.post(URL, {"username": "anna", "password": SECRET}).status_code == 200
+    assert rest.post(URL, {"username": "alice", "password": PASSWORD}).status_code == 200
 
 
-def test_pages_and_api_share_one_lock(client, rest, anna, limited):
+def test_pages_and_api_share_one_lock(client, rest, alice, limited):
     for _ in range(2):
-        page = client.post("/login", {"login": "anna", "password": "wrong wrong"})
+        page = client.post("/login", {"login": "alice", "password": "wrong wrong"})
         assert page.status_code == 200
-    assert rest.post(URL, {"username": "anna", "password": "wrong wrong"}).status_code == 401
-    assert rest.post(URL, {"username": "anna", "password": SECRET}).status_code == 429
-    page = client.post("/login", {"login": "anna", "password": SECRET})
+    assert rest.post(URL, {"username": "alice", "password": "wrong wrong"}).status_code == 401
+    assert rest.post(URL, {"username": "alice", "password": PASSWORD}).status_code == 429
+    page = client.post("/login", {"login": "alice", "password": PASSWORD})
     assert page.status_code == 429
     assert int(page["Retry-After"]) > 0
     assert "_auth_user_id" not in client.session

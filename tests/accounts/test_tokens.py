@@ -14,7 +14,7 @@ from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
 from accounts import actions
 from accounts.errors import TokenRefused
 from accounts.models import User
-from tests.accounts.conftest import SECRET
+from tests.conftest import PASSWORD
 
 pytestmark = pytest.mark.django_db
 REFRESH = "/api/auth/refresh"
@@ -45,11 +45,11 @@ def test_a_refresh_gives_a_new_pair_that_works(rest, signed_in):
     assert refresh(rest, pair["refresh"]).status_code == 200
 
 
-def test_a_pair_lives_15_minutes_and_7_days_and_names_its_family(signed_in, anna):
+def test_a_pair_lives_15_minutes_and_7_days_and_names_its_family(signed_in, alice):
     access, long = claims(signed_in["access"]), claims(signed_in["refresh"])
     assert access["exp"] - access["iat"] == 15 * 60
     assert long["exp"] - long["iat"] == 7 * 24 * 3600
-    assert access["sub"] == long["sub"] == str(anna.pk)
+    assert access["sub"] == long["sub"] == str(alice.pk)
     assert access["fam"] == long["fam"]
     assert long["jti"].startswith(long["fam"])
 
@@ -69,7 +69,7 @@ def test_using_an_old_refresh_token_ends_the_whole_family(rest, signed_in):
 
 
 def test_reuse_leaves_other_sign_ins_of_the_same_person_alone(rest, signed_in):
-    other = rest.post("/api/auth/login", {"username": "anna", "password": SECRET}).json()
+    other = rest.post("/api/auth/login", {"username": "alice", "password": PASSWORD}).json()
     refresh(rest, signed_in["refresh"])
     refresh(rest, signed_in["refresh"])
     assert refresh(rest, other["refresh"]).status_code == 200
@@ -100,9 +100,9 @@ def test_of_many_refreshes_at_once_one_wins_and_the_family_ends(signed_in):
     assert not OutstandingToken.objects.filter(blacklistedtoken=None).exists()
 
 
-def test_an_access_token_ends_after_15_minutes_and_a_refresh_after_7_days(rest, anna, time_machine):
+def test_an_access_token_ends_after_15_minutes_and_a_refresh_after_7_days(rest, alice, time_machine):
     time_machine.move_to("2030-01-01T00:00:00Z", tick=False)
-    pair = rest.post("/api/auth/login", {"username": "anna", "password": SECRET}).json()
+    pair = rest.post("/api/auth/login", {"username": "alice", "password": PASSWORD}).json()
     time_machine.move_to("2030-01-01T00:14:59Z", tick=False)
     assert profile_with(pair["access"]).status_code == 200
     time_machine.move_to("2030-01-01T00:15:01Z", tick=False)
@@ -113,18 +113,18 @@ def test_an_access_token_ends_after_15_minutes_and_a_refresh_after_7_days(rest, 
     assert refresh(rest, pair["refresh"]).status_code == 401
 
 
-def test_a_changed_password_ends_every_token(rest, signed_in, anna):
-    anna.set_password("another long password")
-    anna.save()
+def test_a_changed_password_ends_every_token(rest, signed_in, alice):
+    alice.set_password("another long password")
+    alice.save()
     assert profile_with(signed_in["access"]).status_code == 401
     assert refresh(rest, signed_in["refresh"]).status_code == 401
 
 
-def test_a_suspended_or_deleted_person_is_out(rest, signed_in, anna):
+def test_a_suspended_or_deleted_person_is_out(rest, signed_in, alice):
     User.objects.update(is_active=False)
     assert profile_with(signed_in["access"]).status_code == 401
     assert refresh(rest, signed_in["refresh"]).status_code == 401
-    anna.delete()
+    alice.delete()
     assert profile_with(signed_in["access"]).status_code == 401
     assert refresh(rest, signed_in["refresh"]).status_code == 401
 
@@ -137,9 +137,9 @@ def test_signing_out_ends_the_family_and_may_be_repeated(rest, signed_in):
     assert refresh(rest, newer["refresh"]).status_code == 401
 
 
-def test_signing_out_after_the_end_is_fine(rest, anna, time_machine):
+def test_signing_out_after_the_end_is_fine(rest, alice, time_machine):
     time_machine.move_to("2030-01-01T00:00:00Z")
-    pair = rest.post("/api/auth/login", {"username": "anna", "password": SECRET}).json()
+    pair = rest.post("/api/auth/login", {"username": "alice", "password": PASSWORD}).json()
     time_machine.move_to("2030-01-09T00:00:00Z")
     assert rest.post("/api/auth/logout", {"refresh": pair["refresh"]}).status_code == 204
 
