@@ -16,7 +16,7 @@ run: ## set up what is missing and serve on http://127.0.0.1:8000 (HOST, PORT an
 
 dev: ## like run, with reload on change and a front-end build that follows its sources
 	@$(SETUP) dev
-	@exec $(PYTHON) deploy/dev.py
+	@exec $(PY) deploy/dev.py
 
 test: ## set up what is missing and run all tests
 	@$(SETUP) tests

@@ -23,6 +23,8 @@ def production_environment(data_dir: str) -> dict[str, str]:
         "DATA_DIR": data_dir,
         "SECRET_KEY": secrets.token_urlsafe(64),
         "ALLOWED_HOSTS": "code.example.org",
+        "HTTPS": "on",
+        "TRUSTED_PROXIES": "1",
         "FRONTEND_URL": "https://code.example.org",
         "CSRF_TRUSTED_ORIGINS": "https://code.example.org",
     }
