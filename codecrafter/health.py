@@ -104,7 +104,7 @@ def _broker() -> Finding:
     from kombu import Connection
 
     with Connection(settings.CELERY_BROKER_URL, connect_timeout=1) as broker:
-        broker.connect()
+        broker.ensure_connection(max_retries=0)
         return Finding(State.OK, broker.transport.driver_type)
 
 

@@ -1,0 +1,81 @@
+"""Unsafe settings are refused, each with its remedy; the defaults are not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from django.core.checks import run_checks
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pytest_django.fixtures import SettingsWrapper
+
+PRODUCTION: dict[str, Any] = {
+    "DEBUG": False,
+    "HOST": "0.0.0.0",
+    "LOOPBACK": False,
+    "ALLOWED_HOSTS": ["code.example.org"],
+    "HTTPS": True,
+    "RATE_LIMITS": True,
+    "SECRET_KEY": "s" * 50,
+    "SIMPLE_JWT": {"SIGNING_KEY": "j" * 50},
+    "DATABASES": {"default": {"ENGINE": "django.db.backends.postgresql"}},
+    "REDIS_URL": "redis://redis:6379/0",
+    "CELERY_BROKER_URL": "amqp://rabbitmq//",
+    "EMBEDDED": False,
+    "SANDBOX_BACKEND": "docker",
+}
+
+
+def found(settings: SettingsWrapper, values: dict[str, Any]) -> list[str]:
+    for name, value in values.items():
+        setattr(settings, name, value)
+    messages = [message for message in run_checks() if str(message.id).startswith("codecrafter.")]
+    assert all(message.hint for message in messages)
+    return sorted(str(message.id) for message in messages)
+
+
+def test_the_defaults_of_make_run_are_fine(settings: SettingsWrapper) -> None:
+    assert found(settings, {"RATE_LIMITS": True}) == []
+
+
+def test_a_good_production_is_fine(settings: SettingsWrapper, tmp_path: Path) -> None:
+    assert found(settings, PRODUCTION | {"DATA_DIR": tmp_path}) == []
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({"ALLOWED_HOSTS": []}, "codecrafter.E001"),
+        ({"SECRET_KEY": "short"}, "codecrafter.E002"),
+        ({"SIMPLE_JWT": {"SIGNING_KEY": "short"}}, "codecrafter.E003"),
+        ({"SIMPLE_JWT": {"SIGNING_KEY": "s" * 50}}, "codecrafter.E004"),
+        ({"SANDBOX_BACKEND": "subprocess"}, "codecrafter.E005"),
+        ({"DATABASES": {"default": {"ENGINE": "django.db.backends.sqlite3"}}}, "codecrafter.E006"),
+        ({"REDIS_URL": ""}, "codecrafter.E007"),
+        ({"RATE_LIMITS": False}, "codecrafter.W001"),
+        ({"HTTPS": False}, "codecrafter.W002"),
+    ],
+)
+def test_each_unsafe_setting_is_named(
+    settings: SettingsWrapper, tmp_path: Path, values: dict[str, Any], expected: str
+) -> None:
+    assert found(settings, PRODUCTION | {"DATA_DIR": tmp_path} | values) == [expected]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"REDIS_URL": "redis://redis:6379/0"},
+        {"REDIS_URL": "redis://redis:6379/0", "CELERY_BROKER_URL": "amqp://rabbitmq//", "EMBEDDED": False},
+    ],
+)
+def test_several_processes_on_sqlite_are_refused_at_home_too(settings: SettingsWrapper, values: dict[str, Any]) -> None:
+    assert found(settings, values) == ["codecrafter.E006"]
+
+
+def test_demo_people_are_refused_where_others_can_reach_them(settings: SettingsWrapper, tmp_path: Path) -> None:
+    (tmp_path / "demo_login.json").write_text("{}")
+    assert found(settings, PRODUCTION | {"DATA_DIR": tmp_path}) == ["codecrafter.E009"]
