@@ -76,6 +76,7 @@ class RunAdmin(ReadOnlyAdmin):
                 "moderation.run_viewed",
                 f"{request.user.get_username()} looked at a run in the admin",
                 user_id=request.user.pk,
+                session_id=Run.objects.filter(pk=object_id).values_list("session_id", flat=True).first(),
                 metadata={"job_id": object_id},
             )
         return response

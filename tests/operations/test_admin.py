@@ -1,0 +1,347 @@
+"""The moderators' pages: useful, read-only, without a query per row, and without a side door."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from django.apps import apps
+from django.contrib import admin
+from django.contrib.auth.models import Group
+from django.core.management import call_command
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from django.utils import timezone
+
+from accounts import moderators
+from accounts.actions import set_role
+from accounts.models import Role, User
+from activity.models import Activity
+from codecrafter.http.problems import Forbidden
+from execution.models import DeadLetter, Run, RunFile, RunOutput, Status
+from sessions_app.models import CodeSession, Collaborator
+
+if TYPE_CHECKING:
+    from pytest_django.fixtures import DjangoCaptureOnCommitCallbacks, SettingsWrapper
+
+pytestmark = pytest.mark.django_db
+
+LISTS = ["accounts_user", "sessions_app_codesession", "execution_run", "execution_deadletter", "activity_activity"]
+OURS = ["accounts", "sessions_app", "execution", "activity"]
+
+
+def fill(count: int) -> None:
+    """Rows of every kind, each by a person of its own."""
+    start = User.objects.count()
+    for number in range(start, start + count):
+        person = User.objects.create(username=f"person{number}", email=f"person{number}@example.org")
+        session = CodeSession.objects.create(owner=person, title=f"Session {number}", language="python")
+        Collaborator.objects.create(session=session, user=User.objects.earliest("date_joined"), permission="read")
+        run = Run.objects.create(user=person, session=session, language="python", status=Status.ERROR)
+        DeadLetter.objects.create(run=run, reason="three attempts")
+        Activity.objects.create(
+            timestamp=timezone.now(),
+            level="info",
+            action="edit",
+            message="m",
+            user_id=person.pk,
+            session_id=session.pk,
+        )
+
+
+def act(client: Client, page: str, action: str, rows: list[Any]) -> str:
+    response = client.post(
+        reverse(f"admin:{page}_changelist"),
+        {"action": action, "_selected_action": [row.pk for row in rows]},
+        follow=True,
+    )
+    assert response.status_code == 200
+    return response.text
+
+
+@pytest.mark.parametrize("page", LISTS)
+def test_a_list_costs_as_many_queries_for_many_rows_as_for_few(mod_client: Client, page: str) -> None:
+    fill(2)
+    url = reverse(f"admin:{page}_changelist")
+    mod_client.get(url)
+    with CaptureQueriesContext(connection) as few:
+        assert mod_client.get(url).status_code == 200
+    fill(25)
+    with CaptureQueriesContext(connection) as many:
+        rows = mod_client.get(url).context["cl"].result_list
+    assert len(rows) >= 27
+    assert len(many) == len(few) <= 12
+
+
+@pytest.mark.parametrize("page", LISTS)
+@pytest.mark.parametrize("query", ["person1", "2f9d3d4e-8a2c-4b53-9a57-1d0c3f0e6f11", "' OR 1=1 --", "%", "\x00", "é"])
+def test_any_search_text_is_answered(mod_client: Client, page: str, query: str) -> None:
+    fill(2)
+    assert mod_client.get(reverse(f"admin:{page}_changelist"), {"q": query}).status_code == 200
+
+
+def test_lists_find_rows_by_person_id_and_session(mod_client: Client) -> None:
+    fill(12)
+    run = Run.objects.get(user__username="person7")
+    for page, query in (
+        ("accounts_user", "person7@"),
+        ("accounts_user", str(run.user_id)),
+        ("sessions_app_codesession", "Session 7"),
+        ("sessions_app_codesession", str(run.session_id)),
+        ("execution_run", str(run.pk)),
+        ("execution_run", "person7"),
+        ("execution_deadletter", str(run.pk)),
+        ("activity_activity", str(run.user_id)),
+    ):
+        found = mod_client.get(reverse(f"admin:{page}_changelist"), {"q": query}).context["cl"].result_list
+        assert len(found) == 1, (page, query)
+
+
+def test_counts_are_those_of_the_row(mod_client: Client) -> None:
+    fill(3)
+    session = CodeSession.objects.first()
+    assert session is not None
+    Run.objects.create(user=session.owner, session=session, language="python")
+    rows = mod_client.get(reverse("admin:sessions_app_codesession_changelist")).context["cl"].result_list
+    counts = {row.pk: (row.people_count, row.runs_count) for row in rows}
+    assert counts[session.pk] == (1, 2)
+    people = mod_client.get(reverse("admin:accounts_user_changelist")).context["cl"].result_list
+    assert {(row.owned_count, row.runs_count) for row in people if row.pk == session.owner_id} == {(1, 2)}
+
+
+@pytest.mark.parametrize("page", LISTS)
+def test_nobody_adds_or_deletes_what_the_system_makes(mod_client: Client, root: User, page: str) -> None:
+    fill(1)
+    model = {f"{model._meta.app_label}_{model._meta.model_name}": model for model in admin.site._registry}[page]
+    row = model._default_manager.first()
+    assert row is not None
+    for person in (None, root):
+        if person is not None:
+            mod_client.force_login(person)
+        assert mod_client.get(reverse(f"admin:{page}_add")).status_code == 403
+        assert mod_client.post(reverse(f"admin:{page}_delete", args=[row.pk]), {"post": "yes"}).status_code == 403
+        assert mod_client.get(reverse(f"admin:{page}_change", args=[row.pk])).status_code == 200
+    assert model._default_manager.filter(pk=row.pk).exists()
+
+
+def test_files_and_output_are_shown_escaped(mod_client: Client, alice: User) -> None:
+    run = Run.objects.create(user=alice, language="python", stdin=b"<b>in</b>", stats={"limit": "<i>"})
+    RunFile.objects.create(run=run, path="<u>.py", content=b"<script>alert(1)</script>")
+    RunOutput.objects.create(run=run, stream="stdout", offset=0, data=b"<img src=x onerror=alert(1)>\x00\xff")
+    RunOutput.objects.create(run=run, stream="stdout", offset=30, data=b"x" * 100_000)
+    RunOutput.objects.create(run=run, stream="stderr", offset=0, data="ü".encode())
+    text = mod_client.get(reverse("admin:execution_run_change", args=[run.pk])).text
+    for raw in ("<script>alert", "<img src=x", "<u>.py", "<b>in"):
+        assert raw not in text
+    for escaped in ("&lt;script&gt;alert(1)", "&lt;img src=x", "&lt;u&gt;.py", "&lt;b&gt;in", "ü"):
+        assert escaped in text
+    assert "The first 64 KiB are shown." in text
+
+
+def test_cancelling_stops_what_is_waiting_and_says_so(
+    mod_client: Client, moderator: User, alice: User, django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks
+) -> None:
+    waiting = [Run.objects.create(user=alice, language="python") for _ in range(2)]
+    over = Run.objects.create(user=alice, language="python", status=Status.COMPLETED)
+    with django_capture_on_commit_callbacks(execute=True):
+        text = act(mod_client, "execution_run", "cancel", [*waiting, over])
+    assert "2 cancelled, 1 were already over." in text
+    over.refresh_from_db()
+    assert over.status == Status.COMPLETED
+    for run in waiting:
+        run.refresh_from_db()
+        assert (run.status, run.cancelled_by) == (Status.CANCELLED, moderator)
+    assert Activity.objects.filter(action="run.cancel", user_id=moderator.pk).count() == 2
+
+
+def test_more_than_ten_at_once_are_refused(mod_client: Client, alice: User) -> None:
+    runs = [Run.objects.create(user=alice, language="python") for _ in range(11)]
+    assert "11 rows are selected" in act(mod_client, "execution_run", "cancel", runs)
+    assert Run.objects.active().count() == 11
+
+
+def test_a_dead_letter_is_requeued_once(mod_client: Client, alice: User) -> None:
+    run = Run.objects.create(user=alice, language="python", status=Status.ERROR, attempt=3)
+    letter = DeadLetter.objects.create(run=run, reason="three attempts")
+    assert "1 requeued." in act(mod_client, "execution_deadletter", "requeue", [letter])
+    run.refresh_from_db()
+    assert (run.status, run.attempt) == (Status.QUEUED, 0)
+    assert "0 requeued, 1 were not waiting for it." in act(mod_client, "execution_deadletter", "requeue", [letter])
+
+
+def test_without_the_permission_there_is_no_button(client: Client, alice: User, moderator: User) -> None:
+    moderator.groups.clear()
+    group = Group.objects.create(name="Lookers")
+    from django.contrib.auth.models import Permission
+
+    group.permissions.add(*Permission.objects.filter(codename__in=["view_run", "view_deadletter"]))
+    moderator.groups.add(group)
+    client.force_login(moderator)
+    run = Run.objects.create(user=alice, language="python")
+    assert "Cancel the selected" not in client.get(reverse("admin:execution_run_changelist")).text
+    act(client, "execution_run", "cancel", [run])
+    run.refresh_from_db()
+    assert run.status == Status.QUEUED
+
+
+def test_no_page_changes_anything_by_get(mod_client: Client) -> None:
+    fill(2)
+    Run.objects.update(status=Status.QUEUED)
+
+    def state() -> list[Any]:
+        models = [model for label in OURS for model in apps.get_app_config(label).get_models() if model is not Activity]
+        return [list(model._default_manager.order_by("pk").values()) for model in models]
+
+    before = state()
+    run = Run.objects.first()
+    assert run is not None
+    for page in LISTS:
+        url = reverse(f"admin:{page}_changelist")
+        mod_client.get(url, {"action": "cancel", "_selected_action": run.pk})
+        mod_client.get(url, {"action": "requeue", "_selected_action": run.pk})
+    mod_client.get(reverse("admin:execution_run_change", args=[run.pk]))
+    mod_client.get(reverse("admin:sessions_app_codesession_change", args=[run.session_id]))
+    mod_client.get(reverse("admin:accounts_user_change", args=[run.user_id]), {"role": "admin"})
+    assert state() == before
+
+
+def test_buttons_need_the_csrf_token(moderator: User, alice: User) -> None:
+    strict = Client(enforce_csrf_checks=True)
+    strict.force_login(moderator)
+    run = Run.objects.create(user=alice, language="python")
+    answer = strict.post(
+        reverse("admin:execution_run_changelist"), {"action": "cancel", "_selected_action": [str(run.pk)]}
+    )
+    assert answer.status_code == 403
+
+
+def test_looking_at_a_run_or_a_session_is_noted(
+    mod_client: Client, moderator: User, django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks
+) -> None:
+    fill(1)
+    run = Run.objects.get()
+    with django_capture_on_commit_callbacks(execute=True):
+        mod_client.get(reverse("admin:execution_run_change", args=[run.pk]))
+        mod_client.get(reverse("admin:sessions_app_codesession_change", args=[run.session_id]))
+    noted = Activity.objects.filter(user_id=moderator.pk, action__startswith="moderation.")
+    assert sorted(noted.values_list("action", "session_id")) == [
+        ("moderation.run_viewed", run.session_id),
+        ("moderation.session_viewed", run.session_id),
+    ]
+
+
+@pytest.mark.parametrize("page", ["admin:index", *(f"admin:{page}_changelist" for page in LISTS)])
+def test_people_without_a_role_see_the_log_in_page(client: Client, alice: User, page: str) -> None:
+    client.force_login(alice)
+    answer = client.get(reverse(page))
+    assert (answer.status_code, answer["Location"].split("?")[0]) == (302, reverse("admin:login"))
+
+
+def test_the_site_bears_our_name_and_shows_no_tokens(client: Client, root: User) -> None:
+    client.force_login(root)
+    text = client.get(reverse("admin:index")).text
+    assert "CodeCrafter" in text
+    assert "Django administration" not in text
+    assert "token" not in text.lower().replace("csrfmiddlewaretoken", "")
+
+
+def test_a_role_brings_the_group_and_the_door_and_takes_them_away(root: User, alice: User) -> None:
+    set_role(alice, Role.MODERATOR, by=root)
+    alice = User.objects.get(pk=alice.pk)
+    assert (alice.is_moderator, alice.is_staff, alice.is_superuser) == (True, True, False)
+    assert all(alice.has_perm(name) for name in moderators.PERMISSIONS)
+    assert not alice.has_perm("accounts.change_user")
+    set_role(alice, Role.ADMIN, by=root)
+    alice = User.objects.get(pk=alice.pk)
+    assert (alice.is_staff, alice.is_superuser, alice.groups.count()) == (True, True, 0)
+    set_role(alice, Role.USER, by=root)
+    alice = User.objects.get(pk=alice.pk)
+    assert (alice.is_moderator, alice.is_staff, alice.is_superuser) == (False, False, False)
+    assert not any(alice.has_perm(name) for name in moderators.PERMISSIONS)
+
+
+def test_only_another_superuser_gives_roles(root: User, moderator: User, alice: User) -> None:
+    for by, whom in ((moderator, alice), (moderator, moderator), (alice, alice), (root, root)):
+        with pytest.raises(Forbidden):
+            set_role(whom, Role.ADMIN, by=by)
+
+
+def test_a_superuser_gives_a_role_on_the_page_and_changes_nothing_else(client: Client, root: User, alice: User) -> None:
+    client.force_login(root)
+    page = reverse("admin:accounts_user_change", args=[alice.pk])
+    answer = client.post(page, {"role": "moderator", "username": "eve", "is_superuser": "on", "email": "e@e.e"})
+    assert answer.status_code == 302
+    alice.refresh_from_db()
+    assert (alice.role, alice.is_staff, alice.is_superuser, alice.username) == ("moderator", True, False, "alice")
+    assert alice.groups.get().name == moderators.GROUP
+
+
+def test_a_moderator_cannot_give_roles_on_the_page(mod_client: Client, alice: User, moderator: User) -> None:
+    for person in (alice, moderator):
+        page = reverse("admin:accounts_user_change", args=[person.pk])
+        assert mod_client.post(page, {"role": "admin"}).status_code == 403
+    alice.refresh_from_db()
+    assert alice.role == Role.USER
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_group_is_there_after_migrate_and_keeps_what_was_added() -> None:
+    Group.objects.filter(name=moderators.GROUP).delete()
+    call_command("migrate", verbosity=0)
+    group = Group.objects.get(name=moderators.GROUP)
+    names = {
+        f"{app}.{codename}" for app, codename in group.permissions.values_list("content_type__app_label", "codename")
+    }
+    assert names == set(moderators.PERMISSIONS)
+
+
+class TestMongo:
+    """The same page, from a store that Django's list cannot read."""
+
+    def test_entries_are_listed_by_person_and_paged(
+        self,
+        mod_client: Client,
+        settings: SettingsWrapper,
+        mongodb_url: str,
+        alice: User,
+        django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks,
+    ) -> None:
+        from activity import log
+
+        settings.MONGODB_URL = f"{mongodb_url}.admin_page"
+        with django_capture_on_commit_callbacks(execute=True):
+            for number in range(60):
+                log.record("edit", f"entry <{number:02}>", user_id=alice.pk)
+            log.record("edit", "by nobody")
+        assert log.store().flush(10)
+        url = reverse("admin:activity_activity_changelist")
+        first = mod_client.get(url, {"user_id": str(alice.pk)})
+        assert "by nobody" not in first.text
+        assert "entry &lt;59&gt;" in first.text
+        assert "entry &lt;09&gt;" not in first.text
+        second = mod_client.get(url, {"user_id": str(alice.pk), "before": first.context["next"]})
+        assert "entry &lt;09&gt;" in second.text
+        assert "entry &lt;10&gt;" not in second.text
+        assert "by nobody" in mod_client.get(url).text
+
+    def test_a_dead_mongodb_is_said_in_words(self, mod_client: Client, settings: SettingsWrapper) -> None:
+        from tests.services.servers import free_port
+
+        settings.MONGODB_URL = f"mongodb://127.0.0.1:{free_port()}/codecrafter"
+        answer = mod_client.get(reverse("admin:activity_activity_changelist"))
+        assert answer.status_code == 200
+        assert "does not answer" in answer.text
+
+    def test_an_id_that_is_none_is_said_in_words(self, mod_client: Client, settings: SettingsWrapper) -> None:
+        settings.MONGODB_URL = "mongodb://127.0.0.1:1/codecrafter"
+        answer = mod_client.get(reverse("admin:activity_activity_changelist"), {"user_id": "alice"})
+        assert "That is not an id." in answer.text
+
+    def test_it_is_for_moderators(self, client: Client, settings: SettingsWrapper, alice: User) -> None:
+        settings.MONGODB_URL = "mongodb://127.0.0.1:1/codecrafter"
+        client.force_login(alice)
+        assert client.get(reverse("admin:activity_activity_changelist")).status_code == 302
+        User.objects.filter(pk=alice.pk).update(is_staff=True)
+        assert client.get(reverse("admin:activity_activity_changelist")).status_code == 403
