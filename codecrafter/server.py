@@ -48,7 +48,8 @@ def serve(on_ready: Callable[[], None] = lambda: None) -> None:
         port=settings.PORT,
         lifespan="on",
         ws="websockets-sansio",
-        ws_max_size=settings.SOCKET_MAX_BYTES,
+        # Above what the consumer takes: its 4413 is final, while clients repeat themselves for ever after a 1009.
+        ws_max_size=16 * settings.SOCKET_MAX_BYTES,
         ws_per_message_deflate=False,
         ws_ping_interval=20,
         ws_ping_timeout=20,

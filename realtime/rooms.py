@@ -423,7 +423,7 @@ def _append(entries: dict[UUID, list[documents.Entry]]) -> dict[UUID, documents.
         return documents.append(entries)
     except IntegrityError:
         # An author's account was deleted meanwhile; the text stays.
-        authors = {entry.user_id for group in entries.values() for entry in group}
+        authors = {entry.user_id for group in entries.values() for entry in group if entry.user_id}
         known = set(User.objects.filter(pk__in=authors).values_list("pk", flat=True))
         return documents.append(
             {
