@@ -35,6 +35,7 @@ from sessions_app.access import Action, standing_in
 
 if TYPE_CHECKING:
     from uuid import UUID
+
     from rest_framework.request import Request
 
 WAIT_MAX_SECONDS = 30

@@ -47,14 +47,10 @@ LEASE_RENEWAL_SECONDS = settings.RUN_LEASE_SECONDS / 3
 
 def run(run_id: str) -> None:
     """Run it, if it is still waiting. Whoever else holds it, or if it is over, this does nothing."""
-    close_old_connections()
-    try:
-        claimed = _claim(uuid.UUID(run_id))
-        if claimed is not None:
-            with metrics.runs_active.track_inprogress():
-                _run_claimed(claimed)
-    finally:
-        close_old_connections()
+    claimed = _claim(uuid.UUID(run_id))
+    if claimed is not None:
+        with metrics.runs_active.track_inprogress():
+            _run_claimed(claimed)
 
 
 def _claim(run_id: UUID) -> Run | None:

@@ -16,8 +16,8 @@ from execution.sandbox.protocol import ProtocolError, check_path
 from sessions_app.serializers import LanguageField, TextField
 
 if TYPE_CHECKING:
-    from sessions_app import languages
     from execution.availability import Availability
+    from sessions_app import languages
 
 FILES_MAX = 50
 ARGS_MAX = 64

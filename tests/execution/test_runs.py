@@ -1,0 +1,236 @@
+"""Runs through the front door: a real server, its real worker, a real sandbox."""
+
+from __future__ import annotations
+
+import base64
+import time
+import uuid
+
+import pytest
+
+from tests.live import LiveServer, Person
+
+
+@pytest.fixture(scope="module")
+def live(server: LiveServer) -> LiveServer:
+    server.wait_for_languages()
+    return server
+
+
+@pytest.fixture(scope="module")
+def alice(live: LiveServer) -> Person:
+    return live.person("alice")
+
+
+def run(person: Person, **request: object) -> dict:
+    """Submit and wait for the end."""
+    return person.call("POST", "/api/execute?wait=30", 200, json=request)
+
+
+def wait_until(person: Person, job_id: str, *states: str) -> dict:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        found = person.call("GET", f"/api/execute/status/{job_id}", 200)
+        if found["status"] in states:
+            return found
+        time.sleep(0.05)
+    raise AssertionError(found)
+
+
+@pytest.mark.parametrize(
+    ("language", "code"),
+    [
+        ("python", "print('Hello,', input() + '!')"),
+        (
+            "c",
+            '#include <stdio.h>\nint main(void) { char n[99]; scanf("%98s", n); printf("Hello, %s!\\n", n); return 0; }',
+        ),
+        ("javascript", "console.log('Hello, ' + require('fs').readFileSync(0, 'utf8').trim() + '!')"),
+    ],
+)
+def test_a_program_reads_its_input_and_prints(language, code, alice):
+    done = run(alice, language=language, code=code, stdin="Ada\n")
+    assert (done["status"], done["exit_code"], done["stdout"]) == ("completed", 0, "Hello, Ada!\n"), done
+    assert done["stats"]["wall_ms"] >= 0 and done["stats"]["memory_bytes"] > 0
+    assert done["finished_at"] >= done["started_at"] >= done["created_at"]
+
+
+def test_the_answer_is_202_with_a_location_that_leads_to_the_result(alice):
+    answer = alice.http.post("/api/execute", json={"language": "python", "code": "print(6 * 7)"})
+    assert answer.status_code == 202
+    assert answer.json()["status"] in ("queued", "running")
+    assert answer.headers["Location"] == f"/api/execute/status/{answer.json()['job_id']}"
+    assert wait_until(alice, answer.json()["job_id"], "completed")["stdout"] == "42\n"
+
+
+def test_every_final_state_is_told_apart(alice):
+    assert run(alice, language="python", code="raise SystemExit(3)")["exit_code"] == 3
+    crashed = run(alice, language="python", code="import os; os.kill(os.getpid(), 11)")
+    assert (crashed["status"], crashed["signal"]) == ("failed", "SIGSEGV")
+    broken = run(alice, language="c", code="int main(void) { return nothing; }")
+    assert broken["status"] == "compile_error" and "nothing" in broken["compile_output"]
+    slow = run(alice, language="python", code="print('kept', flush=True)\nwhile True: pass", limits={"cpu_ms": 300})
+    assert (slow["status"], slow["stats"]["limit"], slow["stdout"]) == ("timed_out", "cpu", "kept\n")
+    asleep = run(alice, language="python", code="import time; time.sleep(60)", limits={"wall_ms": 500})
+    assert (asleep["status"], asleep["stats"]["limit"]) == ("timed_out", "wall")
+    greedy = run(alice, language="python", code="x = bytearray(400_000_000)\nx[::4096] = b'a' * len(x[::4096])")
+    assert greedy["status"] == "out_of_memory"
+    loud = run(alice, language="python", code="while True: print('x' * 999)")
+    assert (loud["status"], loud["truncated"]) == ("output_limit", True)
+    assert len(loud["stdout"]) <= 1024 * 1024 + 1000
+
+
+def test_output_that_is_no_text_arrives_exactly(alice):
+    data = bytes(range(256))
+    done = run(alice, language="python", code=f"import sys; sys.stdout.buffer.write({data!r})")
+    assert base64.b64decode(done["stdout_base64"]) == data
+    piece = alice.call("GET", f"/api/execute/{done['job_id']}/output?from=100", 200)
+    assert base64.b64decode(piece["data_base64"]) == data[100:]
+    assert (piece["next"], piece["total"]) == (256, 256)
+
+
+def test_several_files_and_arguments_reach_the_program(alice):
+    files = [
+        {"path": "main.py", "content": "import sys\nfrom pack.more import word\nprint(word, sys.argv[1:])\n"},
+        {"path": "pack/more.py", "content": "word = 'more'\n"},
+        {"path": "data.bin", "content_base64": base64.b64encode(b"\0\xff").decode()},
+    ]
+    done = run(alice, language="python", files=files, args=["a b", "$(id)"])
+    assert done["stdout"] == "more ['a b', '$(id)']\n"
+
+
+def test_the_sessions_saved_text_runs_and_its_revision_is_kept(alice):
+    session = alice.new_session(content="print('from the document')\n")
+    done = run(alice, session_id=session["id"])
+    assert (done["stdout"], done["revision"]) == ("from the document\n", 1)
+    alice.call("PATCH", f"/api/sessions/{session['id']}", 200, json={"content": "print('changed')\n"})
+    again = run(alice, session_id=session["id"])
+    assert (again["stdout"], again["revision"]) == ("changed\n", 2)
+    sent = run(alice, session_id=session["id"], code="print('sent along')\n")
+    assert (sent["stdout"], sent["revision"]) == ("sent along\n", None)
+    history = alice.call("GET", f"/api/execute/history/{session['id']}", 200)["results"]
+    assert [row["job_id"] for row in history] == [sent["job_id"], again["job_id"], done["job_id"]]
+    assert "stdout" not in history[0]
+
+
+def test_a_running_program_is_stopped_and_what_it_printed_is_kept(alice):
+    code = "import time\nprint('begun', flush=True)\ntime.sleep(60)"
+    job = alice.call("POST", "/api/execute", 202, json={"language": "python", "code": code})["job_id"]
+    wait_until(alice, job, "running")
+    deadline = time.monotonic() + 10
+    while not alice.call("GET", f"/api/execute/{job}/output", 200)["total"] and time.monotonic() < deadline:
+        time.sleep(0.05)
+    alice.call("POST", f"/api/execute/{job}/cancel", 202)
+    ended = wait_until(alice, job, "cancelled", "completed", "failed", "timed_out")
+    assert (ended["status"], ended["stdout"]) == ("cancelled", "begun\n")
+    assert ended["cancelled_by"]["username"] == alice.username
+    assert alice.call("POST", f"/api/execute/{job}/cancel", 202)["status"] == "cancelled"
+
+
+def test_a_person_types_into_a_running_program(alice):
+    code = "name = input('Who? ')\nprint('Hello,', name)\nprint('last', input())"
+    job = alice.call("POST", "/api/execute", 202, json={"language": "python", "code": code, "interactive": True})[
+        "job_id"
+    ]
+    alice.call("POST", f"/api/execute/{job}/input", 204, json={"text": "Ada\n"})
+    alice.call("POST", f"/api/execute/{job}/input", 204, json={"text": "words\n", "eof": True})
+    done = wait_until(alice, job, "completed", "failed", "timed_out", "error")
+    assert done["status"] == "completed", done
+    assert done["stdout"] == "Who? Hello, Ada\nlast words\n"
+    answer = alice.http.post(f"/api/execute/{job}/input", json={"text": "late\n"})
+    assert (answer.status_code, answer.json()["code"]) == (409, "takes_no_input")
+
+
+def test_the_same_idempotency_key_runs_once(alice):
+    key = {"Idempotency-Key": uuid.uuid4().hex}
+    body = {"language": "python", "code": "print(1)"}
+    first = alice.http.post("/api/execute", json=body, headers=key).json()
+    assert alice.http.post("/api/execute", json=body, headers=key).json()["job_id"] == first["job_id"]
+    other = alice.http.post("/api/execute", json={**body, "code": "print(2)"}, headers=key)
+    assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"language": "klingon", "code": "x"}, "language"),
+        ({"code": "x"}, "language"),
+        ({"language": "python"}, "code"),
+        ({"language": "python", "code": "x", "files": [{"path": "main.py", "content": ""}]}, "code"),
+        ({"language": "python", "code": "x" * (512 * 1024 + 1)}, "code"),
+        ({"language": "python", "files": [{"path": "../main.py", "content": ""}]}, "files.0.path"),
+        ({"language": "python", "files": [{"path": "/etc/passwd", "content": ""}]}, "files.0.path"),
+        ({"language": "python", "files": [{"path": "a", "content": ""}, {"path": "a", "content": ""}]}, "files"),
+        ({"language": "python", "files": [{"path": "a", "content_base64": "?"}]}, "files.0"),
+        ({"language": "python", "files": [{"path": "a", "content": ""}, {"path": "b", "content": ""}]}, "files"),
+        ({"language": "python", "code": "x", "limits": {"cpu_ms": 10**9}}, "limits.cpu_ms"),
+        ({"language": "python", "code": "x", "limits": {"cpu_ms": -1}}, "limits.cpu_ms"),
+        ({"language": "python", "code": "x", "args": ["\0"]}, "args"),
+        ({"language": "python", "code": "x", "session_id": "no"}, "session_id"),
+    ],
+)
+def test_a_bad_request_names_the_field(body, field, alice):
+    problem = alice.call("POST", "/api/execute", 400, json=body)
+    assert problem["code"] == "invalid"
+    assert field in problem["errors"], problem
+
+
+def test_broken_json_and_unknown_parameters_are_refused(alice):
+    answer = alice.http.post("/api/execute", content="{", headers={"Content-Type": "application/json"})
+    assert (answer.status_code, answer.json()["code"]) == (400, "invalid_json")
+    assert alice.http.post("/api/execute?sync=1", json={"language": "python", "code": "1"}).status_code == 400
+
+
+def test_a_body_over_ten_megabytes_is_refused_before_it_is_read(alice):
+    answer = alice.http.post(
+        "/api/execute", content=b"[" + b" " * (10 * 1024 * 1024 + 1), headers={"Content-Type": "application/json"}
+    )
+    assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")
+    assert answer.headers["Content-Type"] == "application/problem+json"
+
+
+def test_somebody_elses_run_looks_absent(alice, live):
+    mallory = live.person("mallory")
+    job = run(alice, language="python", code="print('secret')")["job_id"]
+    for method, path in (
+        ("GET", f"/api/execute/status/{job}"),
+        ("GET", f"/api/execute/{job}/output"),
+        ("POST", f"/api/execute/{job}/cancel"),
+        ("POST", f"/api/execute/{job}/input"),
+    ):
+        assert mallory.call(method, path, 404, json={} if method == "POST" else None)["code"] == "run_not_found"
+
+
+def test_languages_are_listed_with_the_version_that_runs(live):
+    import httpx
+
+    rows = {row["key"]: row for row in httpx.get(f"{live.url}/api/execute/languages").json()}
+    assert {"python", "javascript", "c", "cpp", "java", "rust", "ruby", "go", "php", "perl", "lua", "bash"} <= set(rows)
+    assert rows["python"]["available"] and rows["python"]["version"].startswith("3.")
+    assert all(row["available"] == (row["version"] is not None) for row in rows.values())
+
+
+def test_every_languages_hello_world_runs(alice, live):
+    import httpx
+
+    for row in httpx.get(f"{live.url}/api/execute/languages").json():
+        if row["available"]:
+            session = alice.new_session(language=row["key"])
+            done = run(alice, session_id=session["id"])
+            assert done["status"] == "completed" and done["stdout"].strip(), (row["key"], done)
+
+
+def test_a_killed_servers_runs_are_finished_after_its_restart(tmp_path):
+    with LiveServer(tmp_path / "data", {"WORKER_CONCURRENCY": "1"}) as live:
+        live.wait_for_languages()
+        alice = live.person("alice")
+        code = "import time\ntime.sleep(1.5)\nprint('done')"
+        jobs = [
+            alice.call("POST", "/api/execute", 202, json={"language": "python", "code": code})["job_id"]
+            for _ in range(3)
+        ]
+        wait_until(alice, jobs[0], "running")
+        live.kill()
+        live.start()
+        for job in jobs:
+            assert wait_until(alice, job, "completed", "error", "failed")["stdout"] == "done\n"
