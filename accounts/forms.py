@@ -10,8 +10,8 @@ from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 
 from accounts import actions
+from accounts.fields import EMAIL_MAX, THEMES, USERNAME_RULE
 from accounts.models import USERNAME_PATTERN
-from accounts.serializers import EMAIL_MAX, THEMES
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -33,10 +33,8 @@ class SignUpForm(SignupForm):
 class ProfileForm(forms.Form):
     username = forms.CharField(
         max_length=30,
-        validators=[
-            RegexValidator(USERNAME_PATTERN, "Use 3 to 30 letters, digits, dots, dashes or underscores.", "invalid")
-        ],
-        help_text="3 to 30 letters, digits, dots, dashes or underscores.",
+        validators=[RegexValidator(USERNAME_PATTERN, USERNAME_RULE, "invalid")],
+        help_text=USERNAME_RULE,
         widget=forms.TextInput(attrs={"autocomplete": "username"}),
     )
     email = forms.EmailField(

@@ -12,12 +12,9 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from accounts.fields import EMAIL_MAX, PASSWORD_MAX, THEMES, USERNAME_RULE
 from accounts.models import USERNAME_PATTERN, Role, User
 
-THEMES = ("system", "light", "dark")
-EMAIL_MAX = 254
-# bcrypt takes any length (through SHA-256); nobody needs more, and hashing a megabyte is work for us.
-PASSWORD_MAX = 1024
 TOKEN_MAX = 4096
 SETTINGS_MAX = 32
 SETTING_TEXT_MAX = 100
@@ -34,7 +31,7 @@ class TextField(serializers.CharField):
 
 
 class UsernameField(serializers.RegexField):
-    default_error_messages = {"invalid": "Use 3 to 30 letters, digits, dots, dashes or underscores."}
+    default_error_messages = {"invalid": USERNAME_RULE}
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(USERNAME_PATTERN, max_length=30, **kwargs)

@@ -100,6 +100,30 @@ def test_of_many_refreshes_at_once_one_wins_and_the_family_ends(signed_in):
     assert not OutstandingToken.objects.filter(blacklistedtoken=None).exists()
 
 
+@pytest.mark.django_db(transaction=True)
+def test_reuse_in_the_midst_of_rotations_leaves_nothing_alive(signed_in):
+    rotated = threading.Event()
+
+    def rotate_on():
+        pair_refresh = signed_in["refresh"]
+        try:
+            while True:
+                pair_refresh = actions.rotate_refresh(pair_refresh).refresh
+                rotated.set()
+        except TokenRefused:
+            pass
+        finally:
+            connection.close()
+
+    chain = threading.Thread(target=rotate_on)
+    chain.start()
+    rotated.wait()
+    with pytest.raises(TokenRefused):
+        actions.rotate_refresh(signed_in["refresh"])
+    chain.join()
+    assert not OutstandingToken.objects.filter(blacklistedtoken=None).exists()
+
+
 def test_an_access_token_ends_after_15_minutes_and_a_refresh_after_7_days(rest, alice, time_machine):
     time_machine.move_to("2030-01-01T00:00:00Z", tick=False)
     pair = rest.post("/api/auth/login", {"username": "alice", "password": PASSWORD}).json()

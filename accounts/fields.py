@@ -1,0 +1,9 @@
+"""What a person's fields may hold, for the JSON and the HTML edge alike."""
+
+from __future__ import annotations
+
+USERNAME_RULE = "Use 3 to 30 letters, digits, dots, dashes or underscores."
+EMAIL_MAX = 254
+# bcrypt takes any length (through SHA-256); nobody needs more, and hashing a megabyte is work for us.
+PASSWORD_MAX = 1024
+THEMES = ("system", "light", "dark")
