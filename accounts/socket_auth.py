@@ -14,6 +14,7 @@ import time
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 from urllib.parse import parse_qs, urlsplit
+from uuid import UUID
 
 from channels.db import database_sync_to_async
 from django.conf import settings
@@ -34,7 +35,6 @@ from accounts.models import User
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, MutableMapping
-    from uuid import UUID
 
     Scope = MutableMapping[str, Any]
     App = Callable[[Scope, Any, Any], Awaitable[None]]
@@ -123,9 +123,16 @@ def _by_ticket(ticket: str, path: str) -> Identity:
         return Identity(AnonymousUser(), failure="invalid")
     user_id, session_id, expires_at = kept
     user = User.objects.filter(pk=user_id, is_active=True).first()
-    if user is None or path.rstrip("/").rpartition("/")[2].lower() != session_id:
+    if user is None or _session_of(path) != session_id:
         return Identity(AnonymousUser(), failure="invalid")
     return Identity(user, expires_at=expires_at)
+
+
+def _session_of(path: str) -> str:
+    try:
+        return str(UUID(path.rstrip("/").rpartition("/")[2]))
+    except ValueError:
+        return ""
 
 
 def _by_session(session_key: str) -> Identity:

@@ -131,6 +131,12 @@ async def test_a_ticket_is_for_its_own_session(alice):
     assert await ask(f"{PATH}?ticket={ticket}") == ANONYMOUS | {"failure": "invalid"}
 
 
+async def test_a_ticket_knows_its_session_in_every_spelling(alice):
+    for path in (f"/ws/sessions/{SESSION.hex}", f"{PATH}/", PATH.upper()):
+        ticket, _ = await sync_to_async(issue_ticket)(alice, SESSION)
+        assert (await ask(f"{path}?ticket={ticket}"))["name"] == "alice", path
+
+
 async def test_a_ticket_ends_after_30_seconds(alice, time_machine):
     time_machine.move_to("2030-01-01T00:00:00Z")
     ticket, _ = await sync_to_async(issue_ticket)(alice, SESSION)
