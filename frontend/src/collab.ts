@@ -16,7 +16,6 @@ export type SaveState =
 
 export interface PresentPerson extends Person {
   permission: Permission;
-  hue?: number;
 }
 
 export type ServerMessage =

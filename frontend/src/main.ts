@@ -3,7 +3,7 @@ import { call, Problem, useCsrfToken } from "./api";
 import { caretPosition } from "./carets";
 import { Collab, type SaveState, type ServerMessage } from "./collab";
 import { Editor } from "./editor";
-import { byId, canEdit, canManage, clockTime, icon, make, plural, readPage, type Permission } from "./page";
+import { byId, canEdit, canManage, clockTime, icon, make, plural, readPage, type Language, type Permission } from "./page";
 import { setUpPanes } from "./panes";
 import { People } from "./people";
 import { Runs, type Run } from "./runs";
@@ -165,7 +165,6 @@ function take(message: ServerMessage): void {
 // Runs
 
 function runRefusal(): string {
-  if (!page.run_available) return page.run_unavailable_reason || "No runner is set up on this server.";
   const language = page.languages.find(({ key }) => key === session.language);
   return language?.available === false ? `${language.name} cannot be run on this server. Everything else works.` : "";
 }
@@ -229,11 +228,26 @@ async function changeSession(change: { title?: string; language?: string }): Pro
   }
 }
 
+/** Which languages run here, and their versions. Without an answer Run stays open: the server refuses with its reason. */
+async function readLanguages(): Promise<void> {
+  page.languages = await call<Language[]>("GET", "/api/execute/languages");
+  for (const option of languageMenu.options) {
+    const language = page.languages.find(({ key }) => key === option.value);
+    if (language?.available === false) option.text = `${language.name} (cannot be run here)`;
+  }
+  showLanguageName();
+  showRun();
+}
+
+function showLanguageName(): void {
+  const language = page.languages.find(({ key }) => key === session.language);
+  byId("language-version").textContent = language ? [language.name, language.version].filter(Boolean).join(" ") : session.language;
+}
+
 function showLanguage(key: string): void {
   session.language = key;
   languageMenu.value = key;
-  const language = page.languages.find((other) => other.key === key);
-  byId("language-version").textContent = language ? [language.name, language.version].filter(Boolean).join(" ") : key;
+  showLanguageName();
   void editor.setLanguage(key);
   showRun();
 }
@@ -291,7 +305,7 @@ const editor = new Editor({
   },
 });
 
-const people = new People(byId("people"), collab.awareness, page.user.id, (client) => {
+const people = new People(byId("people"), collab.awareness, page.user, (client) => {
   const state = collab.awareness.getStates().get(client);
   const caret = state && caretPosition(state, collab.text);
   if (!caret) return;
@@ -360,4 +374,5 @@ showTitle();
 showLanguage(session.language);
 setPermission(session.permission);
 collab.connect();
+void readLanguages().catch(() => undefined);
 void runs.load().catch(() => problem("The earlier runs could not be read. New ones will show here."));

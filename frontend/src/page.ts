@@ -10,9 +10,10 @@ export interface Person {
 export interface Language {
   key: string;
   name: string;
-  version: string | null;
   file_name: string;
-  available: boolean;
+  /** Known once GET /api/execute/languages has answered: what runs here is the workers' knowledge. */
+  version?: string | null;
+  available?: boolean;
 }
 
 export interface Page {
@@ -25,12 +26,10 @@ export interface Page {
     owner: Person;
     version: number;
   };
-  user: Person;
+  user: Person & { hue?: number };
   languages: Language[];
   document: { epoch: number | string };
   csrf_token: string;
-  run_available: boolean;
-  run_unavailable_reason: string;
 }
 
 export function readPage(): Page {

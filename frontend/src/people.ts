@@ -2,7 +2,7 @@
 import type { Awareness } from "y-protocols/awareness";
 import type { AwarenessUser } from "./carets";
 import type { PresentPerson } from "./collab";
-import { icon, make, plural, type Permission } from "./page";
+import { icon, make, plural, type Permission, type Person } from "./page";
 
 const MOST_SHOWN = 5;
 
@@ -19,7 +19,7 @@ export class People {
   constructor(
     private readonly list: HTMLElement,
     private readonly awareness: Awareness,
-    private readonly myId: string,
+    private readonly me: Person & { hue?: number },
     private readonly show: (clientId: number) => void,
   ) {
     awareness.on("change", () => this.#draw());
@@ -38,7 +38,7 @@ export class People {
     const before = new Map(this.#present.map((person) => [person.id, person.username]));
     const wasEmpty = before.size === 0;
     const unique = new Map(people.map((person) => [person.id, person]));
-    this.#present = [...unique.values()].sort((one, other) => Number(other.id === this.myId) - Number(one.id === this.myId));
+    this.#present = [...unique.values()].sort((one, other) => Number(other.id === this.me.id) - Number(one.id === this.me.id));
     this.#draw();
     if (wasEmpty) return "";
     const came = this.#present.filter((person) => !before.has(person.id)).map((person) => `${person.username} joined`);
@@ -54,8 +54,8 @@ export class People {
     const shown = this.#present.slice(0, MOST_SHOWN);
     const items = shown.map((person) => {
       const seen = hues.get(person.id);
-      const hue = person.hue ?? seen?.hue;
-      const isMe = person.id === this.myId;
+      const isMe = person.id === this.me.id;
+      const hue = isMe ? this.me.hue : seen?.hue;
       const words = `${person.username}${isMe ? " (you)" : ""}, ${permissionWords[person.permission]}`;
       const avatar = make("button", {
         type: "button",

@@ -118,6 +118,8 @@ export class Runs {
 
   constructor(private readonly options: RunsOptions) {
     setInterval(() => this.#tick(), 100);
+    // The relative times grow old.
+    setInterval(() => this.refresh(), 30_000);
   }
 
   /** Reads the recent runs: at the start, and again after a break, when announcements were missed. */
@@ -243,8 +245,8 @@ class RunCard {
     );
     this.#toggle = make("button", { type: "button", class: "run-toggle", "aria-expanded": "false", click: () => this.#flip() });
     this.#toggle.append(icon("chevron-right"), this.#word);
-    this.#stop = make("button", { type: "button", class: "button small", click: () => this.#askStop() }, icon("square"), "Stop run");
-    this.#copy = make("button", { type: "button", class: "button small quiet", click: () => void this.#copyOutput() }, icon("copy"), "Copy");
+    this.#stop = make("button", { type: "button", class: "button small", "aria-label": "Stop run", click: () => this.#askStop() }, icon("square"), make("span", { class: "word" }, "Stop run"));
+    this.#copy = make("button", { type: "button", class: "button small quiet", "aria-label": "Copy the output", click: () => void this.#copyOutput() }, icon("copy"), make("span", { class: "word" }, "Copy"));
     this.#inputRow = this.#makeInputRow();
     this.#body.append(this.#view.element, this.#help, this.#inputRow);
     this.#body.hidden = true;

@@ -1,5 +1,6 @@
 // Small additions to the server's pages. All of them work without it.
-import { exactTime, icon, make, relativeTime } from "./page";
+import { call } from "./api";
+import { exactTime, icon, make, relativeTime, type Language } from "./page";
 import { keepTheme, setUpThemeSwitch } from "./theme-switch";
 
 function freshenTimes(): void {
@@ -48,7 +49,22 @@ function sendOnce(): void {
   });
 }
 
+/** Marks the languages that can be written here, not run. */
+async function markLanguages(): Promise<void> {
+  const chips = document.querySelectorAll<HTMLInputElement>(".chip input[name=language]");
+  if (chips.length === 0) return;
+  const languages = await call<Language[]>("GET", "/api/execute/languages");
+  for (const chip of chips) {
+    const language = languages.find(({ key }) => key === chip.value);
+    if (language?.available !== false) continue;
+    chip.parentElement?.classList.add("unavailable");
+    chip.parentElement?.setAttribute("title", `You can write ${language.name} here; this server cannot run it.`);
+    chip.nextElementSibling?.append(make("span", { class: "visually-hidden" }, " (cannot be run on this server)"));
+  }
+}
+
 setUpThemeSwitch();
+void markLanguages().catch(() => undefined);
 freshenTimes();
 setInterval(freshenTimes, 30_000);
 addPasswordToggles();
