@@ -123,7 +123,7 @@ def _page_data(request: HttpRequest, standing: Standing) -> dict[str, Any]:
             "owner": {"id": str(session.owner_id), "username": session.owner.username},
             "version": session.version,
         },
-        "user": {"id": str(request.user.pk), "username": request.user.username},
+        "user": {"id": str(request.user.pk), "username": request.user.username, "hue": request.user.hue},
         "languages": [
             {"key": language.key, "name": language.name, "file_name": language.file_name}
             for language in languages.LANGUAGES.values()

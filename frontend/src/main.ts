@@ -28,9 +28,12 @@ const stdinField = byId<HTMLTextAreaElement>("stdin");
 let stoppable: Run | null = null;
 let wasOffline = false;
 
-const announce = (words: string): void => {
-  byId("announcer").textContent = words;
-};
+/** Tells screen readers, one after the other: a later message must not swallow an earlier one. */
+function announce(words: string): void {
+  const line = make("p", {}, words);
+  byId("announcer").append(line);
+  setTimeout(() => line.remove(), 10_000);
+}
 
 interface NoticeAction {
   words: string;
@@ -95,6 +98,7 @@ function showState(state: SaveState): void {
   element.dataset.state = state.kind;
   byId("state-words").textContent = words;
   element.title = state.kind === "saved" ? `Saved on the server at ${clockTime(state.at)}` : "";
+  if (state.kind === "offline" || state.kind === "closed") byId("here").textContent = "";
   if (state.kind === "offline") {
     if (!wasOffline) announce("Connection lost. You can go on; changes are kept on this device.");
     wasOffline = true;
@@ -236,7 +240,7 @@ async function readLanguages(): Promise<void> {
     if (language?.available === false) option.text = `${language.name} (cannot be run here)`;
   }
   showLanguageName();
-  showRun();
+  runs.refresh();
 }
 
 function showLanguageName(): void {
@@ -319,6 +323,7 @@ const runs = new Runs({
   sessionId: session.id,
   me: page.user,
   permission: () => session.permission,
+  limitsOf: (key) => page.languages.find((language) => language.key === key)?.limits ?? {},
   stoppable: (run) => {
     stoppable = run;
     showRun();

@@ -138,8 +138,9 @@ export class OutputView {
       const node = walker.currentNode as Text;
       if (node.parentElement?.closest(".output-label, .output-note")) continue;
       if (node.length > excess) {
-        node.deleteData(0, excess);
-        this.#shown -= excess;
+        const lineStart = node.data.indexOf("\n", excess) + 1 || excess;
+        node.deleteData(0, lineStart);
+        this.#shown -= lineStart;
         break;
       }
       excess -= node.length;

@@ -14,6 +14,14 @@ export interface Language {
   /** Known once GET /api/execute/languages has answered: what runs here is the workers' knowledge. */
   version?: string | null;
   available?: boolean;
+  limits?: Limits;
+}
+
+export interface Limits {
+  cpu_ms?: number;
+  wall_ms?: number;
+  memory_bytes?: number;
+  output_bytes?: number;
 }
 
 export interface Page {

@@ -1,7 +1,7 @@
 // The cards of the runs: what state each is in, in words, and what it printed. Everybody in the session sees the same.
 import { call, Problem } from "./api";
 import { OutputView } from "./output";
-import { canEdit, canManage, clockTime, exactTime, icon, make, relativeTime, type Permission, type Person } from "./page";
+import { canEdit, canManage, clockTime, exactTime, icon, make, relativeTime, type Limits, type Permission, type Person } from "./page";
 import { decodeBase64, StreamReader, type StreamName } from "./streams";
 
 export interface Run {
@@ -14,8 +14,9 @@ export interface Run {
   exit_code: number | null;
   signal: string | null;
   truncated: boolean;
-  stats: { limit: string | null; wall_ms?: number; cpu_ms?: number; memory_bytes?: number; queue_ms?: number } | null;
-  limits: { cpu_ms?: number; wall_ms?: number; memory_bytes?: number; output_bytes?: number } | null;
+  stats: { limit: string | null; wall_ms?: number; cpu_ms?: number; memory_bytes?: number; message?: string } | null;
+  /** What the person who started it set otherwise than the language's own limits. */
+  limits: Limits | null;
   error_id: string | null;
   cancelled_by: Person | string | null;
   created_at: string;
@@ -46,6 +47,7 @@ const icons: Record<RunStatus, string> = {
 
 function seconds(milliseconds: number): string {
   const value = milliseconds / 1000;
+  if (value < 0.01) return "under 0.01 s";
   return `${value >= 10 || Number.isInteger(value) ? Math.round(value) : value.toFixed(value < 1 ? 2 : 1)} s`;
 }
 
@@ -60,9 +62,10 @@ function stoppedBy(run: Run): string {
   return who ? `Stopped by ${who}` : "Stopped";
 }
 
-/** The state in words that a newcomer knows. */
-export function stateWords(run: Run): string {
-  const { limits, stats } = run;
+/** The state in words that a newcomer knows. `usual` are the limits of the run's language, as far as they are known. */
+export function stateWords(run: Run, usual: Limits): string {
+  const { stats } = run;
+  const limits = { ...usual, ...run.limits };
   switch (run.status) {
     case "queued":
       return "Queued";
@@ -76,13 +79,14 @@ export function stateWords(run: Run): string {
       return "Did not compile";
     case "timed_out": {
       if (stats?.limit === "idle") return "Stopped: no input or output for too long";
-      const limit = stats?.limit === "cpu" ? limits?.cpu_ms : limits?.wall_ms;
+      // A run that may be typed into has more wall time than the language's own.
+      const limit = stats?.limit === "cpu" ? limits.cpu_ms : run.interactive ? run.limits?.wall_ms : limits.wall_ms;
       return limit ? `Timed out after ${seconds(limit)}` : "Timed out";
     }
     case "out_of_memory":
-      return limits?.memory_bytes ? `Out of memory (${size(limits.memory_bytes)})` : "Out of memory";
+      return limits.memory_bytes ? `Out of memory (${size(limits.memory_bytes)})` : "Out of memory";
     case "output_limit":
-      return limits?.output_bytes ? `Output cut at ${size(limits.output_bytes)}` : "Output cut";
+      return limits.output_bytes ? `Output cut at ${size(limits.output_bytes)}` : "Output cut";
     case "cancelled":
       return stoppedBy(run);
     case "error":
@@ -94,9 +98,8 @@ function nextStep(run: Run): string {
   if (run.status === "error") {
     return `The fault is on the server${run.error_id ? ` (error ${run.error_id})` : ""}. Your text is unchanged. Run it again, or tell the person who runs this server.`;
   }
-  if (run.status === "timed_out" && run.stats?.limit === "cpu") return "It used all the processor time it may have. What it printed until then is kept.";
-  if (run.status === "timed_out") return "What it printed until then is kept.";
-  return "";
+  if (!["timed_out", "out_of_memory", "output_limit"].includes(run.status)) return "";
+  return [run.stats?.message, "What it printed until then is kept."].filter(Boolean).join(" ");
 }
 
 export interface RunsOptions {
@@ -105,6 +108,7 @@ export interface RunsOptions {
   sessionId: string;
   me: Person;
   permission(): Permission;
+  limitsOf(language: string): Limits;
   /** The newest run that has not ended and that this person may stop, or null. */
   stoppable(run: Run | null): void;
   announce(words: string): void;
@@ -299,7 +303,8 @@ class RunCard {
   refresh(): void {
     const { run } = this;
     this.element.dataset.status = run.status;
-    this.#word.textContent = stateWords(run);
+    const words = stateWords(run, this.options.limitsOf(run.language));
+    this.#word.textContent = words;
     if (this.#icon !== icons[run.status]) {
       this.#icon = icons[run.status];
       this.#toggle.querySelector(".run-icon")?.remove();
@@ -307,7 +312,7 @@ class RunCard {
       mark.classList.add("run-icon");
       this.#word.before(mark);
     }
-    this.#toggle.setAttribute("aria-label", `${stateWords(run)}, run by ${run.user?.username ?? "someone"} at ${clockTime(run.created_at)}`);
+    this.#toggle.setAttribute("aria-label", `${words}, run by ${run.user?.username ?? "someone"} at ${clockTime(run.created_at)}`);
     this.#facts.textContent = this.#factWords();
     this.#facts.title = run.stats?.cpu_ms === undefined ? "" : `Processor time ${seconds(run.stats.cpu_ms)}`;
     const text = run.revision === null || this.#isUnsaved ? "on text that is not saved yet" : `on the text of ${clockTime(run.created_at)}`;
@@ -359,7 +364,7 @@ class RunCard {
     if (!isLive) return;
     const { run } = this;
     const exit = run.status === "completed" ? `, exit code ${run.exit_code}` : "";
-    this.options.announce(`Run by ${run.user?.username ?? "someone"}: ${stateWords(run)}${exit}`);
+    this.options.announce(`Run by ${run.user?.username ?? "someone"}: ${stateWords(run, this.options.limitsOf(run.language))}${exit}`);
   }
 
   #finishReaders(): void {
