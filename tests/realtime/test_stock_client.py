@@ -1,0 +1,184 @@
+"""Clients that nobody here wrote: y-websocket from npm under Node, and pycrdt's Provider."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Self
+
+import pycrdt
+import pytest
+from websockets.asyncio.client import connect
+
+from tests.live import ROOT
+from tests.realtime.page import page
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from tests.live import LiveServer, Person
+
+MODULES = ROOT / "frontend" / "node_modules" / "y-websocket"
+
+
+def _unavailable(reason: str) -> None:
+    if os.environ.get("REQUIRE_SERVICES") == "1":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+class Stock:
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+        self.text = ""
+        self.people: list[Any] = []
+        self.said: list[dict[str, Any]] = []
+        self._changed = asyncio.Event()
+
+    async def do(self, command: str, **fields: Any) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps({"do": command, **fields}).encode() + b"\n")
+        await self.process.stdin.drain()
+
+    async def listen(self) -> None:
+        assert self.process.stdout is not None
+        async for line in self.process.stdout:
+            message = json.loads(line)
+            self.said.append(message)
+            self.text = message.get("text", self.text)
+            self.people = message.get("people", self.people)
+            self._changed.set()
+
+    async def until(self, condition: Callable[[Self], Any]) -> None:
+        async with asyncio.timeout(30):
+            while not condition(self):
+                self._changed.clear()
+                await self._changed.wait()
+
+
+@asynccontextmanager
+async def stock(person: Person, session_id: str) -> AsyncIterator[Stock]:
+    node = shutil.which("node")
+    if node is None or not MODULES.is_dir():
+        _unavailable("Node or frontend/node_modules is absent")
+    version = await asyncio.create_subprocess_exec(str(node), "--version", stdout=asyncio.subprocess.PIPE)
+    major = int((await version.communicate())[0].decode().lstrip("v").split(".")[0])
+    if major < 20:
+        _unavailable("Node has a WebSocket from version 20 on")
+    flags = ["--experimental-websocket"] if major < 22 else []
+    process = await asyncio.create_subprocess_exec(
+        str(node),
+        *flags,
+        "--no-warnings",
+        str(ROOT / "tests" / "realtime" / "stock_client.mjs"),
+        f"{person.server.ws_url}/ws/sessions",
+        session_id,
+        person.access,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        limit=16 * 1024 * 1024,
+    )
+    client = Stock(process)
+    listener = asyncio.create_task(client.listen())
+    try:
+        await client.until(lambda client: {"type": "sync", "synced": True} in client.said)
+        yield client
+    finally:
+        if process.returncode is None:
+            await client.do("quit")
+        await asyncio.wait_for(process.wait(), 10)
+        listener.cancel()
+
+
+@pytest.fixture(scope="module")
+def people(server: LiveServer) -> tuple[Person, Person]:
+    return server.person("alice"), server.person("bob")
+
+
+@pytest.fixture
+def room(people: tuple[Person, Person]) -> tuple[Person, Person, str]:
+    alice, bob = people
+    session = alice.new_session(content="print(1)\n")
+    alice.let_in(session["id"], bob, "write")
+    return alice, bob, session["id"]
+
+
+async def test_stock_clients_and_a_page_end_with_the_same_text(room):
+    alice, bob, session_id = room
+    async with page(alice, session_id) as one, stock(bob, session_id) as two, stock(alice, session_id) as three:
+        for round_number in range(20):
+            await one.type(f"é{round_number}", at=0)
+            await two.do("insert", at=1, text=f"😀{round_number}")
+            await three.do("insert", at=2, text="x\n")
+            await three.do("delete", at=0, length=1)
+        await two.do("insert", at=0, text="# end of two\n")
+        await three.do("insert", at=0, text="# end of three\n")
+        await one.until(lambda: "# end of two\n" in one.text and "# end of three\n" in one.text)
+        await one.saved()
+        await two.until(lambda client: client.text == one.text)
+        await three.until(lambda client: client.text == one.text)
+        assert alice.text(session_id) == one.text
+
+
+async def test_stock_client_is_seen_with_its_real_name_and_again_after_a_reconnect(room):
+    alice, bob, session_id = room
+    async with stock(alice, session_id) as watcher, stock(bob, session_id) as moving:
+        await moving.do("announce", state={"user": {"name": "the king"}})
+
+        def sees_bob(client: Stock) -> bool:
+            return any(user and user.get("name") == bob.username for user in client.people)
+
+        await watcher.until(sees_bob)
+        for _ in range(3):
+            watcher.people = []
+            await moving.do("reconnect")
+            await watcher.until(sees_bob)
+
+
+async def test_stock_client_gets_its_offline_edits_in_after_a_reconnect(room):
+    alice, bob, session_id = room
+    async with stock(bob, session_id) as client, page(alice, session_id) as one:
+        await client.do("insert", at=0, text="a")
+        await client.do("reconnect")
+        await client.do("insert", at=0, text="b")
+        await one.until(lambda: one.text.startswith("ba"))
+
+
+async def test_pycrdt_provider_syncs(room):
+    alice, bob, session_id = room
+
+    class Channel(pycrdt.Channel):
+        def __init__(self, socket: Any) -> None:
+            self._socket = socket
+
+        @property
+        def path(self) -> str:
+            return session_id
+
+        async def send(self, message: bytes) -> None:
+            await self._socket.send(message)
+
+        async def recv(self) -> bytes:
+            return await self._socket.recv()
+
+        def __aiter__(self) -> Self:
+            return self
+
+        async def __anext__(self) -> bytes:
+            return await self.recv()
+
+    doc: pycrdt.Doc[Any] = pycrdt.Doc()
+    async with (
+        page(alice, session_id) as one,
+        connect(bob.socket_url(session_id), additional_headers=bob.headers, compression=None) as socket,
+        pycrdt.Provider(doc, Channel(socket)),
+    ):
+        await one.type("from the page\n")
+        async with asyncio.timeout(20):
+            while str(doc.get("main", type=pycrdt.Text)) != one.text:
+                await asyncio.sleep(0.01)
+        doc.get("main", type=pycrdt.Text).insert(0, "from the provider\n")
+        await one.until(lambda: one.text.startswith("from the provider\n"))
