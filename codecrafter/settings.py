@@ -234,7 +234,7 @@ REST_FRAMEWORK = {
         "rest_framework.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["codecrafter.http.parsers.JSONParser"],
     "DEFAULT_RENDERER_CLASSES": [
         "rest_framework.renderers.JSONRenderer",
         "rest_framework.renderers.BrowsableAPIRenderer",
@@ -242,6 +242,8 @@ REST_FRAMEWORK = {
     "DEFAULT_THROTTLE_CLASSES": ["codecrafter.http.throttles.GeneralThrottle"],
     "DEFAULT_PAGINATION_CLASS": "codecrafter.http.paging.Paging",
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    # Escaped, a lone surrogate that a caller sent can be repeated to them; UTF-8 has no bytes for it.
+    "UNICODE_JSON": False,
     "EXCEPTION_HANDLER": "codecrafter.http.problems.exception_handler",
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from allauth.account.decorators import secure_admin_login
 from django.contrib import admin
 from django.urls import URLPattern, include, path, re_path
 from django.views.generic import RedirectView
@@ -27,6 +28,9 @@ def _slash_optional(patterns: Sequence[URLPattern]) -> list[URLPattern]:
 
 
 api_urlpatterns = [path("auth/", include(auth_urlpatterns)), *_slash_optional([*sessions_api, *execution_api])]
+
+# The admin's own login form would be a door without our lockout.
+admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
 
 urlpatterns = [
     path("", home, name="home"),

@@ -33,6 +33,7 @@ WORKER_SILENCE = timedelta(seconds=60)
 class Availability:
     language: languages.Language
     version: str | None
+    unavailable_reason: str
 
     @property
     def available(self) -> bool:
@@ -40,9 +41,16 @@ class Availability:
 
 
 def available_languages() -> list[Availability]:
-    """Every language of the table, in its order, with the version that runs here or None."""
+    """Every language of the table, in its order, with the version that runs here or why it does not."""
     versions = dict(AvailableLanguage.objects.values_list("key", "version"))
-    return [Availability(language, versions.get(language.key)) for language in languages.LANGUAGES.values()]
+    missing = [language for language in languages.LANGUAGES.values() if language.key not in versions]
+    reason = _reason() if missing else ""
+    return [
+        Availability(
+            language, versions.get(language.key), "" if language.key in versions else reason.format(language.name)
+        )
+        for language in languages.LANGUAGES.values()
+    ]
 
 
 def is_available(language: languages.Language) -> bool:
@@ -51,11 +59,16 @@ def is_available(language: languages.Language) -> bool:
 
 def why_unavailable(language: languages.Language) -> str:
     """One sentence for the person who pressed Run."""
+    return _reason().format(language.name)
+
+
+def _reason() -> str:
+    """Why a language that is not available is not; `{}` stands for its name."""
     live = Worker.objects.filter(seen_at__gte=timezone.now() - WORKER_SILENCE)
     if any(worker.sandbox for worker in live):
-        return f"{language.name} is not installed where programs run here."
+        return "{} is not installed where programs run here."
     for worker in live:
-        return f"Programs cannot run here yet. {worker.detail}"
+        return f"Programs cannot run here yet. {worker.detail}".replace("{", "{{").replace("}", "}}")
     return "No worker is running, so programs cannot run here yet."
 
 

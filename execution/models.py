@@ -164,7 +164,7 @@ class AvailableLanguage(models.Model):
 
 
 class Worker(models.Model):
-    """A worker that lives: it renews `seen_at`. `sandbox` is empty when it found none; `detail` then says the remedy."""
+    """A worker that renews `seen_at` while it lives. Without a sandbox `sandbox` is empty and `detail` the remedy."""
 
     name = models.CharField(max_length=200, primary_key=True)
     sandbox = models.CharField(max_length=30, blank=True)

@@ -179,6 +179,7 @@ class LanguageSerializer(serializers.Serializer):
     file_name = serializers.CharField()
     limits = serializers.DictField()
     available = serializers.BooleanField()
+    unavailable_reason = serializers.CharField(allow_null=True)
 
 
 def language_json(row: Availability) -> dict[str, Any]:
@@ -196,4 +197,5 @@ def language_json(row: Availability) -> dict[str, Any]:
             "output_bytes": limits.output_bytes,
         },
         "available": row.available,
+        "unavailable_reason": row.unavailable_reason or None,
     }

@@ -76,12 +76,12 @@ class LiveServer:
             "JWT_SIGNING_KEY": "only-for-tests-" + "1" * 40,
             **(settings or {}),
         }
-        self._server = self.process("serve", "serve")
+        self._server = Process([sys.executable, "manage.py", "serve"], self.environment, data_dir / "serve.log")
 
-    def process(self, name: str, *command: str, settings: Mapping[str, str] | None = None) -> Process:
-        """Another management command beside the server, with the same settings but for `settings`."""
-        argv = [sys.executable, "manage.py", *command]
-        return Process(argv, self.environment | dict(settings or {}), self.data_dir / f"{name}.log")
+    def worker(self, name: str, **settings: str) -> Process:
+        """A worker process of its own, on the same settings."""
+        argv = [sys.executable, "-m", "celery", "-A", "codecrafter", "worker", "-l", "INFO", "-n", f"{name}@%h"]
+        return Process(argv, self.environment | settings, self.data_dir / f"worker-{name}.log")
 
     def manage(self, *command: str) -> str:
         done = subprocess.run(

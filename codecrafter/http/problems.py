@@ -38,9 +38,15 @@ class DomainError(Exception):
 
     def __init__(self, detail: str = "", *, errors: Mapping[str, list[Any]] | None = None, **extra: Any) -> None:
         self.detail = detail or type(self).detail
-        self.errors = dict(errors or {})
+        self.errors = {
+            name: [self._entry(message) for message in messages] for name, messages in (errors or {}).items()
+        }
         self.extra = extra
         super().__init__(self.detail)
+
+    def _entry(self, message: Any) -> dict[str, str]:
+        """Each entry of `errors` is {"message", "code"}; a bare sentence has the code of the whole."""
+        return message if isinstance(message, dict) else {"message": message, "code": self.code}
 
 
 class NotFound(DomainError):
@@ -144,8 +150,8 @@ def _flatten(details: Any, path: str = "") -> dict[str, list[dict[str, str]]]:
     flat: dict[str, list[dict[str, str]]] = {}
     items = details.items() if isinstance(details, dict) else [("", item) for item in details]
     for name, value in items:
-        name = "" if name == "non_field_errors" else name
-        for key, messages in _flatten(value, ".".join(part for part in (path, str(name)) if part)).items():
+        parts = (path, "" if name == "non_field_errors" else str(name))
+        for key, messages in _flatten(value, ".".join(filter(None, parts))).items():
             flat.setdefault(key, []).extend(messages)
     return flat
 

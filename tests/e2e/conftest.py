@@ -1,0 +1,99 @@
+"""Browser tests: a real server, real Chromium, people who click. They run in a pytest process of their own, because
+playwright keeps an event loop in the main thread."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.live import LiveServer
+
+PASSWORD = "correct horse battery"
+
+
+@pytest.fixture(scope="session")
+def browser(chromium_path: str) -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(
+            executable_path=chromium_path,
+            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"],
+        )
+        yield launched
+        launched.close()
+
+
+@dataclass
+class Visitor:
+    """Somebody at a browser of their own."""
+
+    page: Page
+    url: str
+    username: str
+
+    def sign_up(self) -> None:
+        self.page.goto(f"{self.url}/signup")
+        self.page.get_by_label("Username").fill(self.username)
+        self.page.get_by_label("Email").fill(f"{self.username}@example.org")
+        self.page.get_by_label("Password").first.fill(PASSWORD)
+        self.page.get_by_role("button", name="Create account").click()
+        self.page.wait_for_url("**/sessions")
+
+    def create_session(self, language: str, title: str) -> str:
+        """Create through the dashboard; returns the address of the session."""
+        self.page.get_by_text(language, exact=True).first.click()
+        self.page.get_by_label("Title", exact=True).fill(title)
+        self.page.get_by_role("button", name="Create session").click()
+        self.page.wait_for_url("**/sessions/*-*")
+        self.expect_saved()
+        return self.page.url
+
+    @property
+    def editor(self):
+        return self.page.locator(".cm-content")
+
+    def text(self) -> str:
+        """The text as the editor holds it, without other people's carets in it."""
+        return self.page.evaluate(
+            """() => [...document.querySelectorAll(".cm-line")].map((line) => {
+                const copy = line.cloneNode(true);
+                for (const caret of copy.querySelectorAll(".caret")) caret.remove();
+                return copy.textContent;
+            }).join("\\n")"""
+        )
+
+    def write(self, text: str) -> None:
+        """Replace the whole text by typing over it."""
+        self.editor.click()
+        self.page.keyboard.press("Control+a")
+        self.page.keyboard.insert_text(text)
+
+    def expect_saved(self) -> None:
+        expect(self.page.locator("#state-words")).to_have_text(re.compile(r"^Saved"), timeout=15_000)
+
+    def expect_text(self, wanted: str) -> None:
+        for line in wanted.split("\n"):
+            expect(self.editor).to_contain_text(line, timeout=15_000)
+
+
+@pytest.fixture
+def visit(browser: Browser) -> Iterator[Callable[[LiveServer, str], Visitor]]:
+    contexts = []
+
+    def arrive(server: LiveServer, name: str) -> Visitor:
+        context = browser.new_context(viewport={"width": 1280, "height": 800})
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: pytest.fail(f"a script failed in {name}'s page: {error}"))
+        return Visitor(page, server.url, f"{name}-{uuid.uuid4().hex[:6]}")
+
+    yield arrive
+    for context in contexts:
+        context.close()

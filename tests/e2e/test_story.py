@@ -1,0 +1,166 @@
+"""The main job: two people, one session, edits both ways, one Run that both see, a crash that loses nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.live import LiveServer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from playwright.sync_api import Page
+
+SLOW_PROGRAM = """import time
+for step in range(1, 5):
+    print("line", step)
+    time.sleep(0.5)
+"""
+
+
+@pytest.fixture
+def live(tmp_path: Path):
+    with LiveServer(tmp_path / "data") as started:
+        started.wait_for_languages()
+        yield started
+
+
+def moments_of_lines(page: Page) -> list[float]:
+    """When each of the four lines was first on the page, in milliseconds."""
+    return page.evaluate("window.seenLines")
+
+
+WATCH = """() => {
+  window.seenLines = [];
+  const look = () => {
+    const text = document.querySelector("#runs").textContent;
+    while (window.seenLines.length < 4 && text.includes(`line ${window.seenLines.length + 1}`))
+      window.seenLines.push(performance.now());
+  };
+  new MutationObserver(look).observe(document.querySelector("#runs"), {childList: true, subtree: true, characterData: true});
+}"""
+
+
+def test_two_people_write_and_run_together_and_a_crash_loses_nothing(live, visit):
+    tell_the_story(live, visit)
+
+
+def test_the_same_story_on_postgresql_redis_rabbitmq_and_a_worker_process(
+    tmp_path, visit, postgres_url, redis_url, rabbitmq_url
+):
+    settings = {"DATABASE_URL": postgres_url, "REDIS_URL": redis_url, "CELERY_BROKER_URL": rabbitmq_url}
+    with LiveServer(tmp_path / "data", settings) as live:
+        worker = live.worker("first")
+        worker.start()
+        try:
+            live.wait_for_languages()
+            tell_the_story(live, visit)
+        finally:
+            worker.end()
+
+
+def tell_the_story(server, visit) -> None:
+    ana, ben = visit(server, "ana"), visit(server, "ben")
+    ana.sign_up()
+    ben.sign_up()
+
+    # Ana creates a session and shares it by its link; Ben accepts.
+    address = ana.create_session("Python", "Pairing")
+    ana.page.get_by_role("button", name="Share").click()
+    ana.page.get_by_role("button", name="Create invite link").click()
+    link = ana.page.locator("#share-link input").input_value()
+    ana.page.keyboard.press("Escape")
+    ben.page.goto(link)
+    ben.page.get_by_role("button", name="Join").click()
+    ben.page.wait_for_url(address)
+    ben.expect_saved()
+
+    # Both type at once and see the same text.
+    ana.write(SLOW_PROGRAM)
+    ben.expect_text('print("line", step)')
+    ana.editor.click()
+    ana.page.keyboard.press("Control+Home")
+    ben.editor.click()
+    ben.page.keyboard.press("Control+End")
+    for number in range(12):
+        ana.page.keyboard.type("#a" if number == 0 else "a")
+        ben.page.keyboard.type("#b" if number == 0 else "b")
+    ana.page.keyboard.press("Enter")
+    ana.expect_saved()
+    ben.expect_saved()
+    ben.expect_text("#" + "a" * 12)
+    ana.expect_text("#" + "b" * 12)
+    assert ana.text() == ben.text()
+
+    # One presses Run; both see the lines arrive while the program prints.
+    for person in (ana, ben):
+        person.page.evaluate(WATCH)
+    ben.page.keyboard.press("Control+Enter")
+    for person in (ana, ben):
+        expect(person.page.locator("#runs")).to_contain_text("line 4", timeout=20_000)
+        expect(person.page.locator("#runs")).to_contain_text("Finished", timeout=20_000)
+        moments = moments_of_lines(person.page)
+        assert len(moments) == 4 and moments[3] - moments[0] > 900, "the lines came in one go, not as they were printed"
+
+    # The server crashes in the middle of the work and comes back.
+    ana.editor.click()
+    ana.page.keyboard.press("Control+End")
+    ana.page.keyboard.type("\nkept = 1")
+    ana.expect_saved()
+    server.kill()
+    expect(ana.page.locator("#state-words")).not_to_have_text("Saved", timeout=15_000)
+    ana.page.keyboard.type("\noffline = 2")
+    server.start()
+    for person in (ana, ben):
+        person.expect_saved()
+        person.expect_text("kept = 1")
+        person.expect_text("offline = 2")
+    assert ana.text() == ben.text()
+
+
+def test_undo_takes_back_ones_own_edits_only(live, visit):
+    ana, ben = visit(live, "ana"), visit(live, "ben")
+    ana.sign_up()
+    ben.sign_up()
+    address = ana.create_session("Python", "Undo")
+    ana.page.get_by_role("button", name="Share").click()
+    ana.page.get_by_label("Username").fill(ben.username)
+    ana.page.get_by_role("button", name="Add").click()
+    expect(ana.page.locator("#share-people")).to_contain_text(ben.username)
+    ana.page.keyboard.press("Escape")
+    ben.page.goto(address)
+    ben.expect_saved()
+    ana.write("ana wrote this\n")
+    ben.expect_text("ana wrote this")
+    ben.editor.click()
+    ben.page.keyboard.press("Control+End")
+    ben.page.keyboard.type("ben wrote that")
+    ana.expect_text("ben wrote that")
+    ana.page.keyboard.press("Control+z")
+    expect(ben.editor).not_to_contain_text("ana wrote this")
+    ben.expect_text("ben wrote that")
+
+
+def test_a_reader_sees_everything_and_changes_nothing(live, visit):
+    ana, carol = visit(live, "ana"), visit(live, "carol")
+    ana.sign_up()
+    carol.sign_up()
+    address = ana.create_session("Python", "Lecture")
+    ana.page.get_by_role("button", name="Share").click()
+    ana.page.get_by_text("Anyone signed in can read").click()
+    ana.page.keyboard.press("Escape")
+    ana.write("print('for everybody')\n")
+    ana.expect_saved()
+    carol.page.goto(address)
+    expect(carol.page.locator("#state-words")).to_have_text("Read only", timeout=15_000)
+    carol.expect_text("for everybody")
+    expect(carol.editor).to_have_attribute("aria-readonly", "true")
+    before = carol.text()
+    carol.editor.click()
+    carol.page.keyboard.type("not mine to write")
+    assert carol.text() == before == ana.text()
+    ana.page.keyboard.press("Control+Enter")
+    expect(carol.page.locator("#runs")).to_contain_text("for everybody", timeout=20_000)
