@@ -126,42 +126,42 @@ class Cgroup:
 
 
 class ProcessTable:
-    """The same counters from /proc: every process in this PID namespace but the agent."""
+    """The same counters from /proc: every process in this PID namespace but the agent, as of the last `read`."""
 
     def __init__(self) -> None:
         self.reaped_cpu_seconds = 0.0
+        self.tasks = 0
+        self._cpu_ticks = 0
+        self._pids: list[str] = []
 
-    @staticmethod
-    def _pids() -> list[str]:
-        return [name for name in os.listdir("/proc") if name.isdigit() and name != "1"]
-
-    def processes(self) -> int:
-        return len(self._pids())
+    def read(self) -> None:
+        self._pids = [name for name in os.listdir("/proc") if name.isdigit() and name != "1"]
+        self.tasks = self._cpu_ticks = 0
+        for pid in self._pids:
+            # The name, in parentheses, may hold blanks; behind it utime, stime, cutime, cstime are fields 14 to 17 of
+            # proc(5), num_threads is field 20.
+            fields = (read_text(f"/proc/{pid}/stat") or "").rpartition(")")[2].split()
+            if len(fields) > 17:
+                self._cpu_ticks += sum(int(field) for field in fields[11:15])
+                self.tasks += max(int(fields[17]), 1)
 
     def cpu_seconds(self) -> float:
-        ticks = 0
-        for pid in self._pids():
-            # The name, in parentheses, may hold blanks; utime, stime, cutime, cstime are fields 14 to 17.
-            fields = (read_text(f"/proc/{pid}/stat") or "").rpartition(")")[2].split()
-            if len(fields) > 14:
-                ticks += sum(int(field) for field in fields[11:15])
-        return self.reaped_cpu_seconds + ticks / TICKS
+        return self.reaped_cpu_seconds + self._cpu_ticks / TICKS
 
     def memory_bytes(self, enough: int) -> int:
         """Anonymous and shared memory of all, each page once, and what the work folders hold.
 
-        The cheap sum counts shared pages several times; the exact one is made only when the cheap one reaches `enough`.
+        Counting each page once is slow; it is done only when the sum of what is resident reaches `enough`.
         """
         stored = sum(disk_used(path) for path in (WORK, *SCRATCH))
-        pids = self._pids()
-        rough = sum(self._resident(pid) for pid in pids)
-        if rough + stored < enough:
-            return rough + stored
+        sizes = [self._sizes(pid) for pid in self._pids]
+        if sum(resident for resident, _anonymous in sizes) + stored < enough:
+            return sum(anonymous for _resident, anonymous in sizes) + stored
         anonymous = shared = 0
-        for pid in pids:
+        for pid, (resident, _anonymous) in zip(self._pids, sizes, strict=True):
             text = read_text(f"/proc/{pid}/smaps_rollup")
             if text is None or "Pss_Anon" not in text:
-                anonymous += self._resident(pid)
+                anonymous += resident
                 continue
             for line in text.splitlines():
                 if line.startswith("Pss_Anon:"):
@@ -171,9 +171,13 @@ class ProcessTable:
         return anonymous + max(shared, stored)
 
     @staticmethod
-    def _resident(pid: str) -> int:
+    def _sizes(pid: str) -> tuple[int, int]:
+        """Resident bytes, and those of them that no file and no shared mapping backs."""
         fields = (read_text(f"/proc/{pid}/statm") or "").split()
-        return int(fields[1]) * PAGE_BYTES if len(fields) > 1 else 0
+        if len(fields) < 3:
+            return 0, 0
+        resident = int(fields[1]) * PAGE_BYTES
+        return resident, max(resident - int(fields[2]) * PAGE_BYTES, 0)
 
 
 def disk_used(path: str) -> int:
@@ -200,7 +204,7 @@ class Meter:
         self.process_limit = int(job["processes"])
         self.cgroup = Cgroup()
         held = self.cgroup.limit
-        self.held_by_cgroup = held is not None and held <= self.limit_bytes
+        self.held_by_cgroup = held is not None and held <= self.limit_bytes and self.cgroup.cpu_seconds() is not None
         self.table = ProcessTable()
         self.started = time.monotonic()
         self.taken_out = False
@@ -210,7 +214,7 @@ class Meter:
         self._disk_full = False
         self._own_cpu = time.process_time()
         self._own_rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        self._first_cpu = self.cgroup.cpu_seconds()
+        self._first_cpu = self.cgroup.cpu_seconds() or 0.0
         self._first_memory = self.cgroup.memory_bytes()
         self._first_processes = self.cgroup.processes() or 0
         self._first_forks = self.cgroup.refused_forks()
@@ -218,25 +222,31 @@ class Meter:
         self._cpu_seconds = 0.0
 
     def sample(self) -> None:
-        processes = self.cgroup.processes() if self.held_by_cgroup else None
-        count = processes - self._first_processes if processes is not None else self.table.processes()
-        self._processes_peak = max(self._processes_peak, count)
         if self.held_by_cgroup:
-            self._pids_limit_hit = self.cgroup.refused_forks() > self._first_forks
-        elif count >= self.process_limit:
-            self._pids_limit_hit = True
-        used = self.cgroup.cpu_seconds() if self.held_by_cgroup else None
-        if used is not None and self._first_cpu is not None:
-            cpu = used - self._first_cpu - (time.process_time() - self._own_cpu)
+            self._sample_cgroup()
         else:
-            cpu = self.table.cpu_seconds()
-        self._cpu_seconds = max(self._cpu_seconds, cpu)
-        if not self.held_by_cgroup:
-            used_bytes = self.table.memory_bytes(self.limit_bytes)
-            self._peak = max(self._peak, used_bytes)
-            if used_bytes > self.limit_bytes:
-                self.taken_out = True
+            self._sample_table()
         self._disk_full = self._disk_full or any(disk_full(path) for path in (WORK, *SCRATCH))
+
+    def _sample_cgroup(self) -> None:
+        tasks = (self.cgroup.processes() or 0) - self._first_processes
+        self._processes_peak = max(self._processes_peak, tasks)
+        self._pids_limit_hit = self.cgroup.refused_forks() > self._first_forks
+        used = self.cgroup.cpu_seconds() or 0.0
+        own = time.process_time() - self._own_cpu
+        self._cpu_seconds = max(self._cpu_seconds, used - self._first_cpu - own)
+
+    def _sample_table(self) -> None:
+        self.table.read()
+        self._processes_peak = max(self._processes_peak, self.table.tasks)
+        # Processes come and go while they are counted, so a little less than the limit is taken for it.
+        if self.table.tasks >= self.process_limit - self.process_limit // 16:
+            self._pids_limit_hit = True
+        self._cpu_seconds = max(self._cpu_seconds, self.table.cpu_seconds())
+        used = self.table.memory_bytes(self.limit_bytes)
+        self._peak = max(self._peak, used)
+        if used > self.limit_bytes:
+            self.taken_out = True
 
     def reaped(self, usage: resource.struct_rusage) -> None:
         self.table.reaped_cpu_seconds += usage.ru_utime + usage.ru_stime

@@ -51,8 +51,12 @@ ETC_OWN = {
     "hostname": "sandbox\n",
     "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",
 }
-# Joins each given cgroup, then becomes the rest of its arguments.
-JOIN_SCRIPT = 'n=$1; shift; while [ "$n" -gt 0 ]; do echo 0 >"$1" || exit 97; shift; n=$((n-1)); done; exec "$@"'
+# Joins each given cgroup, then becomes the rest of its arguments. What root writes to oom_score_adj is also the
+# least that the sandbox may set; with a lower one a program could hide from the OOM killer, which takes the agent then.
+JOIN_SCRIPT = (
+    'n=$1; shift; while [ "$n" -gt 0 ]; do echo 0 >"$1" || exit 97; shift; n=$((n-1)); done; '
+    'echo 0 >/proc/self/oom_score_adj || :; exec "$@"'
+)
 
 
 class BubblewrapBackend:
@@ -150,10 +154,8 @@ class BubblewrapBackend:
         return BubblewrapHandle(process, our_in, our_out, our_err, cgroup, lambda: self._give_back_uid(uid))
 
     def _prefix(self, uid: int, cgroup: Cgroup | None) -> list[str]:
-        words: list[str] = []
-        if cgroup is not None:
-            files = [str(file) for file in cgroup.join_files()]
-            words += ["/bin/sh", "-c", JOIN_SCRIPT, "join", str(len(files)), *files]
+        files = [str(file) for file in cgroup.join_files()] if cgroup is not None else []
+        words = ["/bin/sh", "-c", JOIN_SCRIPT, "join", str(len(files)), *files]
         if self._is_root:
             words += [self._setpriv, "--reuid", str(uid), "--regid", str(uid), "--clear-groups", "--inh-caps=-all"]
         return words

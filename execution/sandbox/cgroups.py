@@ -1,7 +1,9 @@
 """One cgroup per sandbox, version 2 or 1, where this process may make them. Used by bubblewrap; Docker has its own."""
 
+import contextlib
 import errno
 import os
+import secrets
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,7 +110,8 @@ class Cgroups:
         self._parents: dict[str, Path] = {}
         try:
             self._find()
-            self.create("probe", Limits(1, 1, 1 << 26, 1, 16, 1)).remove()
+            self.create(f"{os.getpid()}-probe-{secrets.token_hex(4)}", Limits(1, 1, 1 << 26, 1, 16, 1)).remove()
+            self.reap()
         except OSError as error:
             self.version, self.problem = 0, f"{error.filename or root}: {error.strerror}"
 
@@ -131,6 +134,19 @@ class Cgroups:
             parent = (ours if ours.is_dir() else top) / PARENT
             parent.mkdir(exist_ok=True)
             self._parents[name] = parent
+
+    def parents(self) -> list[Path]:
+        return sorted(set(self._parents.values()))
+
+    def reap(self) -> None:
+        """Remove the groups of workers that died; their names begin with the worker's pid."""
+        for parent in self.parents():
+            for folder in parent.iterdir():
+                pid = folder.name.partition("-")[0]
+                if pid.isdigit() and not Path("/proc", pid).exists():
+                    # A group that still has processes refuses, and waits for the next time.
+                    with contextlib.suppress(OSError):
+                        folder.rmdir()
 
     def create(self, label: str, limits: Limits) -> Cgroup:
         """Raises OSError; nothing is left behind then."""

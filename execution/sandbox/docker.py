@@ -1,9 +1,7 @@
-"""Sandboxes by a Docker engine: one container per run, the agent as its PID 1, frames over the attached stdin and stdout."""
+"""Sandboxes by a Docker engine: one container per run, the agent its PID 1, frames over the attached streams."""
 
 import contextlib
-import functools
 import os
-import socket
 import ssl
 import struct
 import time
@@ -21,6 +19,7 @@ from execution.sandbox.limits import Limits
 from execution.sandbox.versions import ask_versions
 
 USER = "65534:65534"
+ENGINE_SECONDS = 30
 CPU_PERIOD_US = 1_000_000
 JOB_LABEL = "codecrafter.job"
 DEADLINE_LABEL = "codecrafter.deadline"
@@ -32,21 +31,29 @@ LAST_WORDS_BYTES = 8192
 ENGINE_ERRORS = (DockerException, requests.exceptions.RequestException, OSError)
 
 
+def engine(seconds: int) -> Any:
+    """A client of the engine that DOCKER_HOST names; raises SandboxFault unless it answers within `seconds`."""
+    try:
+        client = docker.from_env(version="auto", timeout=seconds)
+        client.ping()
+    except ENGINE_ERRORS as error:
+        host = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
+        remedy = "Start a Docker engine, or set DOCKER_HOST to one."
+        raise SandboxFault("engine_absent", remedy, f"{host}: {error}") from error
+    return client.api
+
+
 class DockerBackend:
     """Raises SandboxFault from the start when no engine answers or its image is absent or carries another agent."""
 
     name = "docker"
 
-    def __init__(self, *, image: str | None = None, runtime: str | None = None, connect_seconds: int = 30) -> None:
+    def __init__(
+        self, *, image: str | None = None, runtime: str | None = None, connect_seconds: int = ENGINE_SECONDS
+    ) -> None:
         self._image = image or os.environ.get("SANDBOX_IMAGE", "") or IMAGE
         self._runtime = runtime or os.environ.get("SANDBOX_RUNTIME", "") or None
-        try:
-            self._api = docker.from_env(version="auto", timeout=connect_seconds).api
-            self._api.ping()
-        except ENGINE_ERRORS as error:
-            host = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
-            remedy = "Start a Docker engine, or set DOCKER_HOST to one."
-            raise SandboxFault("engine_absent", remedy, f"{host}: {error}") from error
+        self._api = engine(connect_seconds)
         self._check_image()
         self._seccomp = f"seccomp={seccomp.PROFILE.read_text()}"
         self.reap()
@@ -71,7 +78,7 @@ class DockerBackend:
     def describe(self) -> str:
         version = self._api.version()
         runtime = f", runtime {self._runtime}" if self._runtime else ""
-        return f"Docker {version['Version']} (API {self._api._version}), image {self._image}{runtime}"
+        return f"Docker {version['Version']} (API {self._api.api_version}), image {self._image}{runtime}"
 
     def reap(self) -> int:
         """Remove containers that a dead worker left behind, and say how many. Any engine trouble leaves them."""
@@ -138,7 +145,7 @@ class DockerHandle:
         self.container = container
         # The response behind it must stay referenced: its end closes the connection.
         self._attached = attached
-        self._socket: socket.socket = getattr(attached, "_sock", attached)
+        self._socket: Any = getattr(attached, "_sock", attached)
         self._socket.setblocking(False)
         self._buffer = bytearray()
         self._last_words = bytearray()

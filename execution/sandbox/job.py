@@ -33,6 +33,14 @@ class Status(StrEnum):
     CANCELLED = "cancelled"
 
 
+def _is_encodable(word: str) -> bool:
+    try:
+        word.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 @dataclass(frozen=True)
 class Step:
     """One program in one sandbox. `environment` is all the program gets."""
@@ -45,8 +53,8 @@ class Step:
         if not self.argv:
             raise InvalidJob("a program needs a name")
         for word in (*self.argv, *self.environment, *self.environment.values()):
-            if "\0" in word:
-                raise InvalidJob("an argument must not hold a NUL byte")
+            if "\0" in word or not _is_encodable(word):
+                raise InvalidJob("an argument must be UTF-8 without NUL bytes")
 
 
 @dataclass(frozen=True)
@@ -130,9 +138,7 @@ def prepare(
     entry = entry or language.file_name
     if entry not in files:
         raise InvalidJob("the entry file is not among the files")
-    if len(args) > MAX_ARGUMENTS or any(
-        len(word.encode("utf-8", "surrogateescape")) > MAX_ARGUMENT_BYTES for word in args
-    ):
+    if len(args) > MAX_ARGUMENTS or any(len(word.encode("utf-8", "replace")) > MAX_ARGUMENT_BYTES for word in args):
         raise InvalidJob(f"at most {MAX_ARGUMENTS} arguments of {MAX_ARGUMENT_BYTES} bytes")
     environment = {**BASE_ENVIRONMENT, **language.environment}
     run_step = Step(

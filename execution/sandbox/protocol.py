@@ -112,7 +112,10 @@ class FrameReader:
 
 def check_path(path: str) -> bytes:
     """The path as bytes; ProtocolError unless it is relative, bounded, and stays below its root."""
-    raw = path.encode("utf-8", "surrogateescape")
+    try:
+        raw = path.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError as error:
+        raise ProtocolError("a path must be UTF-8") from error
     if not raw or len(raw) > MAX_PATH_BYTES:
         raise ProtocolError(f"a path must have 1 to {MAX_PATH_BYTES} bytes")
     if b"\0" in raw:

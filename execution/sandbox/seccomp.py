@@ -1,7 +1,7 @@
 """seccomp.json, the list of refused system calls, as the BPF program that bubblewrap loads; Docker takes the file.
 
 The program follows struct seccomp_data and struct sock_filter of linux/seccomp.h and linux/filter.h. Calls of a foreign
-architecture (i386 on x86-64) kill the process, because their numbers mean other calls.
+architecture (i386 or x32 on x86-64) kill the process, because their numbers mean other calls.
 """
 
 import functools
@@ -23,7 +23,6 @@ RETURN = 0x06
 KILL_PROCESS = 0x80000000
 ERRNO = 0x00050000
 ALLOW = 0x7FFF0000
-EPERM = 1
 X32_BIT = 0x40000000
 AUDIT_ARCH = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 
@@ -115,7 +114,7 @@ def program(machine: str = platform.machine()) -> bytes | None:
         instruction(RETURN, KILL_PROCESS),
         instruction(LOAD, NUMBER_OFFSET),
         instruction(JUMP_GREATER_EQUAL, X32_BIT, 0, 1),
-        instruction(RETURN, ERRNO | EPERM),
+        instruction(RETURN, KILL_PROCESS),
     ]
     for rule in load_profile()["syscalls"]:
         for name in rule["names"]:

@@ -9,7 +9,7 @@ import pytest
 from execution.sandbox.bubblewrap import BubblewrapBackend
 from execution.sandbox.docker import DockerBackend
 from execution.sandbox.errors import SandboxFault
-from tests.services.fixtures import missing
+from tests.services.fixtures import START_SECONDS, missing
 
 if TYPE_CHECKING:
     from execution.sandbox.backends import Backend
@@ -39,7 +39,14 @@ def docker_backend(docker_engine: str, backends: dict[str, Backend]) -> DockerBa
         return DockerBackend()
 
 
-@pytest.fixture(params=[pytest.param(kind, marks=pytest.mark.xdist_group(kind)) for kind in KINDS])
+def kind_of_backend(name: str) -> object:
+    """Each kind stays in one worker of a parallel test run, and Docker's first test may wait for its image."""
+    if name == "docker":
+        return pytest.param(name, marks=[pytest.mark.xdist_group("services"), pytest.mark.timeout(START_SECONDS)])
+    return pytest.param(name, marks=pytest.mark.xdist_group(name))
+
+
+@pytest.fixture(params=[kind_of_backend(kind) for kind in KINDS])
 def backend(request: pytest.FixtureRequest, backends: dict[str, Backend]) -> Backend:
     kind = request.param
     if kind not in backends:
@@ -56,7 +63,9 @@ def known_versions() -> dict[str, dict[str, str]]:
 
 
 @pytest.fixture
-def versions(backend: Backend, request: pytest.FixtureRequest, known_versions: dict[str, dict[str, str]]) -> dict[str, str]:
+def versions(
+    backend: Backend, request: pytest.FixtureRequest, known_versions: dict[str, dict[str, str]]
+) -> dict[str, str]:
     kind = request.node.callspec.params["backend"]
     if kind not in known_versions:
         known_versions[kind] = backend.versions()

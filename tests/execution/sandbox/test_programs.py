@@ -141,7 +141,7 @@ def test_cancel_ends_a_compiler(backend):
     watcher = Watcher()
     threading.Thread(target=lambda: watcher.running.wait(30) and control.cancel(), daemon=True).start()
     # A file that reads itself, so that the compiler works for seconds.
-    source = '#define A(x) x x x x x x x x\n#define B(x) A(A(A(A(A(A(A(x)))))))\nint main(void) { B(;) return 0; }'
+    source = "#define A(x) x x x x x x x x\n#define B(x) A(A(A(A(A(A(A(x)))))))\nint main(void) { B(;) return 0; }"
     ran = run(backend, "c", source, control=control, watcher=watcher)
     assert ran.status == "cancelled"
 

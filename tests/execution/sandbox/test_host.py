@@ -1,0 +1,237 @@
+"""What the host keeps: nothing left behind by a worker that dies, the right backend chosen, faults with remedies."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from execution.sandbox.backends import choose_backend
+from execution.sandbox.bubblewrap import BubblewrapBackend
+from execution.sandbox.cgroups import Cgroups
+from execution.sandbox.control import Control
+from execution.sandbox.docker import DEADLINE_LABEL, DockerBackend
+from execution.sandbox.doctor import checks
+from execution.sandbox.errors import SandboxFault
+from execution.sandbox.job import prepare
+from execution.sandbox.limits import RUN
+from execution.sandbox.supervisor import execute
+from sessions_app.languages import LANGUAGES
+from tests.execution.sandbox.running import Watcher, run
+
+ROOT = Path(__file__).resolve().parents[3]
+WORKER = """
+import sys
+from execution.sandbox.backends import choose_backend
+from tests.execution.sandbox.running import Watcher, run
+run(choose_backend(sys.argv[1]), "python", "import os, time; os.write(1, b'up'); time.sleep(60)",
+    watcher=Watcher(on_output=lambda data: print("up", flush=True)))
+"""
+
+
+def eventually(is_so, seconds: float = 20.0) -> bool:
+    deadline = time.monotonic() + seconds
+    while not is_so():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def kill_worker_in_a_run(name: str) -> int:
+    worker = subprocess.Popen([sys.executable, "-c", WORKER, name], stdout=subprocess.PIPE, cwd=ROOT)
+    assert worker.stdout.read(2) == b"up"
+    worker.send_signal(signal.SIGKILL)
+    worker.wait()
+    worker.stdout.close()
+    return worker.pid
+
+
+def test_a_killed_worker_leaves_no_bubblewrap_process():
+    BubblewrapBackend()
+    pid = kill_worker_in_a_run("bubblewrap")
+
+    def none_is_left() -> bool:
+        for other in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                if b"/opt/codecrafter/agent.py" in Path("/proc", other, "cmdline").read_bytes():
+                    started_by = Path("/proc", other, "cgroup").read_text()
+                    if f"/{pid}-" in started_by:
+                        return False
+            except OSError:
+                continue
+        return True
+
+    assert eventually(none_is_left)
+
+
+def test_a_later_worker_removes_the_cgroups_of_a_dead_one():
+    if not BubblewrapBackend().cgroups.version:
+        pytest.skip("no cgroup can be made here")
+    pid = kill_worker_in_a_run("bubblewrap")
+
+    def all_removed() -> bool:
+        Cgroups().reap()
+        return not any(entry.name.startswith(f"{pid}-") for parent in Cgroups().parents() for entry in parent.iterdir())
+
+    assert eventually(all_removed)
+
+
+def test_a_killed_worker_leaves_no_container(docker_engine, docker_backend, monkeypatch):
+    monkeypatch.setenv("DOCKER_HOST", docker_engine)
+    kill_worker_in_a_run("docker")
+
+    def none_runs() -> bool:
+        return not docker_backend._api.containers(filters={"label": DEADLINE_LABEL})
+
+    # The engine closes the agent's stdin with the connection, and the agent ends.
+    assert eventually(none_runs)
+
+
+def test_stopped_leftovers_are_removed_after_their_deadline(docker_backend):
+    api = docker_backend._api
+    labels = {DEADLINE_LABEL: str(int(time.time()) - 1)}
+    old = api.create_container(docker_backend._image, labels=labels)["Id"]
+    new = api.create_container(docker_backend._image, labels={DEADLINE_LABEL: str(int(time.time()) + 600)})["Id"]
+    try:
+        docker_backend.reap()
+        ids = {container["Id"] for container in api.containers(all=True)}
+        assert old not in ids
+        assert new in ids
+    finally:
+        api.remove_container(new, force=True)
+
+
+def test_no_container_is_left_after_a_run(docker_backend):
+    def containers() -> set[str]:
+        return {container["Id"] for container in docker_backend._api.containers(all=True)}
+
+    before = containers()
+    run(docker_backend, "bash", "sleep 300 & echo")
+    assert containers() <= before
+
+
+def test_a_container_is_as_closed_as_promised(docker_backend):
+    handle = docker_backend.open(RUN, "test")
+    try:
+        info = docker_backend._api.inspect_container(handle.container)
+    finally:
+        handle.close()
+    host = info["HostConfig"]
+    assert host["ReadonlyRootfs"] is True
+    assert host["Privileged"] is False
+    assert host["Binds"] is None
+    assert host["CapDrop"] == ["ALL"]
+    assert host["NetworkMode"] == "none"
+    assert host["IpcMode"] == "private"
+    assert host["LogConfig"]["Type"] == "none"
+    assert host["Memory"] == host["MemorySwap"] == RUN.memory_bytes
+    assert (host["CpuQuota"], host["CpuPeriod"]) == (500_000, 1_000_000)
+    assert host["PidsLimit"] == RUN.processes + 1
+    assert "no-new-privileges" in host["SecurityOpt"]
+    assert info["Config"]["User"] == "65534:65534"
+    assert info["Config"]["StdinOnce"] is True
+
+
+class LosesItsSandbox:
+    """A real backend whose sandbox is killed from outside as soon as it is handed out."""
+
+    name = "bubblewrap"
+
+    def __init__(self) -> None:
+        self._inner = BubblewrapBackend()
+
+    def open(self, limits, label):
+        handle = self._inner.open(limits, label)
+        os.kill(handle.host_pid, signal.SIGKILL)
+        return handle
+
+
+def test_a_sandbox_that_dies_is_the_hosts_fault_and_says_so():
+    with pytest.raises(SandboxFault) as fault:
+        execute(prepare(LANGUAGES["python"], {"main.py": b""}), LosesItsSandbox(), Watcher(), Control())
+    assert fault.value.code == "sandbox_died"
+    assert fault.value.remedy
+
+
+def test_without_an_engine_bubblewrap_is_chosen(monkeypatch, tmp_path):
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
+    assert choose_backend("auto").name == "bubblewrap"
+    with pytest.raises(SandboxFault) as fault:
+        choose_backend("docker")
+    assert (fault.value.code, "DOCKER_HOST" in fault.value.remedy) == ("engine_absent", True)
+
+
+def test_without_bubblewrap_the_remedy_is_one_command(monkeypatch):
+    monkeypatch.setattr("shutil.which", lambda *_args, **_kwargs: None)
+    with pytest.raises(SandboxFault) as fault:
+        choose_backend("bubblewrap")
+    assert "apt-get install bubblewrap" in fault.value.remedy
+
+
+def test_an_engine_with_the_image_is_chosen(docker_engine, docker_backend, monkeypatch):
+    monkeypatch.setenv("DOCKER_HOST", docker_engine)
+    assert choose_backend("auto").name == "docker"
+
+
+def test_an_image_that_is_absent_or_old_is_named(docker_engine, docker_backend, monkeypatch):
+    monkeypatch.setenv("DOCKER_HOST", docker_engine)
+    with pytest.raises(SandboxFault) as fault:
+        DockerBackend(image="codecrafter/none:latest")
+    assert (fault.value.code, fault.value.remedy) == ("image_absent", "Run `make images`.")
+    monkeypatch.setattr("execution.sandbox.docker.agent_digest", lambda _folder: "another")
+    with pytest.raises(SandboxFault) as fault:
+        DockerBackend()
+    assert fault.value.code == "image_stale"
+
+
+def test_an_unknown_backend_is_refused():
+    with pytest.raises(SandboxFault, match="unknown_backend"):
+        choose_backend("lxc")
+
+
+def test_the_doctor_names_each_part_and_a_remedy_for_what_fails(monkeypatch, tmp_path):
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
+    found = {check.name: check for check in checks()}
+    assert {"sandbox", "Docker engine", "sandbox image", "bubblewrap", "user namespaces"} <= set(found)
+    assert not found["Docker engine"].ok
+    for check in found.values():
+        assert check.detail
+        assert check.ok == (check.remedy == "")
+
+
+def test_the_doctor_says_what_holds_the_limits(docker_engine, docker_backend, monkeypatch):
+    monkeypatch.setenv("DOCKER_HOST", docker_engine)
+    found = {check.name: check for check in checks()}
+    assert found["sandbox"].detail == "programs run in Docker"
+    assert "cgroup v" in found["container runtime"].detail
+
+
+def test_building_an_image_that_is_there_does_nothing(docker_engine, docker_backend):
+    done = subprocess.run(
+        [sys.executable, "execution/images/build.py"],
+        cwd=ROOT,
+        env={**os.environ, "DOCKER_HOST": docker_engine},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, "up to date" in done.stdout) == (0, True)
+
+
+def test_building_without_an_engine_says_what_to_do(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "execution/images/build.py"],
+        cwd=ROOT,
+        env={**os.environ, "DOCKER_HOST": f"unix://{tmp_path}/none.sock"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "DOCKER_HOST" in done.stderr or "docker.io" in done.stderr
