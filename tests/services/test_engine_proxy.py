@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 import docker
 import pytest
 
+from execution.sandbox.docker import DockerBackend
+from tests.execution.sandbox.running import run
 from tests.services import fixtures, servers
 
 if TYPE_CHECKING:
@@ -72,7 +74,7 @@ def proxy(
     environment = {
         "LISTEN": f"127.0.0.1:{port}",
         "ENGINE_SOCKET": bare_docker_engine.removeprefix("unix://"),
-        "SANDBOX_IMAGES": IMAGE,
+        "SANDBOX_IMAGES": f"{IMAGE},codecrafter/sandbox",
     }
 
     def ready() -> None:
@@ -118,6 +120,14 @@ def test_a_sandbox_runs_through_the_proxy(through: docker.APIClient) -> None:
         container
     ]
     through.remove_container(container, force=True)
+
+
+def test_the_docker_sandbox_works_through_the_proxy(
+    docker_engine: str, proxy: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{proxy}")
+    ran = run(DockerBackend(), "python", "print(input())", stdin=b"over and back")
+    assert (ran.status, ran.stdout) == ("completed", b"over and back\n")
 
 
 @pytest.mark.parametrize(
