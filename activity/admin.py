@@ -63,8 +63,8 @@ class ActivityAdmin(ReadOnlyAdmin):
 
     @admin.display(ordering="user_id")
     def user(self, entry: Any) -> str:
-        return link("accounts_user", entry.user_id, entry.user_id)
+        return link("accounts_user", entry.user_id, str(entry.user_id)[:8])
 
     @admin.display(ordering="session_id")
     def session(self, entry: Any) -> str:
-        return link("sessions_app_codesession", entry.session_id, entry.session_id)
+        return link("sessions_app_codesession", entry.session_id, str(entry.session_id)[:8])

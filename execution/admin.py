@@ -58,7 +58,7 @@ class RunAdmin(ReadOnlyAdmin):
     fieldsets = (
         (None, {"fields": ("id", "status", "language", "user_link", "session_link", "revision", "interactive")}),
         ("Result", {"fields": ("exit_code", "signal", "truncated", "error_id", "cancelled_by", "measured")}),
-        ("Way", {"fields": ("attempt", "worker", "waited", "took", "created_at", "started_at", "finished_at")}),
+        ("Progress", {"fields": ("attempt", "worker", "waited", "took", "created_at", "started_at", "finished_at")}),
         ("Input", {"fields": ("args", "wanted_limits", "sent_files", "sent_stdin")}),
         ("Output", {"fields": ("stdout", "stderr", "compile_output")}),
     )
