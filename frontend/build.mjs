@@ -62,7 +62,7 @@ const early = { ...shared, entryPoints: { theme: join(here, "src", "theme.ts") }
 
 const styles = {
   ...shared,
-  entryPoints: { app: join(here, "styles", "app.css"), admin: join(here, "styles", "admin.css") },
+  entryPoints: { app: join(here, "styles", "app.css"), admin: join(here, "styles", "admin.css"), api: join(here, "styles", "api.css") },
   loader: { ".woff2": "file" },
   assetNames: "fonts/[name]",
 };

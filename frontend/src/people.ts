@@ -63,7 +63,7 @@ export class People {
         title: isMe || !seen ? words : `${words}. Click to see where they are`,
         "aria-label": words,
         click: () => seen && !isMe && this.show(seen.client),
-      }, initials(person.username), person.permission === "read" && icon("eye"));
+      }, make("span", { "aria-hidden": "true" }, initials(person.username)), person.permission === "read" && icon("eye"));
       return make("li", {}, avatar);
     });
     if (this.#present.length > MOST_SHOWN) {

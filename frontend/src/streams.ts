@@ -3,6 +3,9 @@ import { call } from "./api";
 
 export type StreamName = "stdout" | "stderr" | "compile";
 
+/** Output is announced before it is stored, by up to a second: how long to wait before each further look for a gap. */
+const PATIENCE_MS = [400, 800, 1_600];
+
 interface OutputPage {
   from: number;
   next: number;
@@ -26,6 +29,7 @@ export class StreamReader {
     private readonly stream: StreamName,
     private readonly write: (text: string) => void,
     private readonly leftOut: (bytes: number) => void,
+    private readonly patienceMs: readonly number[] = PATIENCE_MS,
   ) {}
 
   take(offset: number, bytes: Uint8Array): void {
@@ -52,22 +56,40 @@ export class StreamReader {
   }
 
   async #readOn(): Promise<void> {
+    for (const patience of [...this.patienceMs, null]) {
+      await this.#readPages();
+      this.#acceptEarly();
+      const [first] = this.#early;
+      if (!first) return;
+      if (patience === null) {
+        // The bytes between were never kept.
+        this.#skipTo(first.offset);
+        this.#acceptEarly();
+      } else {
+        await new Promise((resolve) => setTimeout(resolve, patience));
+      }
+    }
+  }
+
+  async #readPages(): Promise<void> {
     for (;;) {
       const page = await call<OutputPage>(
         "GET",
         `/api/execute/${this.jobId}/output?from=${this.#next}&stream=${this.stream}`,
       ).catch(() => null);
-      if (!page) break;
+      if (!page) return;
       if (page.from > this.#next) this.#skipTo(page.from);
       this.#accept(page.from, decodeBase64(page.data_base64));
-      if (page.next <= page.from || page.next >= page.total) break;
+      if (page.next <= page.from || page.next >= page.total) return;
     }
-    const early = this.#early.sort((one, other) => one.offset - other.offset);
-    this.#early = [];
-    for (const piece of early) {
-      // REST had no more than this, so the bytes between were never kept.
-      if (piece.offset > this.#next) this.#skipTo(piece.offset);
-      this.#accept(piece.offset, piece.bytes);
+  }
+
+  /** Takes the waiting pieces that follow on what is here, in order. */
+  #acceptEarly(): void {
+    this.#early.sort((one, other) => one.offset - other.offset);
+    for (let first = this.#early[0]; first && first.offset <= this.#next; first = this.#early[0]) {
+      this.#early.shift();
+      this.#accept(first.offset, first.bytes);
     }
   }
 
