@@ -13,66 +13,62 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = ROOT / ".venv" / "bin"
+PYTHON = str(BIN / "python")
+# What a careful operator would set: `check --deploy` must be silent under it.
+PRODUCTION = {
+    "DEBUG": "off",
+    "SECRET_KEY": secrets.token_urlsafe(64),
+    "ALLOWED_HOSTS": "code.example.org",
+    "HTTPS": "on",
+    "TRUSTED_PROXIES": "1",
+    "FRONTEND_URL": "https://code.example.org",
+    "CSRF_TRUSTED_ORIGINS": "https://code.example.org",
+}
+STEPS = {
+    "ruff check": [PYTHON, "-m", "ruff", "check", "."],
+    "ruff format": [PYTHON, "-m", "ruff", "format", "--check", "--quiet", "."],
+    "mypy": [PYTHON, "-m", "mypy"],
+    "import-linter": [str(BIN / "lint-imports")],
+    "migrations": [PYTHON, "manage.py", "makemigrations", "--check", "--dry-run"],
+    "deploy settings": [PYTHON, "manage.py", "check", "--deploy", "--fail-level", "WARNING"],
+    "front-end types": ["npm", "--prefix", "frontend", "run", "--silent", "check"],
+    # The set-up has just been used, and its tests make whole environments: `make test` runs them.
+    "documents and files": [PYTHON, "-m", "pytest", "-q", "tests/project", "--ignore=tests/project/test_setup.py"],
+}
 
 
-def production_environment(data_dir: str) -> dict[str, str]:
-    """What a careful operator would set: `check --deploy` must be silent under it."""
-    return {
-        **os.environ,
-        "DEBUG": "off",
-        "DATA_DIR": data_dir,
-        "SECRET_KEY": secrets.token_urlsafe(64),
-        "ALLOWED_HOSTS": "code.example.org",
-        "HTTPS": "on",
-        "TRUSTED_PROXIES": "1",
-        "FRONTEND_URL": "https://code.example.org",
-        "CSRF_TRUSTED_ORIGINS": "https://code.example.org",
-    }
+def passes(name: str, argv: list[str], environment: dict[str, str]) -> bool:
+    started = time.monotonic()
+    done = subprocess.run(
+        argv,
+        check=False,
+        cwd=ROOT,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    is_good = done.returncode == 0
+    print(f"{'ok  ' if is_good else 'FAIL'} {name} ({time.monotonic() - started:.1f} s)", flush=True)
+    if not is_good:
+        print(done.stdout.rstrip(), flush=True)
+    return is_good
 
 
 def main() -> int:
-    python = str(BIN / "python")
     with tempfile.TemporaryDirectory() as data_dir:
-        plain = {**os.environ, "DATA_DIR": data_dir}
-        steps: list[tuple[str, list[str], dict[str, str], Path]] = [
-            ("ruff check", [python, "-m", "ruff", "check", "."], plain, ROOT),
-            ("ruff format", [python, "-m", "ruff", "format", "--check", "--quiet", "."], plain, ROOT),
-            ("mypy", [python, "-m", "mypy"], plain, ROOT),
-            ("import-linter", [str(BIN / "lint-imports")], plain, ROOT),
-            ("migrations", [python, "manage.py", "makemigrations", "--check", "--dry-run"], plain, ROOT),
-            (
-                "deploy settings",
-                [python, "manage.py", "check", "--deploy", "--fail-level", "WARNING"],
-                production_environment(data_dir),
-                ROOT,
-            ),
-            ("project tests", [python, "-m", "pytest", "-q", "tests/project"], plain, ROOT),
+        # npm of the environment when the machine has none.
+        path = os.environ.get("PATH", os.defpath) + os.pathsep + str(BIN)
+        environment = {**os.environ, "DATA_DIR": data_dir, "PATH": path}
+        failed = [
+            name
+            for name, argv in STEPS.items()
+            if not passes(name, argv, {**environment, **(PRODUCTION if name == "deploy settings" else {})})
         ]
-        if (ROOT / "frontend" / "package.json").exists():
-            node_first = {**plain, "PATH": os.environ.get("PATH", "") + os.pathsep + str(BIN)}
-            steps.append(("front-end types", ["npm", "run", "--silent", "check"], node_first, ROOT / "frontend"))
-        failed = []
-        for name, argv, environment, directory in steps:
-            started = time.monotonic()
-            done = subprocess.run(
-                argv,
-                check=False,
-                cwd=directory,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-            )
-            print(
-                f"{'ok  ' if done.returncode == 0 else 'FAIL'} {name} ({time.monotonic() - started:.1f} s)", flush=True
-            )
-            if done.returncode:
-                print(done.stdout.rstrip(), flush=True)
-                failed.append(name)
     if failed:
         print(f"failed: {', '.join(failed)}")
-    return bool(failed)
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":
