@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
     from pytest_django.fixtures import SettingsWrapper
 
+# Nothing here opens a connection.
+pytestmark = pytest.mark.filterwarnings("ignore:Overriding setting DATABASES")
+
 PRODUCTION: dict[str, Any] = {
     "DEBUG": False,
     "HOST": "0.0.0.0",
