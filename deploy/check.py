@@ -58,8 +58,8 @@ def passes(name: str, argv: list[str], environment: dict[str, str]) -> bool:
 
 def main() -> int:
     with tempfile.TemporaryDirectory() as data_dir:
-        # npm of the environment when the machine has none.
-        path = os.environ.get("PATH", os.defpath) + os.pathsep + str(BIN)
+        # The npm of the environment is there only when the machine has none that is new enough.
+        path = str(BIN) + os.pathsep + os.environ.get("PATH", os.defpath)
         environment = {**os.environ, "DATA_DIR": data_dir, "PATH": path}
         failed = [
             name

@@ -19,7 +19,7 @@ WATCHED = ("accounts", "activity", "codecrafter", "execution", "realtime", "sess
 def main() -> int:
     os.chdir(ROOT)
     os.environ.setdefault("DEBUG", "on")
-    environment = {**os.environ, "PATH": os.environ["PATH"] + os.pathsep + str(BIN)}
+    environment = {**os.environ, "PATH": str(BIN) + os.pathsep + os.environ["PATH"]}
     builder = None
     if (ROOT / "frontend" / "node_modules").is_dir():
         builder = subprocess.Popen(["npm", "run", "--silent", "watch"], cwd=ROOT / "frontend", env=environment)
