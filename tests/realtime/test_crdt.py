@@ -1,0 +1,217 @@
+"""The merge: seeds, smallest edits, guarded application, what is missing, what is too large."""
+
+from __future__ import annotations
+
+import random
+
+import pycrdt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sessions_app import crdt
+
+LIMITS = crdt.Limits(text_bytes=1000, document_bytes=20_000)
+texts = st.text(st.sampled_from("ab \n\r\té😀\x00") | st.characters(), max_size=60)
+
+
+class Typist:
+    """Somebody's own document, and the updates that it made."""
+
+    def __init__(self, seed: bytes) -> None:
+        self.doc = pycrdt.Doc()
+        self.doc.apply_update(seed)
+        self.updates: list[bytes] = []
+        self.doc.observe(lambda event: self.updates.append(event.update))
+        self.text = self.doc.get("main", type=pycrdt.Text)
+
+
+@given(texts)
+def test_seed_holds_the_text_with_newlines_normalised_and_no_lone_surrogates(text):
+    seen = crdt.text_of(crdt.seed(text, "main.py"))
+    assert seen == crdt.normalise(text)
+    assert "\r" not in seen
+    assert crdt.files_of(crdt.seed(text, "main.py")) == {"main.py": seen.encode()}
+
+
+def test_lone_surrogates_become_replacement_characters_and_pairs_become_one():
+    assert crdt.normalise("a\ud800b\ud83d\ude00") == "a\ufffdb😀"
+
+
+def test_the_same_seed_twice_does_not_double_the_text():
+    seed = crdt.seed("once", "main.py")
+    assert crdt.text_of(crdt.merge([seed, crdt.seed("once", "main.py")])) == "once"
+
+
+@given(texts, texts)
+def test_replacement_leads_to_the_wanted_text(old, new):
+    seed = crdt.seed(old, "main.py")
+    change = crdt.replacement(seed, new)
+    assert crdt.text_of(crdt.merge([seed] + ([change] if change else []))) == crdt.normalise(new)
+    assert (change is None) == (crdt.normalise(old) == crdt.normalise(new))
+
+
+@given(texts, texts)
+def test_edits_never_split_a_code_point_and_touch_only_what_differs(old, new):
+    old, new = crdt.normalise(old), crdt.normalise(new)
+    data = old.encode()
+    built, at = "", 0
+    for edit in crdt.edits_between(old, new):
+        assert edit.delete or edit.insert
+        built += data[at : edit.start].decode()
+        data[edit.start : edit.start + edit.delete].decode()
+        built += edit.insert
+        at = edit.start + edit.delete
+    assert built + data[at:].decode() == new
+
+
+def test_one_changed_word_in_a_long_text_is_one_small_edit():
+    lines = [f"line {number} of it\n" for number in range(5000)]
+    changed = [*lines]
+    changed[77] = "line 77 of THEM\n"
+    changed.insert(3000, "a new line\n")
+    edits = crdt.edits_between("".join(lines), "".join(changed))
+    assert sum(edit.delete + len(edit.insert) for edit in edits) < 30
+
+
+def test_replacement_keeps_what_somebody_else_typed_meanwhile():
+    seed = crdt.seed("def f():\n    return 1\n", "main.py")
+    typist = Typist(seed)
+    typist.text.insert(0, "# 😀 mine\n")
+    change = crdt.replacement(seed, "def f():\n    return 2\n")
+    assert crdt.text_of(crdt.merge([seed, change, *typist.updates])) == "# 😀 mine\ndef f():\n    return 2\n"
+
+
+def test_replacement_survives_something_embedded_in_the_text():
+    seed = crdt.seed("é😀", "main.py")
+    typist = Typist(seed)
+    typist.text.insert_embed(2, {"image": "x"})
+    merged = crdt.merge([seed, *typist.updates])
+    change = crdt.replacement(merged, "é!😀")
+    assert change
+    assert crdt.text_of(crdt.merge([merged, change])) == "é!😀"
+
+
+def test_what_is_known_is_not_a_change():
+    seed = crdt.seed("x", "main.py")
+    replica = crdt.Replica(seed, LIMITS)
+    typist = Typist(seed)
+    typist.text.insert(0, "ab")
+    del typist.text[0:1]
+    for update in typist.updates:
+        assert replica.has_news(update)
+        assert replica.apply(update).change is not None
+        assert not replica.has_news(update)
+        assert replica.apply(update).change is None
+    assert not replica.has_news(typist.doc.get_update())
+    replica.close()
+
+
+def test_missing_insertions_and_deletions_are_noticed_and_resolved():
+    seed = crdt.seed("", "main.py")
+    replica = crdt.Replica(seed, LIMITS)
+    typist = Typist(seed)
+    typist.text.insert(0, "a")
+    typist.text.insert(1, "b")
+    del typist.text[0:1]
+    first, second, deletion = typist.updates
+    for update in (second, deletion):
+        applied = replica.apply(update)
+        assert applied.is_missing
+        assert applied.change is None
+        assert replica.lacks(update)
+    applied = replica.apply(first)
+    assert not applied.is_missing
+    assert not replica.lacks(second)
+    assert not replica.lacks(deletion)
+    assert replica.text() == "b"
+    # What came of it is whole: it carries what had waited.
+    assert crdt.text_of(crdt.merge([seed, applied.change])) == "b"
+    replica.close()
+
+
+def test_too_large_is_refused_before_anything_changes_and_shrinking_stays_possible():
+    seed = crdt.seed("x" * 900, "main.py")
+    replica = crdt.Replica(seed, LIMITS)
+    typist = Typist(seed)
+    typist.text.insert(0, "y" * 90)
+    replica.apply(typist.updates[-1])
+    state = replica.state()
+    greedy = Typist(replica.diff())
+    greedy.text.insert(0, "z" * 50)
+    with pytest.raises(crdt.TooLarge):
+        replica.apply(greedy.updates[-1])
+    assert replica.state() == state
+    del typist.text[0:500]
+    typist.text.insert(0, "w" * 100)
+    for update in typist.updates[1:]:
+        replica.apply(update)
+    assert len(replica.text()) == 590
+    replica.close()
+
+
+def test_document_stuffed_with_other_roots_is_refused():
+    replica = crdt.Replica(crdt.seed("", "main.py"), LIMITS)
+    doc = pycrdt.Doc({"elsewhere": pycrdt.Text("x" * 30_000)})
+    with pytest.raises(crdt.TooLarge):
+        replica.apply(doc.get_update())
+    replica.close()
+
+
+def test_mutated_updates_are_merged_or_refused():
+    seed = crdt.seed("hello 😀 world\n" * 3, "main.py")
+    typist = Typist(seed)
+    for number in range(30):
+        typist.text.insert(number, "né😀\n")
+        del typist.text[number : number + 1]
+    chance = random.Random(7)
+    replica = crdt.Replica(seed, LIMITS)
+    for _ in range(5000):
+        update = bytearray(chance.choice([*typist.updates, seed, typist.doc.get_update()]))
+        for _ in range(chance.randint(1, 4)):
+            update[chance.randrange(len(update))] = chance.randrange(256)
+        try:
+            replica.apply(bytes(update))
+        except (crdt.Malformed, crdt.TooLarge):
+            continue
+        except crdt.Broken:
+            replica.close()
+            replica = crdt.Replica(seed, LIMITS)
+    assert isinstance(replica.text(), str)
+    replica.close()
+
+
+@pytest.mark.parametrize("junk", [b"", b"\x00", b"\xff" * 20, b"\x01\x01", b"\x80" * 30])
+def test_junk_is_malformed(junk):
+    replica = crdt.Replica(crdt.seed("", "main.py"), LIMITS)
+    for use in (replica.apply, replica.has_news, replica.diff, crdt.text_of):
+        if junk == b"\x00" and use == replica.diff:
+            continue
+        with pytest.raises(crdt.Malformed):
+            use(junk)
+    replica.close()
+
+
+def test_only_listed_files_with_proper_ids_and_paths_count():
+    doc = pycrdt.Doc()
+    other, twin = "f_" + "0" * 32, "f_" + "1" * 32
+    doc["files"] = pycrdt.Map(
+        {"main": "../../etc/passwd", other: "lib/a.py", twin: "lib/a.py", "evil": "x.py", "f_1": "y.py"}
+    )
+    for name in ("main", other, twin, "evil", "unlisted"):
+        doc[name] = pycrdt.Text(name)
+    assert crdt.files_of(doc.get_update()) == {
+        "main": b"main",
+        "lib/a.py": other.encode(),
+        "lib/a (2).py": twin.encode(),
+    }
+
+
+def test_roots_of_another_type_do_no_harm():
+    doc = pycrdt.Doc({"main": pycrdt.Map({"a": 1}), "files": pycrdt.Text("zz")})
+    update = doc.get_update()
+    assert crdt.text_of(update) == ""
+    assert isinstance(crdt.files_of(update), dict)
+    replica = crdt.Replica(crdt.merge([crdt.seed("x", "main.py"), update]), LIMITS)
+    assert isinstance(replica.text(), str)
+    replica.close()

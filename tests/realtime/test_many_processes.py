@@ -1,0 +1,131 @@
+"""Two server processes on one PostgreSQL: with Redis they are one room at once, without it after the next tick."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.live import LiveServer, Person
+from tests.realtime.page import page
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+def at(server: LiveServer, person: Person) -> Person:
+    """The same person at another process."""
+    return Person(server, person.username, person.id, person.access)
+
+
+@contextmanager
+def pair(folder: Path, settings: dict[str, str]) -> Iterator[tuple[LiveServer, LiveServer]]:
+    with ExitStack() as stack:
+        for name in ("one", "other"):
+            # No pages are asked for here, and collecting their files takes seconds.
+            (folder / name / "static").mkdir(parents=True)
+        one, other = (stack.enter_context(LiveServer(folder / name, settings)) for name in ("one", "other"))
+        yield one, other
+
+
+@pytest.fixture(scope="module")
+def database_url(postgres_url: str) -> str:
+    return postgres_url
+
+
+@pytest.fixture(scope="module")
+def with_redis(
+    tmp_path_factory: pytest.TempPathFactory, database_url: str, redis_url: str
+) -> Iterator[tuple[LiveServer, LiveServer]]:
+    # A tick that never comes in a test: what arrives came over Redis.
+    settings = {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "ROOM_TICK_SECONDS": "600"}
+    with pair(tmp_path_factory.mktemp("redis"), settings) as servers:
+        yield servers
+
+
+@pytest.fixture(scope="module")
+def without_redis(
+    tmp_path_factory: pytest.TempPathFactory, database_url: str
+) -> Iterator[tuple[LiveServer, LiveServer]]:
+    settings = {"DATABASE_URL": database_url, "ROOM_TICK_SECONDS": "0.3"}
+    with pair(tmp_path_factory.mktemp("alone"), settings) as servers:
+        yield servers
+
+
+async def test_processes_share_text_cursors_people_and_access_over_redis(with_redis):
+    here, there = with_redis
+    alice, bob = here.person("alice"), here.person("bob")
+    session_id = alice.new_session(content="x\n")["id"]
+    alice.let_in(session_id, bob)
+    async with page(alice, session_id) as one, page(at(there, bob), session_id) as other:
+        await one.type("from here\n")
+        await other.sees("x\nfrom here\n")
+        await other.type("from there\n", at=0)
+        await one.sees("from there\nx\nfrom here\n")
+        await one.type("L" * 60_000)
+        await other.until(lambda: other.text == one.text)
+        await one.saved()
+        await other.saved()
+        await one.announce({"cursor": 1}, clock=1)
+        await other.announce({"cursor": 2}, clock=1)
+        await other.until(lambda: one.doc.client_id in other.present)
+        await one.until(lambda: other.doc.client_id in one.present)
+        for someone in (one, other):
+            await someone.until(lambda someone=someone: len(someone.said("presence")[-1]["people"]) == 2)
+        alice.call("PATCH", f"/api/sessions/{session_id}", 200, json={"content": "all new\n"})
+        await other.sees("all new\n")
+        alice.call("PATCH", f"/api/sessions/{session_id}/collaborators/{bob.id}", 200, json={"permission": "read"})
+        await other.until(lambda: other.said("access"))
+        alice.call("DELETE", f"/api/sessions/{session_id}/collaborators/{bob.id}", 204)
+        await other.socket.wait_closed()
+        assert other.socket.close_code == 4403
+        await one.until(lambda: len(one.said("presence")[-1]["people"]) == 1)
+        await one.until(lambda: other.doc.client_id not in one.present)
+
+
+async def test_everybody_typing_at_two_processes_ends_with_the_same_text(with_redis):
+    here, there = with_redis
+    alice = here.person("alice")
+    session_id = alice.new_session(content="")["id"]
+    async with page(alice, session_id) as one, page(at(there, alice), session_id) as other:
+        for number in range(100):
+            await one.type(f"a{number} ", at=0)
+            await other.type(f"b{number} ", at=0)
+        await one.saved()
+        await other.saved()
+        await one.until(lambda: len(one.text.split()) == 200)
+        await other.until(lambda: other.text == one.text)
+        assert alice.text(session_id) == at(there, alice).text(session_id) == one.text
+
+
+async def test_without_a_doorbell_the_tick_finds_text_and_lost_access(without_redis):
+    here, there = without_redis
+    alice, bob = here.person("alice"), here.person("bob")
+    session_id = alice.new_session(content="x\n")["id"]
+    alice.let_in(session_id, bob)
+    async with page(alice, session_id) as one, page(at(there, bob), session_id) as other:
+        await one.type("from here\n")
+        await other.type("from there\n", at=0)
+        await one.sees("from there\nx\nfrom here\n")
+        await other.sees("from there\nx\nfrom here\n")
+        alice.call("DELETE", f"/api/sessions/{session_id}/collaborators/{bob.id}", 204)
+        await other.socket.wait_closed()
+        assert other.socket.close_code == 4403
+
+
+async def test_killed_process_leaves_its_acknowledged_edits_to_the_other(without_redis):
+    here, there = without_redis
+    alice = here.person("alice")
+    session_id = alice.new_session(content="")["id"]
+    async with page(at(there, alice), session_id) as other:
+        async with page(alice, session_id) as one:
+            for number in range(50):
+                await one.type(f"{number} ")
+            await one.saved()
+            await asyncio.to_thread(here.kill)
+            await one.socket.wait_closed()
+        await other.until(lambda: other.text.split() == [str(number) for number in range(50)])
+    await asyncio.to_thread(here.start)

@@ -1,0 +1,133 @@
+"""The update log: numbers without gaps, loads that never come up short, edits from the server."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pycrdt
+import pytest
+from django.db import connection
+
+from sessions_app import crdt, documents
+from sessions_app.documents import Entry
+from sessions_app.errors import RevisionPassed, SessionNotFound, TextTooLarge
+from sessions_app.models import Document, Snapshot, Update
+
+
+def typed(loaded: documents.Loaded, text: str, at: int = 0) -> bytes:
+    doc: pycrdt.Doc[Any] = pycrdt.Doc()
+    doc.apply_update(loaded.update)
+    updates: list[bytes] = []
+    doc.observe(lambda event: updates.append(event.update))
+    doc.get("main", type=pycrdt.Text).insert(at, text)
+    return updates[0]
+
+
+def test_new_document_starts_with_its_text_at_revision_one(session):
+    loaded = documents.load(session.pk)
+    assert loaded.head == 1
+    assert crdt.text_of(loaded.update) == "print(1)\n" == documents.entry_text(session)
+    assert documents.files_at_head(session.pk) == (1, {"main.py": b"print(1)\n"})
+
+
+def test_append_gives_consecutive_numbers_to_many_documents_at_once(session, alice):
+    from sessions_app import actions, languages
+
+    other = actions.create_session(alice, language=languages.get("python"), content="")
+    entries = {
+        key: [Entry(typed(documents.load(key), text), alice.pk, "socket") for text in ("a", "b")]
+        for key in (session.pk, other.pk)
+    }
+    appended = documents.append({**entries, uuid.uuid4(): entries[session.pk]})
+    assert appended == {key: documents.Appended(2, 3) for key in entries}
+    assert documents.heads(entries) == dict.fromkeys(entries, 3)
+    assert [seq for seq, _ in documents.updates_after(session.pk, 1)] == [2, 3]
+    assert Update.objects.get(document_id=session.pk, seq=3).user_id == alice.pk
+
+
+@pytest.mark.django_db(transaction=True)
+def test_writers_at_once_get_numbers_without_gaps_or_doubles(session, alice):
+    loaded = documents.load(session.pk)
+    start = threading.Barrier(4)
+
+    def write(name: str) -> list[int]:
+        try:
+            start.wait()
+            found = []
+            for _ in range(10):
+                appended = documents.append({session.pk: [Entry(typed(loaded, name), alice.pk, "socket")] * 2})
+                found += [appended[session.pk].first_seq, appended[session.pk].last_seq]
+            return found
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(4) as pool:
+        numbers = [number for given in pool.map(write, "abcd") for number in given]
+    assert sorted(numbers) == list(range(2, 82))
+    text = crdt.text_of(documents.load(session.pk).update)
+    assert sorted(text) == sorted("print(1)\n" + "abcd" * 10)
+
+
+def test_load_uses_the_newest_snapshot_and_what_came_after(session, alice):
+    for text in "abc":
+        documents.append({session.pk: [Entry(typed(documents.load(session.pk), text), alice.pk, "socket")]})
+    whole = documents.load(session.pk)
+    rows = documents.updates_after(session.pk, 0)
+    Snapshot.objects.create(document_id=session.pk, seq=3, payload=crdt.merge(p for seq, p in rows if seq <= 3))
+    Update.objects.filter(document_id=session.pk, seq__lte=3).delete()
+    again = documents.load(session.pk)
+    assert again.head == whole.head == 4
+    assert crdt.text_of(again.update) == crdt.text_of(whole.update) == "cbaprint(1)\n"
+
+
+def test_log_with_a_gap_or_with_nothing_does_not_open(session, alice):
+    for text in "ab":
+        documents.append({session.pk: [Entry(typed(documents.load(session.pk), text), alice.pk, "socket")]})
+    Update.objects.filter(document_id=session.pk, seq=2).delete()
+    with pytest.raises(documents.LogDamaged):
+        documents.load(session.pk)
+    Update.objects.filter(document_id=session.pk).delete()
+    with pytest.raises(documents.LogDamaged):
+        documents.load(session.pk)
+    with pytest.raises(SessionNotFound):
+        documents.load(uuid.uuid4())
+
+
+def test_text_is_recomputed_only_when_the_head_has_moved(session, alice, django_assert_num_queries):
+    documents.append({session.pk: [Entry(typed(documents.load(session.pk), "x"), alice.pk, "socket")]})
+    assert documents.entry_text(session) == "xprint(1)\n"
+    with django_assert_num_queries(1):
+        assert documents.entry_text(session) == "xprint(1)\n"
+    # An older reader does not put an older text back.
+    documents._keep_text(session.pk, "old", 1)
+    assert documents.entry_text(session) == "xprint(1)\n"
+
+
+def test_text_with_nul_and_emoji_survives(session, alice):
+    documents.replace_entry_text(session.pk, "a\x00b😀\r\nc", alice.pk)
+    assert documents.entry_text(session) == "a\x00b😀\nc"
+    assert Document.objects.get(pk=session.pk).text == "print(1)\n"
+
+
+def test_replacing_the_text_is_one_small_attributed_update(session, alice):
+    assert documents.replace_entry_text(session.pk, "print(2)\n", alice.pk) == 2
+    row = Update.objects.get(document_id=session.pk, seq=2)
+    assert (row.user_id, row.origin) == (alice.pk, "server")
+    assert len(bytes(row.payload)) < 60
+    assert documents.replace_entry_text(session.pk, "print(2)\r\n", alice.pk) == 2
+
+
+def test_replacing_a_text_that_moved_on_is_refused_only_when_asked(session, alice):
+    documents.replace_entry_text(session.pk, "a", alice.pk)
+    with pytest.raises(RevisionPassed):
+        documents.replace_entry_text(session.pk, "b", alice.pk, base_revision=1)
+    assert documents.replace_entry_text(session.pk, "b", alice.pk, base_revision=2) == 3
+
+
+def test_text_over_the_limit_is_refused(session, alice):
+    with pytest.raises(TextTooLarge):
+        documents.replace_entry_text(session.pk, "x" * (512 * 1024 + 1), alice.pk)
+    assert documents.entry_text(session) == "print(1)\n"
