@@ -165,7 +165,7 @@ def set_role(user: User, role: Role, *, by: User) -> None:
         else:
             stored.groups.remove(ensure_group())
         record(
-            "user.role",
+            "user.role_changed",
             f"{by.username} made {stored.username} {role}, who was {was}",
             user_id=by.pk,
             level="warning",

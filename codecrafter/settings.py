@@ -218,7 +218,7 @@ WORKER_METRICS_PORT = env.int("WORKER_METRICS_PORT", default=0)
 RUN_CODE_MAX_BYTES = 512 * 1024
 RUN_ACTIVE_PER_USER = env.int("RUN_ACTIVE_PER_USER", default=10)
 RUN_ATTEMPTS = 3
-RUN_LEASE_SECONDS = 30
+RUN_LEASE_SECONDS = env.int("RUN_LEASE_SECONDS", default=30)
 # Most that one request may ask for; without a word in the request the language's defaults hold.
 RUN_LIMITS_CEILING = {
     "cpu_ms": env.int("RUN_MAX_CPU_MS", default=15_000),
@@ -307,11 +307,11 @@ STATIC_ROOT = Path(env.str("STATIC_ROOT", default=str(DATA_DIR / "static")))
 STATICFILES_DIRS = [BASE_DIR / "build" / "static"] if (BASE_DIR / "build" / "static").is_dir() else []
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    # Compressing takes half a minute, which is worth it where files cross a network.
     "staticfiles": {
-        # Compressing takes half a minute, which is worth it where files cross a network.
-        "BACKEND": "django.contrib.staticfiles.storage.ManifestStaticFilesStorage"
-        if EMBEDDED
-        else "servestatic.storage.CompressedManifestStaticFilesStorage"
+        "BACKEND": "servestatic.storage.CompressedManifestStaticFilesStorage"
+        if env.bool("STATIC_COMPRESS", default=not EMBEDDED)
+        else "django.contrib.staticfiles.storage.ManifestStaticFilesStorage"
     },
 }
 SERVESTATIC_USE_MANIFEST = False

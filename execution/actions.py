@@ -80,7 +80,7 @@ def submit_run(
             RunFile.objects.bulk_create(RunFile(run=run, path=path, content=content) for path, content in files.items())
             events.announce_state(run)
             record(
-                "run.submit",
+                "run.submitted",
                 f"{user.username} ran {language.name}",
                 user_id=user.pk,
                 session_id=session_id,
@@ -122,7 +122,7 @@ def cancel_run(run: Run, by: User) -> Run:
         run = Run.objects.select_related("user", "cancelled_by").get(pk=run.pk)
         if waiting or running:
             record(
-                "run.cancel",
+                "run.cancelled",
                 f"{by.username} stopped a run",
                 user_id=by.pk,
                 session_id=run.session_id,
@@ -163,6 +163,6 @@ def requeue(dead_letter: DeadLetter, by: User) -> bool:
     if not reset:
         return False
     DeadLetter.objects.filter(pk=dead_letter.pk).update(requeued_at=timezone.now())
-    record("run.requeue", f"{by.username} requeued a run", user_id=by.pk, metadata={"job_id": str(dead_letter.run_id)})
+    record("run.requeued", f"{by.username} requeued a run", user_id=by.pk, metadata={"job_id": str(dead_letter.run_id)})
     transaction.on_commit(lambda: queue.publish(dead_letter.run_id))
     return True

@@ -157,7 +157,7 @@ def announce_end(ended: Run) -> None:
         queue_seconds=_seconds(ended.created_at, ended.started_at),
     )
     record(
-        "run.finish",
+        "run.finished",
         f"a {ended.language} run ended as {ended.status}",
         user_id=ended.user_id,
         session_id=ended.session_id,

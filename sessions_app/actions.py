@@ -45,7 +45,7 @@ def create_session(
         metadata=metadata or {},
     )
     documents.create_document(session, language.hello if content is None else content, language.file_name)
-    record("session.create", f"{owner.username} created “{session.title}”", user_id=owner.pk, session_id=session.pk)
+    record("session.created", f"{owner.username} created “{session.title}”", user_id=owner.pk, session_id=session.pk)
     return session
 
 
@@ -68,7 +68,7 @@ def change_session(
     if session.language != old_language:
         _swap_hello(session, old_language, user)
     record(
-        "session.change",
+        "session.changed",
         f"{user.username} changed {', '.join(sorted(changes))} of “{session.title}”",
         user_id=user.pk,
         session_id=session.pk,
@@ -105,7 +105,7 @@ def archive_session(standing: Standing, user: User) -> None:
     CodeSession.objects.filter(pk=session.pk, archived_at=None).update(
         archived_at=timezone.now(), version=F("version") + 1
     )
-    record("session.archive", f"{user.username} archived “{session.title}”", user_id=user.pk, session_id=session.pk)
+    record("session.archived", f"{user.username} archived “{session.title}”", user_id=user.pk, session_id=session.pk)
     events.recheck_access_on_commit(session.pk)
 
 
@@ -118,7 +118,7 @@ def restore_session(standing: Standing, user: User) -> CodeSession:
     ).update(archived_at=None, version=F("version") + 1, updated_at=timezone.now())
     if not restored:
         raise NotAllowed(f"A session can be restored for {RESTORE_DAYS} days after it was archived.")
-    record("session.restore", f"{user.username} restored “{session.title}”", user_id=user.pk, session_id=session.pk)
+    record("session.restored", f"{user.username} restored “{session.title}”", user_id=user.pk, session_id=session.pk)
     session.refresh_from_db()
     return session
 
@@ -156,7 +156,7 @@ def _set_permission(standing: Standing, by: User, person: User, permission: str)
         session=session, user=person, defaults={"permission": permission}
     )
     record(
-        "collaborator.set",
+        "collaborator.changed",
         f"{by.username} gave {person.username} {permission} in “{session.title}”",
         user_id=by.pk,
         session_id=session.pk,
@@ -184,7 +184,7 @@ def remove_collaborator(standing: Standing, by: User, user_id: UUID) -> None:
         raise PersonNotFound("That person is not in this session.")
     collaborator.delete()
     record(
-        "collaborator.remove",
+        "collaborator.removed",
         f"{collaborator.user.username} is no longer in “{session.title}”",
         user_id=by.pk,
         session_id=session.pk,
@@ -204,7 +204,7 @@ def create_invite(standing: Standing, by: User) -> tuple[Invite, str]:
     session.invites.filter(revoked_at=None).update(revoked_at=timezone.now())
     token = secrets.token_urlsafe(16)
     invite = Invite.objects.create(session=session, token_sha256=_digest(token), created_by=by)
-    record("invite.create", f"{by.username} made an invite link", user_id=by.pk, session_id=session.pk)
+    record("invite.created", f"{by.username} made an invite link", user_id=by.pk, session_id=session.pk)
     return invite, token
 
 
@@ -212,7 +212,7 @@ def revoke_invite(standing: Standing, by: User, invite_id: UUID) -> None:
     revoked = standing.session.invites.filter(pk=invite_id, revoked_at=None).update(revoked_at=timezone.now())
     if not revoked:
         raise InviteNotFound
-    record("invite.revoke", f"{by.username} revoked the invite link", user_id=by.pk, session_id=standing.session.pk)
+    record("invite.revoked", f"{by.username} revoked the invite link", user_id=by.pk, session_id=standing.session.pk)
 
 
 def find_invite(token: str) -> Invite:
@@ -258,5 +258,5 @@ def _join(session: CodeSession, user: User, permission: str) -> None:
         collaborator.permission = permission
         collaborator.save(update_fields=["permission"])
     if created:
-        record("session.join", f"{user.username} joined “{session.title}”", user_id=user.pk, session_id=session.pk)
+        record("session.joined", f"{user.username} joined “{session.title}”", user_id=user.pk, session_id=session.pk)
     events.recheck_access_on_commit(session.pk)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import os
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from dataclasses import dataclass, field
@@ -26,6 +29,19 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+@functools.cache
+def collected_static() -> Path:
+    """The static files, collected once for all servers of this test process."""
+    folder = tempfile.TemporaryDirectory(prefix="codecrafter-static-")
+    atexit.register(folder.cleanup)
+    environment = {name: value for name, value in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"}
+    environment |= {"DATA_DIR": f"{folder.name}/data", "STATIC_ROOT": f"{folder.name}/static"}
+    subprocess.run(
+        [sys.executable, "manage.py", "collectstatic", "-v", "0", "--no-input"], cwd=ROOT, env=environment, check=True
+    )
+    return Path(folder.name) / "static"
 
 
 @dataclass
@@ -74,6 +90,8 @@ class LiveServer:
             "RATE_LIMITS": "off",
             "SECRET_KEY": "only-for-tests-" + "0" * 40,
             "JWT_SIGNING_KEY": "only-for-tests-" + "1" * 40,
+            "STATIC_ROOT": str(collected_static()),
+            "STATIC_COMPRESS": "off",
             **(settings or {}),
         }
         self._server = Process([sys.executable, "manage.py", "serve"], self.environment, data_dir / "serve.log")
@@ -82,6 +100,12 @@ class LiveServer:
         """A worker process of its own, on the same settings."""
         argv = [sys.executable, "-m", "celery", "-A", "codecrafter", "worker", "-l", "INFO", "-n", f"{name}@%h"]
         return Process(argv, self.environment | settings, self.data_dir / f"worker-{name}.log")
+
+    def beat(self) -> Process:
+        """The process that sends the periodic work."""
+        schedule = str(self.data_dir / "beat-schedule")
+        argv = [sys.executable, "-m", "celery", "-A", "codecrafter", "beat", "-s", schedule]
+        return Process(argv, self.environment, self.data_dir / "beat.log")
 
     def manage(self, *command: str) -> str:
         done = subprocess.run(
@@ -97,8 +121,6 @@ class LiveServer:
 
     def __enter__(self) -> Self:
         self.manage("migrate", "-v", "0")
-        if not (self.data_dir / "static").is_dir():
-            self.manage("collectstatic", "-v", "0", "--no-input")
         self.start()
         return self
 
