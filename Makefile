@@ -39,12 +39,12 @@ lock: ## pin the newest allowed versions in requirements*.txt and deploy/node.tx
 
 images: ## build the sandbox images that Docker runs code in
 	@$(SETUP) images
-	@$(PY) execution/images/build.py
+	@$(PYTHON) execution/images/build.py
 
 doctor: ## say what is missing on this machine and the command that repairs it
 	@$(PYTHON) deploy/setup.py doctor
 
-up: ## start the whole stack with Docker Compose, with random secrets in .env on the first start
+up: images ## start the whole stack with Docker Compose, with random secrets in .env on the first start
 	@$(PYTHON) deploy/write_env.py
 	@$(COMPOSE) up --build --detach --wait
 

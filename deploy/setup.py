@@ -374,7 +374,6 @@ def tests() -> None:
 
 
 def images() -> None:
-    environment_with(ROOT / "requirements.txt")
     if "DOCKER_HOST" not in os.environ:
         need_packages(absent(IMAGES), "sandbox images need a Docker engine")
 
