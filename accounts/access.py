@@ -12,6 +12,18 @@ from codecrafter.http.problems import Forbidden, NotFound
 if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
     from django.db.models import QuerySet
+    from django.http import HttpRequest
+    from rest_framework.request import Request
+
+    class SignedInRequest(Request):
+        """A REST request behind IsAuthenticated."""
+
+        user: User
+
+    class SignedInPageRequest(HttpRequest):
+        """A page request behind login_required."""
+
+        user: User
 
 
 def people_named(username: str, among: QuerySet[User] | None = None) -> QuerySet[User]:

@@ -47,7 +47,7 @@ class User(AbstractUser):
     preferences = models.JSONField(default=default_preferences, blank=True)
     version = models.PositiveIntegerField(default=1, editable=False)
 
-    objects: ClassVar[PeopleManager] = PeopleManager()  # type: ignore[assignment]
+    objects: ClassVar[PeopleManager] = PeopleManager()
 
     class Meta:
         constraints = [

@@ -32,9 +32,6 @@ def _queue(name: str) -> Queue:
 
 # Runs and upkeep wait in different queues, so that neither holds up the other.
 app.conf.task_queues = [_queue("runs"), _queue("upkeep")]
-app.conf.task_default_queue = "upkeep"
-app.conf.task_default_exchange = "upkeep"
-app.conf.task_default_routing_key = "upkeep"
 app.conf.task_routes = {"execution.run_code": {"queue": "runs", "routing_key": "runs"}}
 app.conf.broker_transport_options = {"confirm_publish": True} if _in_rabbitmq else {"polling_interval": 0.02}
 

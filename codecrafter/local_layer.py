@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from typing import TYPE_CHECKING, Any
 
 from channels.layers import InMemoryChannelLayer
@@ -14,24 +15,27 @@ if TYPE_CHECKING:
 class LocalLayer(InMemoryChannelLayer):  # type: ignore[misc]
     """InMemoryChannelLayer's queues belong to one event loop: a put from another one does not wake its reader.
 
-    The first loop that touches the layer owns it; calls from other loops hop there and wait.
+    So they live on a loop of the layer's own, in a daemon thread, and every call hops there. (A loop borrowed from
+    whoever comes first would leave the others waiting for ever once it stops.)
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._owner: asyncio.AbstractEventLoop | None = None
+        self._starting = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def _own_loop(self) -> asyncio.AbstractEventLoop:
+        with self._starting:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                threading.Thread(target=self._loop.run_forever, name="channel layer", daemon=True).start()
+            return self._loop
 
     async def _on_owner(self, method: Callable[..., Awaitable[Any]], *args: Any) -> Any:
-        running = asyncio.get_running_loop()
-        if self._owner is None or self._owner.is_closed():
-            self._owner = running
-        if self._owner is running:
-            return await method(*args)
-
         async def call() -> Any:
             return await method(*args)
 
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(call(), self._owner))
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(call(), self._own_loop()))
 
     async def receive(self, channel: str) -> Any:
         return await self._on_owner(super().receive, channel)

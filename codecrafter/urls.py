@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from allauth.account.decorators import secure_admin_login
 from django.contrib import admin
-from django.urls import URLPattern, include, path, re_path
+from django.urls import URLPattern, URLResolver, include, path, re_path
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
@@ -22,12 +22,15 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-def _slash_optional(patterns: Sequence[URLPattern]) -> list[URLPattern]:
+def _slash_optional(patterns: Sequence[URLPattern]) -> list[URLPattern | URLResolver]:
     """Each path also with a trailing slash, under no name."""
     return [*patterns, *(path(f"{pattern.pattern}/", pattern.callback) for pattern in patterns)]
 
 
-api_urlpatterns = [path("auth/", include(auth_urlpatterns)), *_slash_optional([*sessions_api, *execution_api])]
+api_urlpatterns: list[URLPattern | URLResolver] = [
+    path("auth/", include(auth_urlpatterns)),
+    *_slash_optional([*sessions_api, *execution_api]),
+]
 
 # The admin's own login form would be a door without our lockout.
 admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]

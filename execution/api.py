@@ -36,14 +36,14 @@ from sessions_app.access import Action, standing_in
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from rest_framework.request import Request
+    from accounts.access import SignedInRequest
 
 WAIT_MAX_SECONDS = 30
 OUTPUT_PIECE_BYTES = 1024 * 1024
 IDEMPOTENCY_KEY_MAX = 255
 
 
-def _number(request: Request, name: str, *, most: int | None = None) -> int:
+def _number(request: SignedInRequest, name: str, *, most: int | None = None) -> int:
     value = request.query_params.get(name, "0")
     if not value.isascii() or not value.isdigit() or len(value) > 18 or (most is not None and int(value) > most):
         limit = f" of at most {most}" if most is not None else ""
@@ -65,7 +65,7 @@ class Execute(APIView):
         request=ExecuteInput,
         responses={200: RunSerializer, 202: RunSerializer},
     )
-    def post(self, request: Request) -> Response:
+    def post(self, request: SignedInRequest) -> Response:
         refuse_unknown_parameters(request, ("wait",))
         wait = _number(request, "wait", most=WAIT_MAX_SECONDS)
         key = request.headers.get("Idempotency-Key", "")
@@ -81,12 +81,12 @@ class Execute(APIView):
         return Response(run_json(run), status=code, headers={"Location": reverse("api:run-status", args=[run.pk])})
 
 
-def _arguments(request: Request, given: dict[str, Any]) -> dict[str, Any]:
+def _arguments(request: SignedInRequest, given: dict[str, Any]) -> dict[str, Any]:
     language = languages.get(given["language"]) if "language" in given else None
     session_id = given.get("session_id")
-    text_language = language
-    if text_language is None:
-        text_language = languages.get(standing_in(request.user, session_id, Action.RUN).session.language)
+    text_language = language or languages.get(
+        standing_in(request.user, given["session_id"], Action.RUN).session.language
+    )
     return {
         "session_id": session_id,
         "language": language,
@@ -112,7 +112,7 @@ class RunStatus(APIView):
     throttle_classes = [StatusThrottle]
 
     @extend_schema(operation_id="execute_status", responses=RunSerializer)
-    def get(self, request: Request, job_id: UUID) -> Response:
+    def get(self, request: SignedInRequest, job_id: UUID) -> Response:
         return Response(run_json(visible_run(request.user, job_id)))
 
 
@@ -129,7 +129,7 @@ class RunOutputPiece(APIView):
         ],
         responses=OutputPieceSerializer,
     )
-    def get(self, request: Request, job_id: UUID) -> Response:
+    def get(self, request: SignedInRequest, job_id: UUID) -> Response:
         refuse_unknown_parameters(request, ("from", "stream"))
         run = visible_run(request.user, job_id)
         stream = request.query_params.get("stream", Stream.STDOUT.value)
@@ -153,7 +153,7 @@ class RunOutputPiece(APIView):
 
 class RunCancel(APIView):
     @extend_schema(operation_id="execute_cancel", request=None, responses={202: RunSerializer})
-    def post(self, request: Request, job_id: UUID) -> Response:
+    def post(self, request: SignedInRequest, job_id: UUID) -> Response:
         run = actions.cancel_run_by_id(request.user, job_id)
         return Response(run_json(run), status=status.HTTP_202_ACCEPTED)
 
@@ -164,7 +164,7 @@ class RunInput(APIView):
     throttle_classes = [StatusThrottle]
 
     @extend_schema(operation_id="execute_input", request=InputTyped, responses={204: None})
-    def post(self, request: Request, job_id: UUID) -> Response:
+    def post(self, request: SignedInRequest, job_id: UUID) -> Response:
         form = InputTyped(data=request.data)
         form.is_valid(raise_exception=True)
         typed = form.validated_data
@@ -180,7 +180,7 @@ class RunHistory(APIView):
         parameters=[OpenApiParameter(name, str) for name in ("cursor", "page_size")],
         responses=RunSerializer(many=True),
     )
-    def get(self, request: Request, session_id: UUID) -> Response:
+    def get(self, request: SignedInRequest, session_id: UUID) -> Response:
         refuse_unknown_parameters(request, ())
         session = standing_in(request.user, session_id).session
         paging = Paging(("-created_at", "id"))
@@ -195,5 +195,5 @@ class LanguageList(APIView):
     permission_classes = [permissions.AllowAny]
 
     @extend_schema(operation_id="execute_languages", responses=LanguageSerializer(many=True))
-    def get(self, request: Request) -> Response:
+    def get(self, request: SignedInRequest) -> Response:
         return Response([language_json(row) for row in available_languages()])

@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 def publish(run_id: UUID) -> bool:
     """Send the run's message; False when the broker does not answer, and the republisher tries again."""
     try:
-        run_code.apply_async(args=[str(run_id)], retry=False)
+        run_code.apply_async(args=(str(run_id),), retry=False)
     except Exception:
         logger.warning("the broker did not take run %s; it will be sent again", run_id, exc_info=True)
         return False

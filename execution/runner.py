@@ -26,9 +26,10 @@ from activity.log import record
 from execution import events, metrics
 from execution.availability import WORKER_NAME, backend
 from execution.models import Run, RunInput, RunOutput, Status, Stream
+from execution.sandbox.control import Control
 from execution.sandbox.errors import InvalidJob, SandboxFault
 from execution.sandbox.job import Job, Outcome, default_run_limits, prepare
-from execution.sandbox.supervisor import Control, execute
+from execution.sandbox.supervisor import execute
 from sessions_app import events as room_events
 from sessions_app import languages
 
@@ -324,13 +325,13 @@ async def _hear_bells() -> None:
     while True:
         try:
             layer = get_channel_layer()
-            channel = await layer.new_channel("worker")  # type: ignore[union-attr]
-            await layer.group_add(events.WORKERS, channel)  # type: ignore[union-attr]
+            channel = await layer.new_channel("worker")
+            await layer.group_add(events.WORKERS, channel)
             # Group members expire after a day.
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(3600):
                     while True:
-                        message = await layer.receive(channel)  # type: ignore[union-attr]
+                        message = await layer.receive(channel)
                         if bell := bells.get(message.get("job_id", "")):
                             bell.set()
         except Exception:

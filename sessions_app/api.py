@@ -34,9 +34,11 @@ from sessions_app.serializers import (
 
 if TYPE_CHECKING:
     from uuid import UUID
+
     from django.db.models import QuerySet
-    from rest_framework.request import Request
     from rest_framework.serializers import BaseSerializer
+
+    from accounts.access import SignedInRequest
 
 ORDERINGS = ("created_at", "updated_at", "title")
 FILTERS = ("search", "language", "is_public", "archived", "ordering")
@@ -47,12 +49,12 @@ def valid(serializer: BaseSerializer[Any]) -> dict[str, Any]:
     return dict(serializer.validated_data)
 
 
-def _shown(standing: Standing, request: Request, *, code: int = status.HTTP_200_OK) -> Response:
+def _shown(standing: Standing, request: SignedInRequest, *, code: int = status.HTTP_200_OK) -> Response:
     body = SessionDetailSerializer(standing.session, context={"request": request, "standing": standing}).data
     return Response(body, status=code, headers={"ETag": etag(standing.session.version)})
 
 
-def _flag(request: Request, name: str) -> bool | None:
+def _flag(request: SignedInRequest, name: str) -> bool | None:
     value = request.query_params.get(name)
     if value is None:
         return None
@@ -69,7 +71,7 @@ class SessionList(APIView):
         parameters=[OpenApiParameter(name, str) for name in (*FILTERS, "cursor", "page_size")],
         responses=SessionSerializer(many=True),
     )
-    def get(self, request: Request) -> Response:
+    def get(self, request: SignedInRequest) -> Response:
         refuse_unknown_parameters(request, FILTERS)
         paging = Paging(self._ordering(request))
         page = paging.paginate_queryset(self._sessions(request), request, self)
@@ -77,7 +79,7 @@ class SessionList(APIView):
         return paging.get_paginated_response(rows)
 
     @extend_schema(operation_id="sessions_create", request=SessionCreateInput, responses={201: SessionDetailSerializer})
-    def post(self, request: Request) -> Response:
+    def post(self, request: SignedInRequest) -> Response:
         given = valid(SessionCreateInput(data=request.data))
         given["language"] = languages.get(given["language"])
         session = actions.create_session(request.user, **given)
@@ -85,13 +87,13 @@ class SessionList(APIView):
         response["Location"] = reverse("api:session", args=[session.pk])
         return response
 
-    def _ordering(self, request: Request) -> tuple[str, str]:
+    def _ordering(self, request: SignedInRequest) -> tuple[str, str]:
         ordering = request.query_params.get("ordering", "-updated_at")
         if ordering.removeprefix("-") not in ORDERINGS:
             raise Invalid(errors={"ordering": [f"Known here: {', '.join(ORDERINGS)}, each also with - in front."]})
         return ordering, "id"
 
-    def _sessions(self, request: Request) -> QuerySet[CodeSession]:
+    def _sessions(self, request: SignedInRequest) -> QuerySet[CodeSession]:
         user = request.user
         if _flag(request, "archived"):
             sessions = CodeSession.objects.archived().filter(owner=user)
@@ -112,25 +114,25 @@ class SessionList(APIView):
 
 class SessionDetail(APIView):
     @extend_schema(operation_id="sessions_read", responses=SessionDetailSerializer)
-    def get(self, request: Request, session_id: UUID) -> Response:
+    def get(self, request: SignedInRequest, session_id: UUID) -> Response:
         return _shown(standing_in(request.user, session_id), request)
 
     @extend_schema(operation_id="sessions_replace", request=SessionReplaceInput, responses=SessionDetailSerializer)
-    def put(self, request: Request, session_id: UUID) -> Response:
+    def put(self, request: SignedInRequest, session_id: UUID) -> Response:
         return self._change(request, session_id, SessionReplaceInput)
 
     @extend_schema(operation_id="sessions_change", request=SessionChangeInput, responses=SessionDetailSerializer)
-    def patch(self, request: Request, session_id: UUID) -> Response:
+    def patch(self, request: SignedInRequest, session_id: UUID) -> Response:
         return self._change(request, session_id, SessionChangeInput)
 
     @extend_schema(operation_id="sessions_archive", request=None, responses={204: None})
-    def delete(self, request: Request, session_id: UUID) -> Response:
+    def delete(self, request: SignedInRequest, session_id: UUID) -> Response:
         standing = standing_in(request.user, session_id, Action.ARCHIVE)
         check_if_match(request, standing.session.version)
         actions.archive_session(standing, request.user)
         return Response(status=status.HTTP_204_NO_CONTENT)
 
-    def _change(self, request: Request, session_id: UUID, form: type[SessionChangeInput]) -> Response:
+    def _change(self, request: SignedInRequest, session_id: UUID, form: type[SessionChangeInput]) -> Response:
         standing = standing_in(request.user, session_id)
         given = valid(form(data=request.data))
         content, base_revision = given.pop("content", None), given.pop("base_revision", None)
@@ -151,7 +153,7 @@ class SessionDetail(APIView):
 
 class SessionRestore(APIView):
     @extend_schema(operation_id="sessions_restore", request=None, responses=SessionDetailSerializer)
-    def post(self, request: Request, session_id: UUID) -> Response:
+    def post(self, request: SignedInRequest, session_id: UUID) -> Response:
         actions.restore_session(archived_standing(request.user, session_id), request.user)
         return _shown(standing_in(request.user, session_id), request)
 
@@ -160,7 +162,7 @@ class SessionJoin(APIView):
     """With an invite you get what it grants; a public session lets you in as a reader."""
 
     @extend_schema(operation_id="sessions_join", request=JoinInput, responses=SessionDetailSerializer)
-    def post(self, request: Request, session_id: UUID) -> Response:
+    def post(self, request: SignedInRequest, session_id: UUID) -> Response:
         token = valid(JoinInput(data=request.data)).get("invite")
         if token:
             if actions.find_invite(token).session_id != session_id:
@@ -173,7 +175,7 @@ class SessionJoin(APIView):
 
 class SessionLeave(APIView):
     @extend_schema(operation_id="sessions_leave", request=None, responses={204: None})
-    def post(self, request: Request, session_id: UUID) -> Response:
+    def post(self, request: SignedInRequest, session_id: UUID) -> Response:
         actions.remove_collaborator(standing_in(request.user, session_id), request.user, request.user.pk)
         return Response(status=status.HTTP_204_NO_CONTENT)
 
@@ -191,7 +193,7 @@ class SessionTicket(APIView):
             }
         },
     )
-    def post(self, request: Request, session_id: UUID) -> Response:
+    def post(self, request: SignedInRequest, session_id: UUID) -> Response:
         standing_in(request.user, session_id)
         ticket, expires_in = issue_ticket(request.user, session_id)
         return Response({"ticket": ticket, "expires_in": expires_in}, status=status.HTTP_201_CREATED)
@@ -199,13 +201,13 @@ class SessionTicket(APIView):
 
 class CollaboratorList(APIView):
     @extend_schema(operation_id="collaborators_list", responses=CollaboratorSerializer(many=True))
-    def get(self, request: Request, session_id: UUID) -> Response:
+    def get(self, request: SignedInRequest, session_id: UUID) -> Response:
         standing = standing_in(request.user, session_id)
         rows = standing.session.collaborators.select_related("user")
         return Response(CollaboratorSerializer(rows, many=True).data)
 
     @extend_schema(operation_id="collaborators_add", request=CollaboratorInput, responses={201: CollaboratorSerializer})
-    def post(self, request: Request, session_id: UUID) -> Response:
+    def post(self, request: SignedInRequest, session_id: UUID) -> Response:
         standing = standing_in(request.user, session_id, Action.SHARE)
         given = valid(CollaboratorInput(data=request.data))
         collaborator = actions.set_collaborator(standing, request.user, given["username"], given["permission"])
@@ -216,14 +218,14 @@ class CollaboratorDetail(APIView):
     @extend_schema(
         operation_id="collaborators_change", request=CollaboratorChangeInput, responses=CollaboratorSerializer
     )
-    def patch(self, request: Request, session_id: UUID, user_id: UUID) -> Response:
+    def patch(self, request: SignedInRequest, session_id: UUID, user_id: UUID) -> Response:
         standing = standing_in(request.user, session_id, Action.SHARE)
         given = valid(CollaboratorChangeInput(data=request.data))
         collaborator = actions.change_collaborator(standing, request.user, user_id, given["permission"])
         return Response(CollaboratorSerializer(collaborator).data)
 
     @extend_schema(operation_id="collaborators_remove", request=None, responses={204: None})
-    def delete(self, request: Request, session_id: UUID, user_id: UUID) -> Response:
+    def delete(self, request: SignedInRequest, session_id: UUID, user_id: UUID) -> Response:
         actions.remove_collaborator(standing_in(request.user, session_id), request.user, user_id)
         return Response(status=status.HTTP_204_NO_CONTENT)
 
@@ -232,13 +234,13 @@ class InviteList(APIView):
     """The session's invite link: at most one at a time."""
 
     @extend_schema(operation_id="invites_list", responses=InviteSerializer(many=True))
-    def get(self, request: Request, session_id: UUID) -> Response:
+    def get(self, request: SignedInRequest, session_id: UUID) -> Response:
         standing = standing_in(request.user, session_id, Action.SHARE)
         rows = standing.session.invites.filter(revoked_at=None).select_related("created_by")
         return Response(InviteSerializer(rows, many=True).data)
 
     @extend_schema(operation_id="invites_create", request=None, responses={201: InviteSerializer})
-    def post(self, request: Request, session_id: UUID) -> Response:
+    def post(self, request: SignedInRequest, session_id: UUID) -> Response:
         standing = standing_in(request.user, session_id, Action.SHARE)
         invite, token = actions.create_invite(standing, request.user)
         url = request.build_absolute_uri(reverse("sessions_app:session-join", args=[token]))
@@ -247,6 +249,6 @@ class InviteList(APIView):
 
 class InviteDetail(APIView):
     @extend_schema(operation_id="invites_revoke", request=None, responses={204: None})
-    def delete(self, request: Request, session_id: UUID, invite_id: UUID) -> Response:
+    def delete(self, request: SignedInRequest, session_id: UUID, invite_id: UUID) -> Response:
         actions.revoke_invite(standing_in(request.user, session_id, Action.SHARE), request.user, invite_id)
         return Response(status=status.HTTP_204_NO_CONTENT)

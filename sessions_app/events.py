@@ -124,7 +124,7 @@ class _Speaker:
         while True:
             group, message = await queue.get()
             try:
-                await get_channel_layer().group_send(group, message)  # type: ignore[union-attr]
+                await get_channel_layer().group_send(group, message)
             except Exception:
                 # The layer is a doorbell: what it loses is read again from the database.
                 logger.warning("the channel layer did not take a message for %s", group, exc_info=True)

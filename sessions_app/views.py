@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from django.http import HttpRequest, HttpResponse
 
+    from accounts.access import SignedInPageRequest
     from accounts.models import User
 
 PER_PAGE = 30
@@ -35,7 +36,7 @@ def home(request: HttpRequest) -> HttpResponse:
 
 @require_GET
 @login_required
-def session_list(request: HttpRequest) -> HttpResponse:
+def session_list(request: SignedInPageRequest) -> HttpResponse:
     shown = request.GET.get("filter", "all")
     query = request.GET.get("q", "").replace("\0", "").strip()[:120]
     page = Paginator(_listed(request.user, shown if shown in FILTERS else "all", query), PER_PAGE).get_page(
@@ -81,7 +82,7 @@ def _choices() -> list[dict[str, Any]]:
 
 @require_POST
 @login_required
-def session_create(request: HttpRequest) -> HttpResponse:
+def session_create(request: SignedInPageRequest) -> HttpResponse:
     try:
         language = languages.get(request.POST.get("language", ""))
     except KeyError:
@@ -94,7 +95,7 @@ def session_create(request: HttpRequest) -> HttpResponse:
 
 @require_GET
 @login_required
-def session_detail(request: HttpRequest, session_id: UUID) -> HttpResponse:
+def session_detail(request: SignedInPageRequest, session_id: UUID) -> HttpResponse:
     try:
         standing = standing_in(request.user, session_id)
     except SessionNotFound:
@@ -110,7 +111,7 @@ def session_detail(request: HttpRequest, session_id: UUID) -> HttpResponse:
     return response
 
 
-def _page_data(request: HttpRequest, standing: Standing) -> dict[str, Any]:
+def _page_data(request: SignedInPageRequest, standing: Standing) -> dict[str, Any]:
     """What the editor page's script starts from (frontend/src/main.ts)."""
     session = standing.session
     return {
@@ -135,7 +136,7 @@ def _page_data(request: HttpRequest, standing: Standing) -> dict[str, Any]:
 
 @require_POST
 @login_required
-def session_restore(request: HttpRequest, session_id: UUID) -> HttpResponse:
+def session_restore(request: SignedInPageRequest, session_id: UUID) -> HttpResponse:
     try:
         actions.restore_session(archived_standing(request.user, session_id), request.user)
     except SessionNotFound:
@@ -148,7 +149,7 @@ def session_restore(request: HttpRequest, session_id: UUID) -> HttpResponse:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @login_required
-def session_join(request: HttpRequest, token: str) -> HttpResponse:
+def session_join(request: SignedInPageRequest, token: str) -> HttpResponse:
     try:
         if request.method == "POST":
             session = actions.accept_invite(request.user, token)

@@ -41,7 +41,7 @@ class BodyLimit:
             received += len(message.get("body", b""))
             if received > self.max_bytes:
                 raise _TooLarge
-            return message  # type: ignore[no-any-return]
+            return message
 
         async def noted_send(message: dict[str, Any]) -> None:
             nonlocal answered

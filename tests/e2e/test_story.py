@@ -40,7 +40,8 @@ WATCH = """() => {
     while (window.seenLines.length < 4 && text.includes(`line ${window.seenLines.length + 1}`))
       window.seenLines.push(performance.now());
   };
-  new MutationObserver(look).observe(document.querySelector("#runs"), {childList: true, subtree: true, characterData: true});
+  const everything = {childList: true, subtree: true, characterData: true};
+  new MutationObserver(look).observe(document.querySelector("#runs"), everything);
 }"""
 
 

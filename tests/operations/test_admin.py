@@ -153,7 +153,7 @@ def test_cancelling_stops_what_is_waiting_and_says_so(
     for run in waiting:
         run.refresh_from_db()
         assert (run.status, run.cancelled_by) == (Status.CANCELLED, moderator)
-    assert Activity.objects.filter(action="run.cancel", user_id=moderator.pk).count() == 2
+    assert Activity.objects.filter(action="run.cancelled", user_id=moderator.pk).count() == 2
 
 
 def test_more_than_ten_at_once_are_refused(mod_client: Client, alice: User) -> None:

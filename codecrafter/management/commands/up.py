@@ -12,7 +12,7 @@ from django.contrib.staticfiles.finders import get_finders
 from django.core.management import call_command
 from django.core.management.base import BaseCommand
 
-from accounts.demo import ensure_demo_people
+from accounts.demo import DemoLogin, ensure_demo_people
 from codecrafter.server import serve
 from execution.availability import backend
 from execution.sandbox.errors import SandboxFault
@@ -42,7 +42,7 @@ class Command(BaseCommand):
             call_command("collectstatic", verbosity=0, interactive=False, clear=True)
             stamp.write_text(digest.hexdigest())
 
-    def _greet(self, login: dict[str, str] | None) -> None:
+    def _greet(self, login: DemoLogin | None) -> None:
         try:
             sandbox = backend().describe()
         except SandboxFault as fault:
