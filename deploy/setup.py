@@ -375,7 +375,7 @@ def tests() -> None:
 
 def images() -> None:
     if "DOCKER_HOST" not in os.environ:
-        need_packages(absent(IMAGES), "sandbox images need a Docker engine")
+        need_packages(absent(IMAGES), "sandbox images need a Docker engine, and debootstrap where no registry answers")
 
 
 def doctor() -> int:

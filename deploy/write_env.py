@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-# What docker-compose.yml refuses to start without. URL-safe: most of them become part of a URL.
+# What docker-compose.yml refuses to start without. Hexadecimal: most of them become part of a URL or a command.
 SECRETS = (
     "SECRET_KEY",
     "JWT_SIGNING_KEY",
@@ -30,7 +30,7 @@ def main() -> int:
     missing = [name for name in SECRETS if name not in present]
     if not missing:
         return 0
-    lines = "".join(f"{name}={secrets.token_urlsafe(40)}\n" for name in missing)
+    lines = "".join(f"{name}={secrets.token_hex(32)}\n" for name in missing)
     separator = "" if before.endswith("\n") or not before else "\n"
     made = path.with_name(f"{path.name}.{os.getpid()}")
     with os.fdopen(os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
