@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 
-class LocalLayer(InMemoryChannelLayer):  # type: ignore[misc]
+class LocalLayer(InMemoryChannelLayer):
     """InMemoryChannelLayer's queues belong to one event loop: a put from another one does not wake its reader.
 
     So they live on a loop of the layer's own, in a daemon thread, and every call hops there. (A loop borrowed from

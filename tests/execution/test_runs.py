@@ -43,7 +43,7 @@ def wait_until(person: Person, job_id: str, *states: str) -> dict:
         ("python", "print('Hello,', input() + '!')"),
         (
             "c",
-            '#include <stdio.h>\nint main(void) { char n[99]; scanf("%98s", n); printf("Hello, %s!\\n", n); return 0; }',
+            '#include <stdio.h>\nint main(void) { char n[99]; scanf("%98s", n); printf("Hello, %s!\\n", n); }',
         ),
         ("javascript", "console.log('Hello, ' + require('fs').readFileSync(0, 'utf8').trim() + '!')"),
     ],
