@@ -1,0 +1,332 @@
+"""One room in this process, through the ASGI application and, for its parts, by themselves."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pycrdt
+import pytest
+from asgiref.sync import sync_to_async
+from channels.testing import WebsocketCommunicator
+from rest_framework_simplejwt.tokens import AccessToken
+
+from codecrafter.asgi import application
+from realtime import connections, protocol, rooms
+from realtime.awareness import AwarenessTable
+from realtime.connections import Connection
+from realtime.protocol import AwarenessEntry
+from sessions_app import crdt, documents, events
+from sessions_app.models import CodeSession, Update
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from accounts.models import User
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+class Socket(WebsocketCommunicator):
+    async def text(self, kind: str) -> dict[str, Any]:
+        """The next text frame of this kind."""
+        while True:
+            message = await self.receive_output(10)
+            if message.get("text") is not None and (frame := json.loads(message["text"]))["type"] == kind:
+                return frame
+
+    async def binary(self, start: bytes) -> bytes:
+        while True:
+            message = await self.receive_output(10)
+            if (message.get("bytes") or b"").startswith(start):
+                return message["bytes"]
+
+    async def close_code(self) -> int:
+        while True:
+            message = await self.receive_output(10)
+            if message["type"] == "websocket.close":
+                return message["code"]
+
+    async def type(self, session: CodeSession, text: str) -> bytes:
+        loaded = await sync_to_async(documents.load)(session.pk)
+        doc: pycrdt.Doc[Any] = pycrdt.Doc()
+        doc.apply_update(loaded.update)
+        updates: list[bytes] = []
+        doc.observe(lambda event: updates.append(event.update))
+        doc.get("main", type=pycrdt.Text).insert(0, text)
+        await self.send_to(bytes_data=protocol.encode_update(updates[0]))
+        return updates[0]
+
+
+def token_of(user: User, seconds: float = 900) -> str:
+    token = AccessToken.for_user(user)
+    token.set_exp(lifetime=timedelta(seconds=seconds))
+    return str(token)
+
+
+@asynccontextmanager
+async def socket(user: User, session: CodeSession, *, stock: bool = False, seconds: float = 900) -> AsyncIterator[Socket]:
+    token = await sync_to_async(token_of)(user, seconds)
+    opened = Socket(
+        application,
+        f"/ws/sessions/{session.pk}",
+        headers=[(b"host", b"localhost"), (b"authorization", f"Bearer {token}".encode())],
+        subprotocols=[] if stock else ["codecrafter.v1"],
+    )
+    accepted, subprotocol = await opened.connect(10)
+    assert accepted
+    assert subprotocol == (None if stock else "codecrafter.v1")
+    try:
+        yield opened
+    finally:
+        await opened.disconnect()
+
+
+async def until(condition: Any, seconds: float = 10) -> None:
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+async def test_acknowledged_means_there_is_a_row(session, alice):
+    async with socket(alice, session) as one:
+        assert (await one.text("hello"))["head"] == 1
+        update = await one.type(session, "x")
+        assert await one.text("ack") == {"type": "ack", "received": 1, "seq": 2}
+        row = await Update.objects.aget(document_id=session.pk, seq=2)
+        assert (bytes(row.payload), row.user_id, row.origin) == (update, alice.pk, "socket")
+
+
+async def test_stock_client_hears_no_text_frames(session, alice):
+    async with socket(alice, session, stock=True) as one:
+        await one.send_to(bytes_data=protocol.encode_step1(b"\x00"))
+        assert (await one.receive_output(10))["bytes"].startswith(b"\x00\x01")
+        assert (await one.receive_output(10))["bytes"].startswith(b"\x00\x00")
+        await one.type(session, "x")
+        assert await one.receive_nothing(0.3)
+
+
+async def test_several_messages_in_one_frame_are_taken_and_one_is_sent_per_frame(session, alice):
+    async with socket(alice, session, stock=True) as one:
+        await one.send_to(bytes_data=protocol.encode_step1(b"\x00") + b"\x03")
+        for _ in range(3):
+            assert len(protocol.decode((await one.receive_output(10))["bytes"])) == 1
+
+
+async def test_events_reach_the_page_as_text_frames(session, alice):
+    async with socket(alice, session) as one:
+        await one.text("hello")
+        await sync_to_async(events.announce)(
+            session.pk, {"type": "run.output", "job_id": "j", "stream": "stdout", "offset": 0, "data_base64": "aGk="}
+        )
+        assert (await one.text("run.output"))["data_base64"] == "aGk="
+
+
+async def test_suspended_account_is_signed_out_of_its_open_sockets(session, alice, bob):
+    async with socket(bob, session) as one:
+        await one.text("hello")
+        bob.is_active = False
+        await bob.asave()
+        events.ring(events.group_name(session.pk), {"type": "room.check"})
+        assert await one.close_code() == 4401
+
+
+async def test_archived_session_closes_its_sockets(session, alice, bob):
+    from sessions_app import access, actions
+
+    async with socket(bob, session) as one:
+        await one.text("hello")
+        standing = await sync_to_async(access.standing_in)(alice, session.pk)
+        await sync_to_async(actions.archive_session)(standing, alice)
+        assert await one.close_code() == 4403
+
+
+async def test_socket_ends_with_its_token(session, alice):
+    async with socket(alice, session, seconds=2) as one:
+        await one.text("hello")
+        assert await one.close_code() == 4401
+
+
+async def test_moderator_reads_and_does_not_write(session, mod):
+    async with socket(mod, session) as one:
+        assert (await one.text("hello"))["permission"] == "read"
+        await one.type(session, "x")
+        assert (await one.text("refused"))["code"] == "read_only"
+
+
+async def test_log_that_cannot_be_read_refuses_instead_of_showing_an_empty_text(session, alice):
+    await Update.objects.filter(document_id=session.pk).adelete()
+    async with socket(alice, session) as one:
+        assert await one.close_code() == 4503
+    assert not rooms.rooms()._rooms
+
+
+async def test_silent_socket_is_kept_alive(session, alice, settings):
+    settings.SOCKET_KEEP_ALIVE_SECONDS = 0.4
+    async with socket(alice, session, stock=True) as one:
+        for _ in range(3):
+            assert (await one.binary(b"\x01")) == protocol.KEEP_ALIVE
+
+
+async def test_idle_room_leaves_memory_and_opens_again(session, alice, settings):
+    settings.ROOM_TICK_SECONDS, settings.ROOM_IDLE_SECONDS = 0.1, 0.1
+    async with socket(alice, session) as one:
+        await one.type(session, "x")
+        await one.text("ack")
+        await asyncio.sleep(0.5)
+        assert session.pk in rooms.rooms()._rooms
+    await until(lambda: not rooms.rooms()._rooms)
+    async with socket(alice, session) as one:
+        assert (await one.text("hello"))["head"] == 2
+
+
+async def test_many_who_come_at_once_share_one_load(session, alice, monkeypatch):
+    loads = []
+    real = documents.load
+
+    def counted(session_id: Any) -> documents.Loaded:
+        loads.append(session_id)
+        return real(session_id)
+
+    monkeypatch.setattr(documents, "load", counted)
+
+    async def come() -> None:
+        async with socket(alice, session) as one:
+            await one.text("hello")
+
+    await asyncio.gather(*(come() for _ in range(10)))
+    assert loads == [session.pk]
+
+
+async def test_commit_that_fails_is_repeated_and_only_then_acknowledged(session, alice, monkeypatch):
+    from django.db import OperationalError
+
+    failures = iter([True, True, False])
+    real = documents.append
+
+    def flaky(entries: Any) -> Any:
+        if next(failures, False):
+            raise OperationalError("the database is away")
+        return real(entries)
+
+    monkeypatch.setattr(documents, "append", flaky)
+    async with socket(alice, session) as one:
+        await one.text("hello")
+        await one.type(session, "x")
+        assert (await one.text("ack"))["received"] == 1
+    assert await Update.objects.filter(document_id=session.pk).acount() == 2
+
+
+async def test_update_that_breaks_the_replica_costs_nobody_anything(session, alice, bob, monkeypatch):
+    async with socket(alice, session) as one, socket(bob, session) as other:
+        await one.text("hello")
+        await one.type(session, "kept ")
+        await one.text("ack")
+        real, poison = crdt.Replica.apply, b"\x00\x01\x07\x01\x03\x09"
+
+        def fragile(self: crdt.Replica, update: bytes, *, is_checked: bool = True) -> crdt.Applied:
+            if update == poison:
+                raise crdt.Broken("half-way")
+            return real(self, update, is_checked=is_checked)
+
+        monkeypatch.setattr(crdt.Replica, "apply", fragile)
+        await other.send_to(bytes_data=protocol.encode_update(poison))
+        assert (await other.text("refused"))["code"] == "invalid"
+        assert await other.close_code() == 4400
+        await one.type(session, "on ")
+        assert (await one.text("ack"))["received"] == 2
+    assert await sync_to_async(documents.entry_text)(session) == "on kept print(1)\n"
+
+
+async def test_drain_commits_acknowledges_and_says_good_bye(session, alice):
+    async with socket(alice, session) as one:
+        await one.text("hello")
+        await one.type(session, "x")
+        draining = asyncio.create_task(rooms.drain(spread_seconds=0.1))
+        assert (await one.text("ack"))["received"] == 1
+        assert await one.close_code() == 1012
+        await draining
+
+
+def connection(name: str = "alice", user_id: str = "1") -> Connection:
+    async def catch_up(state: bytes) -> list[bytes]:
+        return [b"diff from " + state]
+
+    return Connection(user_id, name, 1, "write", speaks_json=True, catch_up=catch_up)
+
+
+async def written(one: Connection) -> list[Any]:
+    out: list[Any] = []
+
+    async def send(message: dict[str, Any]) -> None:
+        out.append(message.get("bytes") or message.get("text") or message.get("code"))
+
+    writer = asyncio.create_task(one.write(send))
+    await asyncio.sleep(0.05)
+    writer.cancel()
+    return out
+
+
+async def test_outbox_of_a_slow_reader_stays_small_and_ends_in_one_diff():
+    one = connection()
+    for number in range(1000):
+        one.put_update(b"u" * 1000, b"state %d" % number)
+        one.put_awareness(b"cursor")
+        assert one._outbox_bytes <= connections.OUTBOX_MAX_BYTES
+    one.put_text('{"type":"notice"}')
+    assert await written(one) == ['{"type":"notice"}', b"diff from state 0"]
+    one.put_update(b"next", b"state")
+    assert await written(one) == [b"next"]
+
+
+async def test_socket_that_reads_nothing_and_is_told_much_is_let_go():
+    one = connection()
+    for _ in range(400):
+        one.put_text("t" * 10_000)
+    assert one.closing == (1013, "too slow")
+
+
+async def test_acknowledgements_keep_their_order_and_wait_for_missing_parts():
+    one = connection()
+    one.expect(1, needs=1)
+    assert one.hold(2, b"held")
+    one.expect(3, needs=1)
+    one.settle(committed=1, seq=5)
+    assert [json.loads(text) for text in await written(one)] == [{"type": "ack", "received": 1, "seq": 5}]
+    one.release(lambda update: False, needs=2)
+    one.settle(committed=1, seq=5)
+    assert await written(one) == []
+    one.settle(committed=2, seq=6)
+    assert [json.loads(text)["received"] for text in await written(one)] == [3]
+
+
+async def test_awareness_clock_only_grows_whatever_a_client_says():
+    table, one, again = AwarenessTable(), connection(), connection()
+    assert table.take(one, [AwarenessEntry(7, 5, {"cursor": 1})], 0) == {7}
+    assert table.leave(one, 1) == {7}
+    assert table.take(again, [AwarenessEntry(7, 5, {"cursor": 2})], 2) == {7}
+    (entry,) = protocol.decode(table.encode({7}))[0].entries
+    assert entry.clock > 7
+    assert entry.state["cursor"] == 2
+
+
+async def test_client_id_moves_to_its_owners_newer_socket_and_to_nobody_elses():
+    table, one, again, stranger = AwarenessTable(), connection(), connection(), connection("mallory", "2")
+    table.take(one, [AwarenessEntry(7, 1, {})], 0)
+    assert table.take(stranger, [AwarenessEntry(7, 99, {})], 0) == set()
+    assert table.take(again, [AwarenessEntry(7, 1, {})], 0) == {7}
+    assert table.leave(one, 0) == set()
+    assert table.leave(again, 0) == {7}
+
+
+async def test_cursors_of_a_process_that_fell_silent_expire():
+    table, one = AwarenessTable(), connection()
+    frame = protocol.encode_awareness([AwarenessEntry(9, 3, {"user": {"id": "2"}})])
+    assert table.take_remote("other", frame, 0) == {9}
+    table.take(one, [AwarenessEntry(7, 1, {})], 0)
+    assert table.expire(10) == set()
+    assert table.expire(40) == {9}
+    assert table.present() == {7}
