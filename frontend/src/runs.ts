@@ -14,7 +14,7 @@ export interface Run {
   exit_code: number | null;
   signal: string | null;
   truncated: boolean;
-  stats: { limit: string | null; wall_ms?: number; cpu_ms?: number; memory_bytes?: number; message?: string } | null;
+  stats: { limit: string | null; wall_ms?: number; cpu_ms?: number; memory_bytes?: number; output_bytes?: number; message?: string } | null;
   /** What the person who started it set otherwise than the language's own limits. */
   limits: Limits | null;
   error_id: string | null;
@@ -360,11 +360,19 @@ class RunCard {
   }
 
   async #ended(isLive: boolean): Promise<void> {
-    if (this.#isRead) await this.#readAll();
+    if (this.#isRead && !this.#hasAll()) await this.#readAll();
+    else if (this.#isRead) this.#finishReaders();
+    this.refresh();
     if (!isLive) return;
     const { run } = this;
     const exit = run.status === "completed" ? `, exit code ${run.exit_code}` : "";
     this.options.announce(`Run by ${run.user?.username ?? "someone"}: ${stateWords(run, this.options.limitsOf(run.language))}${exit}`);
+  }
+
+  /** Whether everything that the program printed has been announced, so that nothing need be read. */
+  #hasAll(): boolean {
+    const received = [...this.#readers.values()].reduce((sum, reader) => sum + reader.receivedBytes, 0);
+    return !this.run.truncated && received === this.run.stats?.output_bytes;
   }
 
   #finishReaders(): void {

@@ -32,6 +32,10 @@ export class StreamReader {
     private readonly patienceMs: readonly number[] = PATIENCE_MS,
   ) {}
 
+  get receivedBytes(): number {
+    return this.#next;
+  }
+
   take(offset: number, bytes: Uint8Array): void {
     if (this.#repair || offset > this.#next) {
       this.#early.push({ offset, bytes });
@@ -59,15 +63,13 @@ export class StreamReader {
     for (const patience of [...this.patienceMs, null]) {
       await this.#readPages();
       this.#acceptEarly();
-      const [first] = this.#early;
-      if (!first) return;
-      if (patience === null) {
-        // The bytes between were never kept.
-        this.#skipTo(first.offset);
-        this.#acceptEarly();
-      } else {
-        await new Promise((resolve) => setTimeout(resolve, patience));
-      }
+      if (this.#early.length === 0) return;
+      if (patience !== null) await new Promise((resolve) => setTimeout(resolve, patience));
+    }
+    for (let first = this.#early[0]; first; first = this.#early[0]) {
+      // The bytes between were never kept.
+      this.#skipTo(first.offset);
+      this.#acceptEarly();
     }
   }
 
