@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from sessions_app import actions
 from sessions_app.access import standing_in
 from sessions_app.models import CodeSession
