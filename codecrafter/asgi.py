@@ -14,12 +14,12 @@ _django = get_asgi_application()
 
 from asgiref.sync import sync_to_async  # noqa: E402
 from django.conf import settings  # noqa: E402
-from realtime.routing import websocket_urlpatterns  # noqa: E402
 
 from accounts.socket_auth import SocketAuth  # noqa: E402
 from codecrafter.housekeeping import Housekeeper  # noqa: E402
 from codecrafter.http.body_limit import BodyLimit  # noqa: E402
 from codecrafter.worker import EmbeddedWorker  # noqa: E402
+from realtime.routing import websocket_urlpatterns  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
