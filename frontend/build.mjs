@@ -13,11 +13,9 @@ const watching = process.argv.includes("--watch");
 const output = watching ? served : `${served}.${process.pid}`;
 
 const icons = [
-  "arrow-left", "arrow-right", "bot", "check", "circle-check", "chevron-down", "chevron-right", "circle",
-  "circle-alert", "circle-stop", "circle-x", "clock", "copy", "corner-down-left", "crown", "download", "eye", "eye-off",
-  "file-code", "globe", "hourglass", "keyboard", "link", "loader-circle", "lock", "log-out", "memory-stick", "monitor",
-  "moon", "pencil", "play", "plus", "rotate-cw", "scissors", "search", "server-crash", "share-2", "square", "sun",
-  "terminal", "trash-2", "triangle-alert", "user", "user-plus", "users", "wifi-off", "x",
+  "arrow-left", "arrow-right", "check", "chevron-right", "circle-alert", "circle-check", "circle-stop", "circle-x", "clock", "copy",
+  "corner-down-left", "download", "eye", "eye-off", "globe", "hourglass", "link", "loader-circle", "log-out", "memory-stick",
+  "monitor", "moon", "play", "plus", "rotate-cw", "scissors", "search", "server-crash", "square", "sun", "user", "user-plus", "x",
 ];
 
 async function writeIcons() {
@@ -67,24 +65,36 @@ const styles = {
   assetNames: "fonts/[name]",
 };
 
-await rm(output, { recursive: true, force: true });
-await mkdir(output, { recursive: true });
-await Promise.all([writeIcons(), copyImages()]);
+async function prepare() {
+  await rm(output, { recursive: true, force: true });
+  await mkdir(output, { recursive: true });
+  await Promise.all([writeIcons(), copyImages()]);
+}
 
-if (watching) {
-  const contexts = await Promise.all([modules, early, styles].map((options) => esbuild.context(options)));
-  await Promise.all(contexts.map((context) => context.watch()));
-  console.log("Watching frontend/. Stop with Ctrl+C.");
-} else {
+async function buildOnce() {
   const started = performance.now();
   const results = await Promise.all([modules, early, styles].map((options) => esbuild.build(options)));
   await rm(served, { recursive: true, force: true });
   await rename(output, served);
-  const entries = results.flatMap(({ metafile }) => Object.entries(metafile.outputs).filter(([, made]) => made.entryPoint));
-  for (const [path, made] of entries) {
-    if (/chunks|fonts/.test(path)) continue;
+  for (const [path, made] of results.flatMap(({ metafile }) => Object.entries(metafile.outputs))) {
+    if (!made.entryPoint || /chunks|fonts/.test(path)) continue;
     const zipped = gzipSync(await readFile(join(served, basename(path))), { level: 9 }).length;
-    console.log(`${basename(path).padEnd(12)} ${(made.bytes / 1024).toFixed(0).padStart(5)} KB  ${(zipped / 1024).toFixed(0).padStart(4)} KB gzip`);
+    const sizes = [made.bytes, zipped].map((bytes) => (bytes / 1024).toFixed(1).padStart(7));
+    console.log(`${basename(path).padEnd(10)} ${sizes[0]} KB ${sizes[1]} KB gzip`);
   }
   console.log(`Built in ${((performance.now() - started) / 1000).toFixed(2)} s`);
+}
+
+try {
+  await prepare();
+  if (watching) {
+    const contexts = await Promise.all([modules, early, styles].map((options) => esbuild.context(options)));
+    await Promise.all(contexts.map((context) => context.watch()));
+    console.log("Watching frontend/. Stop with Ctrl+C.");
+  } else {
+    await buildOnce();
+  }
+} catch (failure) {
+  if (!watching) await rm(output, { recursive: true, force: true });
+  throw failure;
 }

@@ -123,10 +123,6 @@ export class Collab {
     this.#report();
   }
 
-  get unsavedCount(): number {
-    return this.#pending.length;
-  }
-
   get isClosed(): boolean {
     return this.#closed !== null;
   }
