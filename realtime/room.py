@@ -37,6 +37,9 @@ class Host(Protocol):
 
     process: str
 
+    @property
+    def is_alone(self) -> bool: ...
+
     def commit_soon(self, room: Room) -> None: ...
 
     def repair_soon(self, room: Room, cause: str) -> None: ...
@@ -332,6 +335,8 @@ class Room:
             self.announce_here()
 
     def ring(self, message: dict[str, Any]) -> None:
+        if self._host.is_alone:
+            return
         events.ring_document(self.session_id, {"process": self._host.process, "epoch": self.epoch.hex, **message})
 
     def announce_here(self, *, asks: bool = False) -> None:

@@ -15,7 +15,7 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from channels.layers import get_channel_layer
+from channels.layers import InMemoryChannelLayer, get_channel_layer
 from django.conf import settings
 from django.db import IntegrityError, InterfaceError, OperationalError, connection
 
@@ -83,6 +83,11 @@ class Rooms:
         self._readers = ThreadPoolExecutor(4, "room-read")
         self._loop = asyncio.get_running_loop()
         self._main = self._loop.create_task(self._run(), name="rooms")
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether nobody else can hear our bells: the layer stays in this process, and so does every room."""
+        return len(_open) == 1 and isinstance(get_channel_layer(), InMemoryChannelLayer)
 
     async def open(self, session_id: UUID) -> Room:
         """The room of a session, loaded once however many ask. Raises Unavailable, never opens it empty."""
@@ -232,7 +237,8 @@ class Rooms:
             for room in list(self._rooms.values()):
                 room.expel_all(connections.RESTARTING, "the server restarts")
                 self._forget(room)
-            _open.pop(self._loop, None)
+            if not self.is_draining:
+                _open.pop(self._loop, None)
             self._writer.submit(connection.close)
             self._writer.shutdown(wait=True)
             self._readers.shutdown(wait=True)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
+import random
 import uuid
 
 import pycrdt
 import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
 
 from tests.live import LiveServer, Person
 from tests.realtime.page import close_code, page
@@ -209,7 +212,18 @@ async def test_client_of_another_history_is_refused(room):
         ("hello", False, 4400),
         (b"\x00\x02\x81\x80\x40" + b"\x00" * (1024 * 1024 + 1), True, 4413),
     ],
-    ids=["short", "empty", "unknown", "cut", "corrupt", "bad-state", "bad-awareness", "long-number", "text", "oversized"],
+    ids=[
+        "short",
+        "empty",
+        "unknown",
+        "cut",
+        "corrupt",
+        "bad-state",
+        "bad-awareness",
+        "long-number",
+        "text",
+        "oversized",
+    ],
 )
 async def test_bad_frame_closes_its_sender_and_harms_nobody_else(room, frame, offer, code):
     alice, bob, _, session_id = room
@@ -269,16 +283,52 @@ async def test_content_written_over_rest_appears_live_and_keeps_what_others_type
         await other.sees("print(😀)\n# mine\n")
 
 
+def resyncs(person: Person, cause: str) -> float:
+    lines = person.http.get("/metrics").text.splitlines()
+    return sum(
+        float(line.split()[-1]) for line in lines if line.startswith(f'realtime_resyncs_total{{cause="{cause}"}}')
+    )
+
+
 async def test_reader_that_stops_reading_gets_the_whole_text_later(room):
     alice, bob, _, session_id = room
+    before = resyncs(alice, "slow_reader")
     async with page(alice, session_id) as one, page(bob, session_id) as slow:
         slow.socket.transport.pause_reading()
-        for _ in range(60):
-            await one.type("x" * 8000)
-            await one.edit(lambda main: main.__delitem__(slice(0, 8000)))
-            await asyncio.sleep(0.002)
-        await one.saved()
+        while resyncs(alice, "slow_reader") == before:
+            for _ in range(20):
+                await one.type("x" * 60_000)
+                await one.edit(lambda main: main.__delitem__(slice(0, 50_000)))
+            await one.edit(lambda main: main.clear())
+            await one.saved()
         await one.type("the end")
         await one.saved()
         slow.socket.transport.resume_reading()
         await slow.until(lambda: slow.text == one.text)
+
+
+async def test_noise_from_one_person_harms_nobody_else(room):
+    alice, bob, _, session_id = room
+    chance = random.Random(11)
+    async with page(bob, session_id) as other:
+        await other.type("é😀" * 20)
+        await other.saved()
+        async with page(alice, session_id) as victim:
+            victim.main.insert(0, "noise")
+            frames = [pycrdt.create_update_message(update) for update in victim._local]
+            frames += [pycrdt.create_sync_message(victim.doc), b"\x01\x05\x01\x07\x01\x02{}", b"\x03"]
+        for number in range(40):
+            async with connect(
+                alice.socket_url(session_id), additional_headers=alice.headers, compression=None
+            ) as socket:
+                with contextlib.suppress(ConnectionClosed):
+                    for _ in range(25):
+                        frame = bytearray(chance.choice(frames))
+                        for _ in range(chance.randint(0, 3)):
+                            frame[chance.randrange(len(frame))] = chance.randrange(256)
+                        await socket.send(bytes(frame))
+            await other.type(str(number % 10))
+        await other.saved()
+        async with page(alice, session_id) as one:
+            await one.until(lambda: one.text == other.text)
+        assert alice.text(session_id) == other.text

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pycrdt
 import pytest
 from hypothesis import given
@@ -21,7 +23,8 @@ from realtime.protocol import (
 
 numbers = st.integers(0, protocol.MAX_NUMBER)
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=20), lambda inner: st.lists(inner, max_size=3)
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3),
 )
 entries = st.builds(
     AwarenessEntry, numbers, numbers, st.none() | st.dictionaries(st.text(max_size=10), json_values, max_size=4)
@@ -71,10 +74,8 @@ def test_awareness_comes_back_as_it_went(listed):
 
 @given(st.binary(max_size=200))
 def test_noise_is_understood_or_refused_and_nothing_else(frame):
-    try:
+    with contextlib.suppress(ProtocolError):
         decode(frame)
-    except ProtocolError:
-        pass
 
 
 @given(st.lists(entries, min_size=1, max_size=3), st.data())
@@ -124,4 +125,6 @@ def test_awareness_states_that_a_browser_could_not_read_are_refused(state):
 
 def test_lone_surrogate_in_a_state_does_not_break_the_frame():
     state = protocol._state(b'{"name":"\\ud800"}')
-    assert decode(protocol.encode_awareness([AwarenessEntry(1, 1, state)])) == [Awareness((AwarenessEntry(1, 1, state),))]
+    assert decode(protocol.encode_awareness([AwarenessEntry(1, 1, state)])) == [
+        Awareness((AwarenessEntry(1, 1, state),))
+    ]

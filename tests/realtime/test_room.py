@@ -68,7 +68,9 @@ def token_of(user: User, seconds: float = 900) -> str:
 
 
 @asynccontextmanager
-async def socket(user: User, session: CodeSession, *, stock: bool = False, seconds: float = 900) -> AsyncIterator[Socket]:
+async def socket(
+    user: User, session: CodeSession, *, stock: bool = False, seconds: float = 900
+) -> AsyncIterator[Socket]:
     token = await sync_to_async(token_of)(user, seconds)
     opened = Socket(
         application,
