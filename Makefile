@@ -18,6 +18,8 @@ dev: ## like run, with reload on change and a front-end build that follows its s
 	@$(SETUP) dev
 	@exec $(PY) deploy/dev.py
 
+# The environment's node, when there is one, is there because the machine's is too old.
+test: export PATH := $(CURDIR)/.venv/bin:$(PATH)
 test: ## set up what is missing and run all tests
 	@$(SETUP) tests
 	@status=0; \

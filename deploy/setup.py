@@ -29,6 +29,8 @@ FRONTEND = ROOT / "frontend"
 BUILT = ROOT / "build" / "static"
 MINIMUM_PYTHON = (3, 11)
 MINIMUM_NODE = 18
+# The stock WebSocket client that a test drives needs a newer one.
+MINIMUM_TEST_NODE = 20
 # Programs that Debian keeps where an ordinary user's PATH does not look.
 MORE_PATHS = (
     "/usr/sbin",
@@ -226,10 +228,10 @@ def node_version(node: str) -> int:
     return int(found[1]) if found else 0
 
 
-def node_directory() -> str | None:
-    """The directory of a node that is new enough and has an npm beside it on the PATH; None when there is none."""
+def node_directory(minimum: int = MINIMUM_NODE) -> str | None:
+    """Where there is a node that is new enough, with an npm on the PATH or beside it; None when there is none."""
     node, npm = shutil.which("node"), shutil.which("npm")
-    if node and npm and node_version(node) >= MINIMUM_NODE:
+    if node and npm and node_version(node) >= minimum:
         return str(Path(node).parent)
     local = VENV / "bin" / "node"
     return str(local.parent) if local.exists() else None
@@ -371,6 +373,8 @@ def tests() -> None:
     need_packages(absent({**SERVICES, **LANGUAGES}), "tests of what is absent are skipped")
     environment_with(ROOT / "requirements-dev.txt")
     build_frontend()
+    if not node_directory(MINIMUM_TEST_NODE):
+        local_node()
 
 
 def images() -> None:
