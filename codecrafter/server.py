@@ -11,8 +11,10 @@ from django.conf import settings
 from codecrafter import health
 
 if TYPE_CHECKING:
-    import socket
+    import signal
+import socket
     from collections.abc import Callable
+    from types import FrameType
 
 logger = logging.getLogger(__name__)
 
@@ -23,6 +25,11 @@ class Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
         super().__init__(config)
         self._on_ready = on_ready
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Being told to stop is an ordinary end. (uvicorn would raise the signal again once it has shut down.)"""
+        self.force_exit = self.should_exit and sig == signal.SIGINT
+        self.should_exit = True
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

@@ -349,7 +349,9 @@ LOGGING = {
     "formatters": {"line": {"format": "{asctime} {levelname} {name} {request_id} {message}", "style": "{"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["request_id"]}},
     "root": {"handlers": ["stderr"], "level": "WARNING"},
-    "loggers": {
+    # A page that is not there is no event of ours; the metrics count it.
+    "loggers": {"django.request": {"level": "ERROR"}}
+    | {
         name: {"level": LOG_LEVEL}
         for name in ("codecrafter", "realtime", "execution", "sessions_app", "accounts", "activity")
     },

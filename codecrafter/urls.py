@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from allauth.account.decorators import secure_admin_login
 from django.contrib import admin
+from django.contrib.staticfiles.storage import staticfiles_storage
+from django.shortcuts import redirect
 from django.urls import URLPattern, URLResolver, include, path, re_path
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
@@ -46,6 +48,7 @@ urlpatterns = [
     path("api/", include((api_urlpatterns, "api"))),
     path("api/v1/", include((api_urlpatterns, "api"), namespace="api_v1")),
     re_path(r"^api/(?P<path>.*)$", api_not_found),
+    path("favicon.ico", lambda request: redirect(staticfiles_storage.url("app/favicon.svg"))),
     path("health", health, name="health"),
     path("health/ready", ready, name="health-ready"),
     path("metrics", metrics, name="metrics"),
