@@ -76,6 +76,11 @@ def bare_docker_engine() -> Iterator[str]:
     yield from started(servers.docker())
 
 
+def image_environment(docker_host: str) -> dict[str, str]:
+    """For execution/images/build.py: the image of the tests, without the compilers that take minutes and gigabytes."""
+    return {"SANDBOX_PACKAGES": " ".join(CORE_PACKAGES), **os.environ, "DOCKER_HOST": docker_host}
+
+
 @pytest.fixture(scope="session")
 def docker_engine(bare_docker_engine: str) -> str:
     """The DOCKER_HOST of an engine that has the sandbox images."""
@@ -83,8 +88,7 @@ def docker_engine(bare_docker_engine: str) -> str:
         [sys.executable, "execution/images/build.py"],
         check=False,
         cwd=ROOT,
-        # The small set: the whole one takes minutes and gigabytes more.
-        env={"SANDBOX_PACKAGES": " ".join(CORE_PACKAGES), **os.environ, "DOCKER_HOST": bare_docker_engine},
+        env=image_environment(bare_docker_engine),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from execution.sandbox.backends import choose_backend
-from execution.sandbox.bubblewrap import BubblewrapBackend
+from execution.sandbox.bubblewrap import FIRST_UID, BubblewrapBackend
 from execution.sandbox.cgroups import Cgroups
 from execution.sandbox.control import Control
 from execution.sandbox.docker import DEADLINE_LABEL, DockerBackend
@@ -23,6 +23,7 @@ from execution.sandbox.limits import RUN
 from execution.sandbox.supervisor import execute
 from sessions_app.languages import LANGUAGES
 from tests.execution.sandbox.running import Watcher, run
+from tests.services.fixtures import image_environment
 
 ROOT = Path(__file__).resolve().parents[3]
 WORKER = """
@@ -50,6 +51,36 @@ def kill_worker_in_a_run(name: str) -> int:
     worker.wait()
     worker.stdout.close()
     return worker.pid
+
+
+def test_on_the_host_no_bubblewrap_process_is_root():
+    backend = BubblewrapBackend()
+    handle = backend.open(RUN, "test")
+    try:
+        while not handle.receive():
+            pass
+        family = {handle.host_pid}
+        uids = set()
+        for _generation in range(3):
+            for pid in filter(str.isdigit, os.listdir("/proc")):
+                fields = Path("/proc", pid, "stat").read_text().rpartition(")")[2].split()
+                if int(fields[1]) in family:
+                    family.add(int(pid))
+        for pid in family:
+            status = Path("/proc", str(pid), "status").read_text()
+            uids |= {int(uid) for uid in status.split("Uid:")[1].split("\n")[0].split()}
+    finally:
+        handle.close()
+    assert len(family) >= 2
+    assert 0 not in uids
+    if os.geteuid() == 0:
+        assert min(uids) >= FIRST_UID
+
+
+def test_a_folder_below_usr_can_be_hidden():
+    seen = next(path for path in (Path("/usr/share/doc"), Path("/usr/share")) if path.is_dir())
+    assert run(BubblewrapBackend(), "bash", f"ls {seen} | head -1").stdout != b""
+    assert run(BubblewrapBackend(hidden=[seen]), "bash", f"ls {seen}").stdout == b""
 
 
 def test_a_killed_worker_leaves_no_bubblewrap_process():
@@ -216,7 +247,7 @@ def test_building_an_image_that_is_there_does_nothing(docker_engine, docker_back
     done = subprocess.run(
         [sys.executable, "execution/images/build.py"],
         cwd=ROOT,
-        env={**os.environ, "DOCKER_HOST": docker_engine},
+        env=image_environment(docker_engine),
         capture_output=True,
         text=True,
         check=False,
