@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+import signal
 from typing import TYPE_CHECKING
 
 import uvicorn
@@ -11,12 +11,9 @@ from django.conf import settings
 from codecrafter import health
 
 if TYPE_CHECKING:
-    import signal
-import socket
+    import socket
     from collections.abc import Callable
     from types import FrameType
-
-logger = logging.getLogger(__name__)
 
 
 class Server(uvicorn.Server):
