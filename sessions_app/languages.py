@@ -184,7 +184,7 @@ _ROWS = (
         file_name="main.go",
         suffixes=(".go",),
         version_argv=("go", "version"),
-        compile=("go", "build", "-trimpath", "-o", PROGRAM, "{sources}"),
+        compile=("go", "build", "-o", PROGRAM, "{sources}"),
         run=(PROGRAM,),
         # Without a module, and with everything it writes in the work folder, which is larger than /tmp.
         compile_environment={

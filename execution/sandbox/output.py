@@ -2,6 +2,7 @@
 
 import threading
 from collections import deque
+from collections.abc import Callable
 from typing import Literal, Protocol
 
 StreamName = Literal["stdout", "stderr", "compile"]
@@ -84,8 +85,9 @@ class Delivery:
     It holds at most what the output limits let through; many small pieces are merged.
     """
 
-    def __init__(self, listener: Listener) -> None:
+    def __init__(self, listener: Listener, on_failure: Callable[[], None]) -> None:
         self._listener = listener
+        self._on_failure = on_failure
         self._entries: deque[tuple[StreamName, bytearray] | None] = deque()
         self._ready = threading.Condition()
         self._ended = False
@@ -144,4 +146,5 @@ class Delivery:
                     self._listener.output(entry[0], bytes(entry[1]))
             except Exception as error:
                 self.failure = error
+                self._on_failure()
                 return

@@ -37,7 +37,8 @@ def execute(job: Job, backend: Backend, listener: Listener, control: Control, la
 
     `label` names the job to the backend. Raises SandboxFault for a fault of the host, and whatever the listener raises.
     """
-    delivery = Delivery(listener)
+    # Nobody would hear the rest of a run whose listener failed.
+    delivery = Delivery(listener, on_failure=control.cancel)
     wake_read, wake_write = os.pipe()
     os.set_blocking(wake_read, False)
     os.set_blocking(wake_write, False)

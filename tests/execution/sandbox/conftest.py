@@ -12,6 +12,8 @@ from execution.sandbox.errors import SandboxFault
 from tests.services.fixtures import START_SECONDS, missing
 
 if TYPE_CHECKING:
+    from _pytest.mark import ParameterSet
+
     from execution.sandbox.backends import Backend
 
 KINDS = ("bubblewrap", "watched", "docker")
@@ -39,7 +41,7 @@ def docker_backend(docker_engine: str, backends: dict[str, Backend]) -> DockerBa
         return DockerBackend()
 
 
-def kind_of_backend(name: str) -> object:
+def kind_of_backend(name: str) -> ParameterSet:
     """Each kind stays in one worker of a parallel test run, and Docker's first test may wait for its image."""
     if name == "docker":
         return pytest.param(name, marks=[pytest.mark.xdist_group("services"), pytest.mark.timeout(START_SECONDS)])

@@ -60,7 +60,7 @@ class Slow:
 
 def test_single_bytes_for_a_slow_listener_are_merged():
     listener = Slow()
-    delivery = Delivery(listener)
+    delivery = Delivery(listener, on_failure=lambda: None)
     delivery.started()
     for number in range(20_000):
         delivery.output("stdout" if number % 2 else "stderr", b"%d" % (number % 10))
