@@ -278,6 +278,17 @@ def cache_folder() -> Path:
 
 
 @contextlib.contextmanager
+def unmounted(directory: Path) -> Iterator[None]:
+    """Afterwards nothing is mounted below: an engine that has run containers leaves its network namespace there."""
+    try:
+        yield
+    finally:
+        mounts = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
+        for path in sorted((path for path in mounts if path.startswith(f"{directory}/")), reverse=True):
+            subprocess.run([program("umount"), "--lazy", path], check=False, capture_output=True)
+
+
+@contextlib.contextmanager
 def docker() -> Iterator[str]:
     """A Docker engine without a network of its own; its images stay in the cache folder. Yields a DOCKER_HOST value."""
     given = os.environ.get("DOCKER_HOST")
@@ -320,7 +331,7 @@ def docker() -> Iterator[str]:
             ),
             *("--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false"),
         ]
-        with process(argv, ready, directory / "log"):
+        with unmounted(directory), process(argv, ready, directory / "log"):
             # What a killed test run left in the cache.
             prune = [client, "--host", address, "container", "prune", "--force"]
             subprocess.run(prune, check=True, capture_output=True)
