@@ -79,7 +79,7 @@ class Room:
         self._host = host
         self._loop = asyncio.get_running_loop()
         self._replica = crdt.Replica(loaded.update, LIMITS)
-        self._full: tuple[bytes, bytes] | None = None
+        self._full: bytes | None = None
         self._awareness = AwarenessTable()
         self._remote: dict[str, _RemotePeople] = {}
         self._shown_people: list[protocol.Present] = []
@@ -194,10 +194,9 @@ class Room:
 
     def _everything(self) -> bytes:
         """The whole document, kept until it changes: many newcomers ask for it at once after a restart."""
-        state = self._replica.state()
-        if self._full is None or self._full[0] != state:
-            self._full = (state, self._replica.diff())
-        return self._full[1]
+        if self._full is None:
+            self._full = self._replica.diff()
+        return self._full
 
     def _ask(self, connection: Connection) -> None:
         """Ask the socket for everything it has; not again while it may still be answering."""
@@ -361,6 +360,7 @@ class Room:
     # Telling the sockets
 
     def _relay(self, change: bytes, before: bytes, source: Connection | None) -> None:
+        self._full = None
         if not self._outgoing:
             self._outgoing_base = before
         self._outgoing.append(change)

@@ -23,15 +23,15 @@ const say = (message) => process.stdout.write(JSON.stringify(message) + "\n");
 provider.on("sync", (synced) => say({ type: "sync", synced }));
 provider.on("status", ({ status }) => say({ type: "status", status }));
 text.observe(() => say({ type: "text", text: text.toString() }));
-provider.awareness.on("change", () =>
-  say({ type: "people", people: [...provider.awareness.getStates().values()].map((state) => state.user ?? null) }),
-);
+const sayPeople = () =>
+  say({ type: "people", people: [...provider.awareness.getStates().values()].map((state) => state.user ?? null) });
+provider.awareness.on("change", sayPeople);
 
 const commands = {
   insert: ({ at, text: inserted }) => text.insert(at, inserted),
   delete: ({ at, length }) => text.delete(at, length),
   announce: ({ state }) => provider.awareness.setLocalState(state),
-  text: () => say({ type: "text", text: text.toString() }),
+  people: sayPeople,
   reconnect: () => {
     provider.disconnect();
     provider.connect();

@@ -87,6 +87,14 @@ async def test_readers_first_sync_is_not_an_edit(room):
             assert not reader.said("refused")
 
 
+async def test_newcomer_does_not_see_what_was_deleted_before(room):
+    alice, bob, _, session_id = room
+    async with page(alice, session_id) as one, page(bob, session_id):
+        await one.edit(lambda main: main.__delitem__(slice(0, 5)))
+        async with page(bob, session_id) as newcomer:
+            await newcomer.sees("(1)\n")
+
+
 async def test_offline_edits_of_two_people_merge(room):
     alice, bob, _, session_id = room
     first, second = pycrdt.Doc(), pycrdt.Doc()
