@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 LIMITS = Limits(
     cpu_ms=3_000,
-    wall_ms=8_000,
+    wall_ms=30_000,
     memory_bytes=128 * MIB,
     output_bytes=MIB,
     processes=64,
     disk_bytes=64 * MIB,
     cpus=1.0,
 )
-SHORT = replace(LIMITS, cpu_ms=400, wall_ms=4_000)
+SHORT = replace(LIMITS, cpu_ms=400)
 
 
 @dataclass
