@@ -25,7 +25,7 @@ MAX_FILES = 50
 EMPTY_UPDATE = b"\x00\x00"
 # The same text seeds to the same bytes, so a seed applied twice does not double it.
 SEED_CLIENT_ID = 1
-_FILE_ID = re.compile(r"main|f_[0-9a-f]{32}")
+_FILE_ID = re.compile(r"f_[0-9a-f]{32}")
 _LINES = re.compile(r"[^\n]*\n|[^\n]+")
 _WORDS = re.compile(r"\w+|\s+|.", re.DOTALL)
 
@@ -325,13 +325,13 @@ def _text(doc: pycrdt.Doc[Any], file_id: str) -> str:
 
 
 def _listed(doc: pycrdt.Doc[Any]) -> dict[str, str]:
-    """File id -> path, the entry file first; at most MAX_FILES, and only ids that a page may make."""
+    """File id -> path: the entry file first, whatever was done to the map, then ids that a page may make."""
     try:
         entries = doc.get(FILES, type=pycrdt.Map).to_py() or {}
     except BaseException as error:
         raise _as_ours(error, Broken) from error
-    ids = sorted((key for key in entries if _FILE_ID.fullmatch(key)), key=lambda key: (key != MAIN, key))
-    return {key: _safe_path(entries[key]) or key for key in ids[:MAX_FILES]}
+    ids = [MAIN, *sorted(key for key in entries if _FILE_ID.fullmatch(key))]
+    return {key: _safe_path(entries.get(key)) or key for key in ids[:MAX_FILES]}
 
 
 def _safe_path(value: object) -> str | None:

@@ -207,6 +207,14 @@ def test_only_listed_files_with_proper_ids_and_paths_count():
     }
 
 
+def test_entry_file_is_always_there_and_first():
+    doc = pycrdt.Doc()
+    doc.apply_update(crdt.seed("x", "main.py"))
+    del doc.get("files", type=pycrdt.Map)["main"]
+    doc.get("files", type=pycrdt.Map)["f_" + "0" * 32] = "a.py"
+    assert list(crdt.files_of(doc.get_update()).items()) == [("main", b"x"), ("a.py", b"")]
+
+
 def test_roots_of_another_type_do_no_harm():
     doc = pycrdt.Doc({"main": pycrdt.Map({"a": 1}), "files": pycrdt.Text("zz")})
     update = doc.get_update()
