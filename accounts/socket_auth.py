@@ -1,7 +1,8 @@
 """Who is at the other end of a socket: bearer token, one-use ticket or session cookie -> scope["user"].
 
-Scope after SocketAuth: `user` (a User or AnonymousUser), `auth_expires_at` (unix seconds, None for a cookie) and
-`auth_failure` (None, "expired" or "invalid": what was wrong with the credential that was offered).
+Scope after SocketAuth: `user` (a User or AnonymousUser), `auth_expires_at` (unix seconds, None for a cookie),
+`auth_failure` (None, "expired" or "invalid": what was wrong with the credential that was offered) and
+`auth_session_key` (of a cookie, else empty), for which `open_sessions` tells later whether it was logged out.
 Refused with a plain HTTP answer before accept: a Host that is not ours, and a cookie sent by a foreign page.
 """
 
@@ -20,10 +21,12 @@ from channels.db import database_sync_to_async
 from django.conf import settings
 from django.contrib.auth import get_user
 from django.contrib.auth.models import AnonymousUser
+from django.contrib.sessions.models import Session
 from django.core.cache import cache
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, parse_cookie
 from django.http.request import split_domain_port, validate_host
+from django.utils import timezone
 from django.utils.http import is_same_domain
 from rest_framework.exceptions import APIException
 from rest_framework_simplejwt.authentication import JWTAuthentication
@@ -34,7 +37,7 @@ from rest_framework_simplejwt.tokens import AccessToken
 from accounts.models import User
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, MutableMapping
+    from collections.abc import Awaitable, Callable, Collection, MutableMapping
 
     Scope = MutableMapping[str, Any]
     App = Callable[[Scope, Any, Any], Awaitable[None]]
@@ -48,6 +51,7 @@ class Identity(NamedTuple):
     user: User | AnonymousUser
     expires_at: int | None = None
     failure: Literal["expired", "invalid"] | None = None
+    session_key: str = ""
 
 
 class SocketAuth:
@@ -81,6 +85,7 @@ class SocketAuth:
             "user": identity.user,
             "auth_expires_at": identity.expires_at,
             "auth_failure": identity.failure,
+            "auth_session_key": identity.session_key,
         }
         await self.app({**scope, **known}, receive, send)
 
@@ -102,6 +107,11 @@ def issue_ticket(user: User, session_id: UUID, *, expires_at: int | None = None)
     ends = expires_at or int(time.time() + api_settings.ACCESS_TOKEN_LIFETIME.total_seconds())
     cache.set(_ticket_key(ticket), (str(user.pk), str(session_id), ends), timeout=TICKET_SECONDS)
     return ticket, TICKET_SECONDS
+
+
+def open_sessions(keys: Collection[str]) -> set[str]:
+    """Which of these cookie sessions were neither logged out nor have expired."""
+    return set(Session.objects.filter(pk__in=keys, expire_date__gt=timezone.now()).values_list("pk", flat=True))
 
 
 def _by_token(text: str) -> Identity:
@@ -139,7 +149,7 @@ def _by_session(session_key: str) -> Identity:
     request = HttpRequest()
     request.session = import_module(settings.SESSION_ENGINE).SessionStore(session_key)
     user = get_user(request)
-    return Identity(user if isinstance(user, User) else AnonymousUser())
+    return Identity(user, session_key=session_key) if isinstance(user, User) else Identity(AnonymousUser())
 
 
 def _ticket_key(ticket: str) -> str:

@@ -63,7 +63,15 @@ class _Frame:
 
 class Connection:
     def __init__(
-        self, user_id: str, username: str, hue: int, permission: str, *, speaks_json: bool, catch_up: CatchUp
+        self,
+        user_id: str,
+        username: str,
+        hue: int,
+        permission: str,
+        *,
+        speaks_json: bool,
+        catch_up: CatchUp,
+        session_key: str = "",
     ) -> None:
         self.id = uuid.uuid4().hex
         self.user_id = user_id
@@ -71,6 +79,8 @@ class Connection:
         self.hue = hue
         self.permission = permission
         self.speaks_json = speaks_json
+        # Of the cookie session that opened it; empty for a token or a ticket.
+        self.session_key = session_key
         self.client_ids: set[int] = set()
         self.received = 0
         # When it was last asked for everything it has; None once it answered.

@@ -75,7 +75,13 @@ class SessionConsumer(AsyncConsumer):
             raise _Refusal(connections.UNAVAILABLE, "the document cannot be opened now") from None
         _require_epoch(scope, room)
         connection = Connection(
-            str(user.pk), user.username, user.hue, permission, speaks_json=speaks_json, catch_up=room.catch_up
+            str(user.pk),
+            user.username,
+            user.hue,
+            permission,
+            speaks_json=speaks_json,
+            catch_up=room.catch_up,
+            session_key=scope.get("auth_session_key", ""),
         )
         return room, connection
 

@@ -20,6 +20,7 @@ from django.conf import settings
 from django.db import IntegrityError, InterfaceError, OperationalError, connection
 
 from accounts.models import User
+from accounts.socket_auth import open_sessions
 from realtime import connections, metrics
 from realtime.room import Room
 from sessions_app import crdt, documents, events
@@ -369,8 +370,10 @@ class Rooms:
         pairs = {(room.session_id, member.user_id) for room in checked for member in room.connections.values()}
         if not pairs:
             return
+        keys = {member.session_key for room in checked for member in room.connections.values() if member.session_key}
         try:
             permissions = await self._read(_permissions, pairs)
+            signed_in = await self._read(open_sessions, keys) if keys else set()
         except Exception:
             logger.exception("the access of open sockets could not be read; the next tick tries again")
             return
@@ -381,6 +384,8 @@ class Rooms:
                 is_active, permission = permissions[room.session_id, member.user_id]
                 if not is_active:
                     room.expel(member, connections.SIGNED_OUT, "the account is not active")
+                elif member.session_key in keys - signed_in:
+                    room.expel(member, connections.SIGNED_OUT, "signed out")
                 elif permission is None:
                     room.expel(member, connections.LOST_ACCESS, "no access any more")
                 else:

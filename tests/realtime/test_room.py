@@ -136,6 +136,25 @@ async def test_suspended_account_is_signed_out_of_its_open_sockets(session, alic
         assert await one.close_code() == 4401
 
 
+async def test_logging_out_closes_the_sockets_of_that_browser(session, alice, client):
+    await sync_to_async(client.force_login)(alice)
+    cookie = f"sessionid={client.cookies['sessionid'].value}"
+    headers = [(b"cookie", cookie.encode()), (b"origin", b"http://localhost"), (b"host", b"localhost")]
+    browser = Socket(application, f"/ws/sessions/{session.pk}", headers=headers, subprotocols=["codecrafter.v1"])
+    async with socket(alice, session) as other:
+        await browser.connect()
+        await browser.text("hello")
+        await other.text("hello")
+        await sync_to_async(client.post)("/logout")
+        events.ring(events.group_name(session.pk), {"type": "room.check"})
+        assert await browser.close_code() == 4401
+        await sync_to_async(events.announce)(
+            session.pk, {"type": "run.output", "job_id": "j", "stream": "stdout", "offset": 0, "data_base64": ""}
+        )
+        assert await other.text("run.output")
+    await browser.wait()
+
+
 async def test_archived_session_closes_its_sockets(session, alice, bob):
     from sessions_app import access, actions
 
