@@ -1,7 +1,8 @@
 """PID 1 inside the sandbox: unpacks files, runs one program, measures it, relays its streams, ends everything.
 
-Standard library only, and shipped as a file beside protocol.py. It reads frames from its stdin and writes frames to
-its stdout (protocol.py says which); the program gets other descriptors, so nothing it prints can be taken for a frame.
+Standard library only, and shipped beside protocol.py and usercustomize.py, which starts it. It reads frames from its
+stdin and writes frames to its stdout (protocol.py says which); the program gets other descriptors, so nothing it prints
+can be taken for a frame.
 The clocks and the decision to stop belong to the supervisor outside; only where no cgroup holds the memory does the
 agent itself end a program that takes too much.
 """
@@ -20,13 +21,14 @@ import sys
 import termios
 import time
 import tty
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING or __package__:
-    from execution.sandbox import protocol
+    from execution.sandbox import protocol, usercustomize
     from execution.sandbox.protocol import Kind
 else:
     import protocol
+    import usercustomize
     from protocol import Kind
 
 WORK = "/work"
@@ -36,10 +38,12 @@ STATS_SECONDS = 0.1
 WATCH_SECONDS = 0.02
 DRAIN_SECONDS = 0.1
 KILL_SECONDS = 2.0
+KILL_AGAIN_SECONDS = 0.01
+RESET_SECONDS = 0.2
+RESET_ENTRIES = 10_000
 PENDING_INPUT_BYTES = 256 * 1024
 READ_BYTES = protocol.CHUNK_BYTES
 MAX_UNPACK_BYTES = 128 * 1024 * 1024
-OPEN_FILES = 1024
 TERMINAL_SIZE = struct.pack("HHHH", 24, 80, 0, 0)
 NO_FOLLOW = os.O_NOFOLLOW | os.O_CLOEXEC
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -197,29 +201,33 @@ def disk_full(path: str) -> bool:
 
 
 class Meter:
-    """What the program used so far, the agent's own share taken off."""
+    """What the program used so far. Made while the program is only a waiting runner; its clock starts with `begin`."""
 
-    def __init__(self, job: dict[str, Any]) -> None:
-        self.limit_bytes = int(job["memory_bytes"])
-        self.process_limit = int(job["processes"])
+    def __init__(self) -> None:
         self.cgroup = Cgroup()
-        held = self.cgroup.limit
-        self.held_by_cgroup = held is not None and held <= self.limit_bytes and self.cgroup.cpu_seconds() is not None
         self.table = ProcessTable()
-        self.started = time.monotonic()
         self.taken_out = False
         self._peak = 0
+        self._tree_bytes = 0
         self._processes_peak = 0
         self._pids_limit_hit = False
         self._disk_full = False
         self._own_cpu = time.process_time()
         self._own_rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        self._first_cpu = self.cgroup.cpu_seconds() or 0.0
+        self._first_cpu = self.cgroup.cpu_seconds()
         self._first_memory = self.cgroup.memory_bytes()
-        self._first_processes = self.cgroup.processes() or 0
+        # The runner that waits is the program.
+        self._first_processes = max((self.cgroup.processes() or 0) - 1, 0)
         self._first_forks = self.cgroup.refused_forks()
         self._first_ooms = self.cgroup.oom_kills()
         self._cpu_seconds = 0.0
+
+    def begin(self, job: dict[str, Any]) -> None:
+        self.limit_bytes = int(job["memory_bytes"])
+        self.process_limit = int(job["processes"])
+        held = self.cgroup.limit
+        self.held_by_cgroup = held is not None and held <= self.limit_bytes and self._first_cpu is not None
+        self.started = time.monotonic()
 
     def sample(self) -> None:
         if self.held_by_cgroup:
@@ -234,7 +242,7 @@ class Meter:
         self._pids_limit_hit = self.cgroup.refused_forks() > self._first_forks
         used = self.cgroup.cpu_seconds() or 0.0
         own = time.process_time() - self._own_cpu
-        self._cpu_seconds = max(self._cpu_seconds, used - self._first_cpu - own)
+        self._cpu_seconds = max(self._cpu_seconds, used - (self._first_cpu or 0.0) - own)
 
     def _sample_table(self) -> None:
         self.table.read()
@@ -251,11 +259,14 @@ class Meter:
     def reaped(self, usage: resource.struct_rusage) -> None:
         self.table.reaped_cpu_seconds += usage.ru_utime + usage.ru_stime
         # A child begins as a fork of the agent, and ru_maxrss remembers that; only what is above it is its own.
-        if not self.held_by_cgroup and usage.ru_maxrss > self._own_rss:
-            self._peak = max(self._peak, usage.ru_maxrss * 1024)
+        if usage.ru_maxrss > self._own_rss:
+            self._tree_bytes = max(self._tree_bytes, usage.ru_maxrss * 1024)
 
     def report(self) -> dict[str, Any]:
-        """cpu_ms, wall_ms, memory_bytes (peak), oom_kills, processes_peak, pids_limit_hit, disk_full, held_by."""
+        """cpu_ms, wall_ms, memory_bytes (peak), oom_kills, processes_peak, pids_limit_hit, disk_full, held_by.
+
+        tree_bytes is the largest ru_maxrss of a process that has ended.
+        """
         if self.held_by_cgroup:
             peak = max(self.cgroup.peak_bytes() - self._first_memory, 0)
             ooms = self.cgroup.oom_kills() - self._first_ooms
@@ -264,7 +275,8 @@ class Meter:
         return {
             "cpu_ms": round(self._cpu_seconds * 1000),
             "wall_ms": round((time.monotonic() - self.started) * 1000),
-            "memory_bytes": peak,
+            "memory_bytes": max(peak, self._tree_bytes),
+            "tree_bytes": self._tree_bytes,
             "oom_kills": ooms,
             "processes_peak": self._processes_peak,
             "pids_limit_hit": self._pids_limit_hit,
@@ -352,15 +364,28 @@ def artifact_files(root: str) -> list[tuple[str, int]]:
 
 
 class Agent:
-    """One sandbox's life: one job, one program, one result."""
+    """One sandbox's life: one job, one program, one result; or one after the other the test cases of one submission."""
 
-    def __init__(self, inbox: int, outbox: int) -> None:
+    def __init__(self, inbox: int, outbox: int, runner: usercustomize.Runner) -> None:
         self._inbox = inbox
         self._outbox = outbox
         self._frames = protocol.FrameReader()
         self._waiting: list[tuple[Kind, bytes]] = []
+        self._runner: usercustomize.Runner | None = runner
+        # Only the first runner was forked from a Python that had loaded nothing else.
+        self._is_pristine = True
+        self._wake, wake_write = os.pipe()
+        for descriptor in (self._wake, wake_write):
+            os.set_blocking(descriptor, False)
+        signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
+        signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
+        self._forget_job()
+
+    def _forget_job(self) -> None:
+        self._meter = Meter()
         self._job: dict[str, Any] = {}
         self._main = 0
+        self._started_in = ""
         self._status: int | None = None
         self._pending = bytearray()
         self._input_ended = False
@@ -384,25 +409,39 @@ class Agent:
 
     def serve(self) -> None:
         self.send(protocol.frame(Kind.READY, bytes([protocol.VERSION])))
+        while self._serve_job():
+            self._close_descriptors()
+            self._hatch()
+            self._forget_job()
+
+    def _serve_job(self) -> bool:
+        """Whether another job of the same submission may follow."""
+        meter = self._meter
         try:
             self._receive_job()
-            meter = Meter(self._job)
+            meter.begin(self._job)
             self._start(meter)
         except Failed as failure:
             self.send(protocol.json_frame(Kind.ERROR, failure.report))
-            return
+            return False
         except (protocol.ProtocolError, KeyError, TypeError) as error:
             self.send(protocol.json_frame(Kind.ERROR, Failed("bad_frame", detail=repr(error)).report))
-            return
+            return False
         self.send(protocol.frame(Kind.STARTED))
         self._relay(meter)
         self._finish(meter)
+        return bool(self._job["keep"])
 
     def _receive_job(self) -> None:
         kind, payload = self._next_frame()
+        while kind in (Kind.STDIN, Kind.EOF, Kind.SIGNAL):
+            # Meant for a program that has ended.
+            kind, payload = self._next_frame()
         if kind is not Kind.JOB:
             raise protocol.ProtocolError(f"{kind.name} before JOB")
         self._job = protocol.parse_json(payload)
+        if self._job["reset"]:
+            reset()
         records = protocol.RecordReader(Unpacker(WORK), MAX_UNPACK_BYTES)
         while True:
             kind, payload = self._next_frame()
@@ -419,32 +458,37 @@ class Agent:
     def _start(self, meter: Meter) -> None:
         if self._job.get("artifact"):
             os.makedirs(f"{WORK}/{self._job['artifact']}", exist_ok=True)
-        child_input, self._input = os.pipe()
-        child_output, output = self._open_terminal() if self._job["interactive"] else self._pipe()
-        child_errors, errors = self._pipe()
-        failed_read, failed_write = os.pipe()
-        wake_read, wake_write = os.pipe()
-        for descriptor in (self._input, wake_read, wake_write):
-            os.set_blocking(descriptor, False)
-        signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
-        signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
-        self._main = os.fork()
-        if self._main == 0:
-            run_child(self._job, (child_input, child_output, child_errors), failed_write, not meter.held_by_cgroup)
-        for descriptor in (child_input, child_output, child_errors, failed_write):
-            os.close(descriptor)
-        failure = os.read(failed_read, 4)
-        os.close(failed_read)
-        if failure:
-            number = int.from_bytes(failure, "big")
+        if self._job["interactive"]:
+            self._hatch(self._open_terminal())
+        runner = self._runner
+        if runner is None:
+            raise Failed("exec", detail="no process to run in")
+        self._runner = None
+        in_place = self._is_pristine and runs_in_place(self._job)
+        self._is_pristine = False
+        self._started_in = "fork" if in_place else "exec"
+        self._main = runner.pid
+        set_limits(runner.pid, self._job, not meter.held_by_cgroup)
+        self._input = runner.stdin
+        self._outputs = {runner.stdout: Kind.STDOUT, runner.stderr: Kind.STDERR}
+        number = runner.order(self._job["argv"], self._job["environment"], in_place=in_place)
+        if number:
             raise Failed("exec", number, f"{self._job['argv'][0]}: {os.strerror(number)}")
-        self._wake = wake_read
-        self._outputs = {output: Kind.STDOUT, errors: Kind.STDERR}
 
-    @staticmethod
-    def _pipe() -> tuple[int, int]:
-        reader, writer = os.pipe()
-        return writer, reader
+    def _hatch(self, output: tuple[int, int] | None = None) -> None:
+        """A runner in place of the one that waits."""
+        if self._runner is not None:
+            os.kill(self._runner.pid, signal.SIGKILL)
+            os.waitpid(self._runner.pid, 0)
+            self._runner.close()
+        self._is_pristine = False
+        self._runner = usercustomize.hatch(output, lambda: set_dumpable(1))
+
+    def _close_descriptors(self) -> None:
+        for descriptor in self._outputs:
+            os.close(descriptor)
+        if self._input >= 0:
+            os.close(self._input)
 
     @staticmethod
     def _open_terminal() -> tuple[int, int]:
@@ -452,13 +496,13 @@ class Agent:
         master, slave = os.openpty()
         tty.setraw(slave, termios.TCSANOW)
         fcntl.ioctl(slave, termios.TIOCSWINSZ, TERMINAL_SIZE)
-        return slave, master
+        return master, slave
 
     def _relay(self, meter: Meter) -> None:
         interval = STATS_SECONDS if meter.held_by_cgroup else WATCH_SECONDS
         for descriptor in (self._wake, *self._outputs):
             self._poll.register(descriptor, select.POLLIN)
-        next_sample = next_report = time.monotonic()
+        next_sample = next_report = time.monotonic() + interval
         self._handle_waiting()
         while self._status is None:
             # With nothing asked for, poll still reports the hang-up of a supervisor that died.
@@ -474,8 +518,11 @@ class Agent:
                 if meter.taken_out:
                     self._kill_main()
                 if now >= next_report:
-                    self.send(protocol.json_frame(Kind.STATS, meter.report()))
+                    self.send(protocol.json_frame(Kind.STATS, self._report(meter)))
                     next_report = now + STATS_SECONDS
+
+    def _report(self, meter: Meter) -> dict[str, Any]:
+        return meter.report() | {"start": self._started_in}
 
     def _on_event(self, descriptor: int, event: int, meter: Meter) -> None:
         if descriptor == self._inbox:
@@ -581,7 +628,7 @@ class Agent:
             for descriptor, _event in self._poll.poll(DRAIN_SECONDS * 1000):
                 self._pump(descriptor)
         meter.sample()
-        result = meter.report()
+        result = self._report(meter)
         status = self._status if self._status is not None else signal.SIGKILL
         killed = os.WIFSIGNALED(status)
         result["exit_code"] = None if killed else os.WEXITSTATUS(status)
@@ -591,13 +638,18 @@ class Agent:
 
     def _kill_all(self, meter: Meter) -> None:
         deadline = time.monotonic() + KILL_SECONDS
+        woken = select.poll()
+        woken.register(self._wake, select.POLLIN)
         while time.monotonic() < deadline:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(-1, signal.SIGKILL)
             self._reap(meter)
             try:
                 if os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
-                    time.sleep(0.001)
+                    # A process on its way out; SIGCHLD wakes this.
+                    woken.poll(KILL_AGAIN_SECONDS * 1000)
+                    with contextlib.suppress(BlockingIOError):
+                        os.read(self._wake, 512)
             except ChildProcessError:
                 return
 
@@ -621,77 +673,90 @@ class Agent:
         return None
 
 
-def run_child(job: dict[str, Any], streams: tuple[int, int, int], failed: int, watched: bool) -> NoReturn:
-    """In the forked child: become the program. Any failure goes to `failed` as an errno."""
+def runs_in_place(job: dict[str, Any]) -> bool:
+    """Whether the job is the very command that this process was started with, in the same environment.
+
+    Names that only the host's tools add are left out: they mean nothing to Python, and the program does not get them.
+    """
+    wanted = job["environment"]
+    own = {name: value for name, value in os.environ.items() if name != usercustomize.FOLDER_VARIABLE}
+    meant_for_python = {name for name in own if name.startswith(("PYTHON", "LC_", "LANG", "TZ"))}
+    return (
+        not job["interactive"]
+        and job["argv"][:2] == sys.orig_argv == ["python3", "main.py"]
+        and all(own.get(name) == value for name, value in wanted.items())
+        and meant_for_python <= set(wanted)
+    )
+
+
+def reset() -> None:
+    """Make the sandbox as it was before the last job: that job's processes are gone already, now its files go.
+
+    Raises Failed when there is too much to remove, it takes too long, or something stays that cannot be removed.
+    """
+    deadline = time.monotonic() + RESET_SECONDS
+    removed = 0
+
+    def empty(folder: int) -> None:
+        nonlocal removed
+        for name in os.listdir(folder):
+            removed += 1
+            if removed > RESET_ENTRIES or time.monotonic() > deadline:
+                raise Failed("reset", detail="too many files were left")
+            try:
+                os.unlink(name, dir_fd=folder)
+                continue
+            except (IsADirectoryError, PermissionError):
+                inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY | NO_FOLLOW, dir_fd=folder)
+            try:
+                os.fchmod(inner, 0o700)
+                empty(inner)
+            finally:
+                os.close(inner)
+            os.rmdir(name, dir_fd=folder)
+
     try:
-        os.setsid()
-        # The flag was inherited; without this the kernel could take the agent, not the program, when memory runs out.
-        set_dumpable(1)
-        with open("/proc/self/oom_score_adj", "w") as file:
-            file.write("1000")
-        for number, descriptor in enumerate(streams):
-            os.dup2(descriptor, number)
-        # Whatever is open besides 0 to 2 and `failed` closes on exec already; this holds even if that changes.
-        os.closerange(3, failed)
-        os.closerange(failed + 1, OPEN_FILES)
-        set_limits(job, watched)
-        for ignored in (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD):
-            signal.signal(ignored, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        os.umask(0o022)
-        os.chdir(WORK)
-        argv = [os.fsencode(word) for word in job["argv"]]
-        environment = {os.fsencode(name): os.fsencode(value) for name, value in job["environment"].items()}
-        execute(argv, environment)
-    except OSError as error:
-        os.write(failed, (error.errno or errno.EIO).to_bytes(4, "big"))
-    except BaseException:
-        # Nothing may return into the agent's code.
-        os.write(failed, errno.EINVAL.to_bytes(4, "big"))
-    os._exit(127)
+        for root in (WORK, *SCRATCH):
+            folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY | NO_FOLLOW)
+            try:
+                os.fchmod(folder, 0o755 if root == WORK else 0o1777)
+                empty(folder)
+            finally:
+                os.close(folder)
+        for kind in ("shm", "msg", "sem"):
+            # Its first line is the heading.
+            if len((read_text(f"/proc/sysvipc/{kind}") or "").splitlines()) > 1:
+                raise Failed("reset", detail=f"a System V {kind} was left")
+    except (OSError, RecursionError) as error:
+        raise Failed("reset", getattr(error, "errno", None), str(error)) from error
 
 
-def execute(argv: list[bytes], environment: dict[bytes, bytes]) -> NoReturn:
-    """execve along PATH; raises the OSError that says most."""
-    if b"/" in argv[0]:
-        os.execve(argv[0], argv, environment)  # noqa: S606
-    worst = FileNotFoundError(errno.ENOENT, "not found")
-    for folder in environment.get(b"PATH", b"/usr/bin:/bin").split(b":"):
-        try:
-            os.execve(folder + b"/" + argv[0], argv, environment)  # noqa: S606
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-    raise worst
-
-
-def set_limits(job: dict[str, Any], watched: bool) -> None:
+def set_limits(pid: int, job: dict[str, Any], watched: bool) -> None:
+    """Limits of the waiting runner, and so of all it will start."""
     # The supervisor counts the whole tree's cpu time; this stops one process should the supervisor be late.
     cpu_seconds = int(job["cpu_ms"]) // 1000 + 2
     wanted = [
         (resource.RLIMIT_CORE, 0, 0),
         (resource.RLIMIT_CPU, cpu_seconds, cpu_seconds + 1),
         (resource.RLIMIT_FSIZE, int(job["disk_bytes"]), int(job["disk_bytes"])),
-        (resource.RLIMIT_NOFILE, OPEN_FILES, OPEN_FILES),
+        (resource.RLIMIT_NOFILE, usercustomize.OPEN_FILES, usercustomize.OPEN_FILES),
         (resource.RLIMIT_MSGQUEUE, 0, 0),
     ]
     if watched:
         # The agent is one process of this uid; with cgroups the pids controller counts instead.
         wanted.append((resource.RLIMIT_NPROC, int(job["processes"]) + 1, int(job["processes"]) + 1))
     for name, soft, hard in wanted:
-        ceiling = resource.getrlimit(name)[1]
+        ceiling = resource.prlimit(pid, name)[1]
         if ceiling == resource.RLIM_INFINITY:
             ceiling = hard
-        resource.setrlimit(name, (min(soft, ceiling), min(hard, ceiling)))
+        resource.prlimit(pid, name, (min(soft, ceiling), min(hard, ceiling)))
     if watched:
-        os.nice(5)
+        os.setpriority(os.PRIO_PROCESS, pid, 5)
 
 
-def main() -> None:
+def main(runner: usercustomize.Runner) -> None:
     # Python would turn a SIGINT from the program into a KeyboardInterrupt here.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     set_dumpable(0)
-    Agent(sys.stdin.fileno(), sys.stdout.fileno()).serve()
-
-
-if __name__ == "__main__":
-    main()
+    Agent(0, 1, runner).serve()
+    os._exit(0)

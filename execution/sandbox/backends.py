@@ -1,17 +1,28 @@
 """What a backend offers the supervisor, and which one this host gets."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from execution.sandbox.errors import SandboxFault
+from execution.sandbox.job import BASE_ENVIRONMENT
 from execution.sandbox.limits import Limits
+from sessions_app.languages import LANGUAGES
 
 NAMES = ("auto", "docker", "bubblewrap")
+AGENT_FOLDER = "/opt/codecrafter"
+# PID 1 is started as the Python programs are, so that it can become one; usercustomize.py makes it the agent.
+START_ARGV = ("python3", "main.py")
+START_ENVIRONMENT = {**BASE_ENVIRONMENT, **LANGUAGES["python"].environment, "PYTHONPATH": AGENT_FOLDER}
 
 
 class Handle(Protocol):
-    """One sandbox with a waiting agent. Used by one thread; `kill` and `close` never raise and may be repeated."""
+    """One sandbox with a waiting agent. Used by one thread; `kill` and `close` never raise and may be repeated.
+
+    `parked`: it was made before its job was known.
+    """
+
+    parked: bool
 
     def read_fileno(self) -> int:
         """A descriptor that polls readable when `receive` has something."""
@@ -41,14 +52,23 @@ class Backend(Protocol):
     @property
     def name(self) -> str: ...
 
-    def open(self, limits: Limits, label: str) -> Handle:
-        """A new sandbox; `label` is the job it is for. Raises SandboxFault."""
+    def open(self, limits: Limits, label: str, language: str = "") -> Handle:
+        """A sandbox for a program in `language` (its key); `label` is the job it is for. Raises SandboxFault."""
+
+    def shape(self, limits: Limits, language: str = "") -> Hashable:
+        """What such a sandbox is made of; two of equal shape can stand for each other until they are used."""
 
     def versions(self) -> dict[str, str]:
         """Language key -> version, for each language whose tool answers inside a sandbox. Takes seconds; cache it."""
 
     def describe(self) -> str:
         """One line for people: what it is and how limits are held."""
+
+    def reap(self) -> int:
+        """Remove what dead workers left behind, and say how much."""
+
+    def close(self) -> None:
+        """Let go of everything; sandboxes that are in use stay until their own `close`."""
 
 
 def choose_backend(name: str = "auto", *, hidden: Sequence[Path] = ()) -> Backend:

@@ -11,11 +11,12 @@ import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from pathlib import Path
 from select import select
 
 from execution.sandbox import protocol, seccomp
+from execution.sandbox.backends import AGENT_FOLDER, START_ARGV, START_ENVIRONMENT
 from execution.sandbox.cgroups import Cgroup, Cgroups
 from execution.sandbox.errors import SandboxFault
 from execution.sandbox.limits import COMPILE, Limits
@@ -23,8 +24,7 @@ from execution.sandbox.spawner import SPAWNER
 from execution.sandbox.versions import ask_versions
 
 PYTHON = "/usr/bin/python3"
-AGENT_FOLDER = "/opt/codecrafter"
-AGENT_FILES = ("agent.py", "protocol.py")
+AGENT_FILES = ("agent.py", "protocol.py", "usercustomize.py")
 SANDBOX_ID = 65534
 # Above the ranges that systemd hands to containers and below 2^31, so no account and no other manager uses them.
 FIRST_UID = 1_900_000_000
@@ -79,7 +79,7 @@ class BubblewrapBackend:
         self._lock = threading.Lock()
         self._probe()
 
-    def open(self, limits: Limits, label: str) -> "BubblewrapHandle":
+    def open(self, limits: Limits, label: str, language: str = "") -> "BubblewrapHandle":
         uid = self._take_uid()
         cgroup = None
         try:
@@ -97,6 +97,15 @@ class BubblewrapBackend:
 
     def describe(self) -> str:
         return f"bubblewrap, limits held by {self.held_by()}"
+
+    def shape(self, limits: Limits, language: str = "") -> Hashable:
+        return limits.memory_bytes, limits.cpus, limits.processes, limits.disk_bytes
+
+    def reap(self) -> int:
+        return self.cgroups.reap() if self.cgroups is not None and self.cgroups.version else 0
+
+    def close(self) -> None:
+        """Nothing is held between sandboxes."""
 
     def held_by(self) -> str:
         if self.cgroups is not None and self.cgroups.version:
@@ -143,7 +152,8 @@ class BubblewrapBackend:
                 *_cgroup_mounts(cgroup),
                 *("--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/work"),
                 *(("--seccomp", shared(filter_code)) if filter_code is not None else ()),
-                *("--", PYTHON, "-E", "-s", "-S", "-B", f"{AGENT_FOLDER}/agent.py"),
+                *(word for name, value in START_ENVIRONMENT.items() for word in ("--setenv", name, value)),
+                *("--", *START_ARGV),
             ]
             try:
                 process = SPAWNER.spawn(command, passed, child_in, child_out, child_err)
@@ -195,6 +205,8 @@ class BubblewrapBackend:
 
 class BubblewrapHandle:
     """See backends.Handle."""
+
+    parked = False
 
     def __init__(
         self,

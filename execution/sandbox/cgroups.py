@@ -138,8 +138,9 @@ class Cgroups:
     def parents(self) -> list[Path]:
         return sorted(set(self._parents.values()))
 
-    def reap(self) -> None:
-        """Remove the groups of workers that died; their names begin with the worker's pid."""
+    def reap(self) -> int:
+        """Remove the groups of workers that died, whose pid their names begin with, and say how many sandboxes."""
+        removed = set()
         for parent in self.parents():
             for folder in parent.iterdir():
                 pid = folder.name.partition("-")[0]
@@ -147,6 +148,8 @@ class Cgroups:
                     # A group that still has processes refuses, and waits for the next time.
                     with contextlib.suppress(OSError):
                         folder.rmdir()
+                        removed.add(folder.name)
+        return len(removed)
 
     def create(self, label: str, limits: Limits) -> Cgroup:
         """Raises OSError; nothing is left behind then."""

@@ -5,6 +5,8 @@ import os
 import ssl
 import struct
 import time
+from collections.abc import Hashable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,8 @@ import requests
 from docker.errors import APIError, DockerException, ImageNotFound
 
 from execution.images.build import AGENT_LABEL, IMAGE, agent_digest
-from execution.sandbox import protocol, seccomp
+from execution.sandbox import owners, protocol, seccomp
+from execution.sandbox.backends import START_ARGV, START_ENVIRONMENT
 from execution.sandbox.errors import SandboxFault
 from execution.sandbox.limits import Limits
 from execution.sandbox.versions import ask_versions
@@ -23,6 +26,8 @@ ENGINE_SECONDS = 30
 CPU_PERIOD_US = 1_000_000
 JOB_LABEL = "codecrafter.job"
 DEADLINE_LABEL = "codecrafter.deadline"
+OWNER_LABEL = "codecrafter.owner"
+STOPPED_SECONDS = 60
 # A container outlives its limits only when its worker died; then it may be removed by anybody after this long.
 DEADLINE_MARGIN_SECONDS = 120
 STREAM_HEADER = struct.Struct(">BxxxI")
@@ -58,7 +63,7 @@ class DockerBackend:
         self._seccomp = f"seccomp={seccomp.PROFILE.read_text()}"
         self.reap()
 
-    def open(self, limits: Limits, label: str) -> "DockerHandle":
+    def open(self, limits: Limits, label: str, language: str = "") -> "DockerHandle":
         container = ""
         try:
             container = self._create(limits, label)
@@ -72,6 +77,12 @@ class DockerBackend:
             raise SandboxFault("engine_failed", "Run `make doctor`.", f"{label}: {error}") from error
         return handle
 
+    def shape(self, limits: Limits, language: str = "") -> Hashable:
+        return self._image, limits.memory_bytes, limits.cpus, limits.processes, limits.disk_bytes
+
+    def close(self) -> None:
+        self._api.close()
+
     def versions(self) -> dict[str, str]:
         return ask_versions(self)
 
@@ -81,15 +92,34 @@ class DockerBackend:
         return f"Docker {version['Version']} (API {self._api.api_version}), image {self._image}{runtime}"
 
     def reap(self) -> int:
-        """Remove containers that a dead worker left behind, and say how many. Any engine trouble leaves them."""
+        """Remove containers that a dead worker left behind, and say how many. Any engine trouble leaves them.
+
+        Theirs are those whose owner was a process of this machine that is gone, those past their deadline, and those
+        that stopped, or never started, a while ago (their owner may be out of sight).
+        """
         removed = 0
         with contextlib.suppress(*ENGINE_ERRORS):
             for container in self._api.containers(all=True, filters={"label": DEADLINE_LABEL}):
-                deadline = container.get("Labels", {}).get(DEADLINE_LABEL, "")
-                if deadline.isdigit() and int(deadline) < time.time():
+                labels = container.get("Labels", {})
+                deadline = labels.get(DEADLINE_LABEL, "")
+                if (
+                    owners.is_gone(labels.get(OWNER_LABEL, ""))
+                    or (deadline.isdigit() and int(deadline) < time.time())
+                    or self._stopped_for(container) > STOPPED_SECONDS
+                ):
                     _remove(self._api, container["Id"])
                     removed += 1
         return removed
+
+    def _stopped_for(self, container: dict[str, Any]) -> float:
+        """Seconds; 0 for one that runs."""
+        if container["State"] == "created":
+            return time.time() - float(container["Created"])
+        if container["State"] != "exited":
+            return 0.0
+        finished = self._api.inspect_container(container["Id"])["State"]["FinishedAt"]
+        # Nanoseconds are more than fromisoformat takes.
+        return time.time() - datetime.fromisoformat(f"{finished[:19]}+00:00").timestamp()
 
     def _check_image(self) -> None:
         try:
@@ -127,18 +157,23 @@ class DockerBackend:
         )
         created: dict[str, Any] = self._api.create_container(
             self._image,
+            list(START_ARGV[1:]),
+            entrypoint=list(START_ARGV[:1]),
+            environment=START_ENVIRONMENT,
             user=USER,
             stdin_open=True,
             hostname="sandbox",
             network_disabled=True,
             host_config=host_config,
-            labels={JOB_LABEL: label, DEADLINE_LABEL: str(deadline)},
+            labels={JOB_LABEL: label, DEADLINE_LABEL: str(deadline), OWNER_LABEL: owners.this_process()},
         )
         return str(created["Id"])
 
 
 class DockerHandle:
     """See backends.Handle."""
+
+    parked = False
 
     def __init__(self, api: Any, container: str, attached: Any) -> None:
         self._api = api

@@ -93,7 +93,10 @@ class Job:
 
 
 class Stats(TypedDict):
-    """`limit` names what ended the run: cpu, wall, idle, memory, output, or None. `step`: compile or run."""
+    """`limit` names what ended the run: cpu, wall, idle, memory, output, or None. `step`: compile or run.
+
+    `start`: cold (its sandbox was made for it), or in a parked sandbox exec, or fork (the agent's own interpreter).
+    """
 
     step: str
     limit: str | None
@@ -107,6 +110,7 @@ class Stats(TypedDict):
     output_bytes: int
     compile_ms: int
     held_by: str
+    start: str
 
 
 @dataclass(frozen=True)

@@ -93,7 +93,11 @@ class Delivery:
         self._ended = False
         self.failure: BaseException | None = None
         self._thread = threading.Thread(target=self._deliver, name="sandbox-output", daemon=True)
-        self._thread.start()
+
+    def start(self) -> None:
+        """Begin to deliver; what was said before is kept. To be called once the program is on its way."""
+        if not self._thread.is_alive() and not self._ended:
+            self._thread.start()
 
     def started(self) -> None:
         with self._ready:
@@ -127,7 +131,10 @@ class Delivery:
         with self._ready:
             self._ended = True
             self._ready.notify()
-        self._thread.join()
+        if self._thread.ident is None:
+            self._deliver()
+        else:
+            self._thread.join()
         if self.failure is not None:
             raise self.failure
 

@@ -3,7 +3,8 @@
 A frame is one byte kind, four bytes length (big endian), then the payload, at most MAX_PAYLOAD bytes.
 
     to the agent      1 JOB     JSON: argv, environment, interactive, artifact (folder or null), memory_bytes,
-                                processes, cpu_ms, disk_bytes
+                                processes, cpu_ms, disk_bytes, reset (empty the sandbox first), keep (a JOB with reset
+                                may follow the RESULT)
                       2 FILES   a piece of the record stream
                       3 START   empty; the record stream is complete
                       4 STDIN   bytes for the program
@@ -13,10 +14,11 @@ A frame is one byte kind, four bytes length (big endian), then the payload, at m
                      17 STARTED empty; the program runs, the clocks start
                      18 STDOUT  bytes the program printed
                      19 STDERR  bytes the program printed
-                     20 STATS   JSON, see agent.Meter.report
+                     20 STATS   JSON: start (fork or exec) and what agent.Meter.report says
                      21 ARTIFACT a piece of a record stream
                      22 RESULT  JSON: STATS and exit_code, signal, refused (why the artifact was, or null); last
-                     23 ERROR   JSON: code (bad_frame, unpack, exec), errno, detail; the program never ran; last
+                                unless keep
+                     23 ERROR   JSON: code (bad_frame, reset, unpack, exec), errno, detail; the program never ran; last
 
 A record stream is files one after the other: two bytes path length, two bytes mode, four bytes size (all big endian),
 the path (UTF-8, surrogateescape), the content. Both sides check every path and both bound number and size.
@@ -27,7 +29,7 @@ import struct
 from enum import IntEnum
 from typing import Any
 
-VERSION = 1
+VERSION = 2
 HEADER = struct.Struct(">BI")
 RECORD = struct.Struct(">HHI")
 MAX_PAYLOAD = 256 * 1024

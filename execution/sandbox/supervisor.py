@@ -101,6 +101,11 @@ class _Outbox:
         self.pieces.append(memoryview(data))
 
     def flush(self, handle: Handle) -> None:
+        if len(self.pieces) > 1 and sum(map(len, self.pieces)) <= protocol.CHUNK_BYTES:
+            # A small job goes out in one write.
+            joined = memoryview(b"".join(self.pieces))
+            self.pieces.clear()
+            self.pieces.append(joined)
         while self.pieces:
             sent = handle.send(self.pieces[0])
             if sent < len(self.pieces[0]):
@@ -150,6 +155,7 @@ class _Watch:
         self.ended_by: str | None = None
         self.result: dict[str, Any] | None = None
         self._died_of_memory = False
+        self._is_cold = True
 
     @property
     def artifact(self) -> dict[str, tuple[int, bytes]]:
@@ -161,9 +167,12 @@ class _Watch:
         if self._control.is_cancelled:
             self.ended_by = "cancel"
             return
-        handle = self._backend.open(self._step.limits, self._label)
+        handle = self._backend.open(self._step.limits, self._label, self._job.language)
+        self._is_cold = not handle.parked
         try:
             self._queue_job(files)
+            self._flush(handle)
+            self._delivery.start()
             self._loop(handle)
         except protocol.ProtocolError as error:
             raise SandboxFault(
@@ -185,9 +194,7 @@ class _Watch:
                     os.read(self._wake, 4096)
             self._hear_control()
             if events.get(handle.write_fileno(), 0) & select.POLLOUT:
-                # The agent has gone away; what it last said and why comes with the next read.
-                with contextlib.suppress(OSError):
-                    self._outbox.flush(handle)
+                self._flush(handle)
             if events.get(handle.read_fileno(), 0) & ~select.POLLOUT and not self._hear_agent(handle):
                 self._agent_is_gone(handle)
                 return
@@ -197,6 +204,11 @@ class _Watch:
                 self._ended = time.monotonic()
                 return
         self._ended = time.monotonic()
+
+    def _flush(self, handle: Handle) -> None:
+        # An agent that has gone away is noticed by the next read, with what it last said and why.
+        with contextlib.suppress(OSError):
+            self._outbox.flush(handle)
 
     def _register(self, poll: select.poll, handle: Handle) -> None:
         reader, writer = handle.read_fileno(), handle.write_fileno()
@@ -268,6 +280,8 @@ class _Watch:
                     "processes": limits.processes,
                     "cpu_ms": limits.cpu_ms,
                     "disk_bytes": limits.disk_bytes,
+                    "reset": False,
+                    "keep": False,
                 },
             )
         )
@@ -422,6 +436,7 @@ class _Watch:
             "output_bytes": self._cut.total_bytes,
             "compile_ms": compiled._stats(None)["wall_ms"] if compiled else 0,
             "held_by": str(self._report.get("held_by", "")),
+            "start": "cold" if self._is_cold else str(self._report.get("start", "")),
         }
 
     def compile_outcome(self) -> Outcome:

@@ -23,7 +23,7 @@ from execution.sandbox.limits import RUN
 from execution.sandbox.supervisor import execute
 from sessions_app.languages import LANGUAGES
 from tests.execution.sandbox.running import Watcher, run
-from tests.services.fixtures import image_environment
+from tests.services.fixtures import BUILD_IMAGES, image_environment
 
 ROOT = Path(__file__).resolve().parents[3]
 WORKER = """
@@ -177,7 +177,7 @@ class LosesItsSandbox:
     def __init__(self) -> None:
         self._inner = BubblewrapBackend()
 
-    def open(self, limits, label):
+    def open(self, limits, label, language=""):
         handle = self._inner.open(limits, label)
         os.kill(handle.host_pid, signal.SIGKILL)
         return handle
@@ -245,7 +245,7 @@ def test_the_doctor_says_what_holds_the_limits(docker_engine, docker_backend, mo
 
 def test_building_an_image_that_is_there_does_nothing(docker_engine, docker_backend):
     done = subprocess.run(
-        [sys.executable, "execution/images/build.py"],
+        BUILD_IMAGES,
         cwd=ROOT,
         env=image_environment(docker_engine),
         capture_output=True,
@@ -257,7 +257,7 @@ def test_building_an_image_that_is_there_does_nothing(docker_engine, docker_back
 
 def test_building_without_an_engine_says_what_to_do(tmp_path):
     done = subprocess.run(
-        [sys.executable, "execution/images/build.py"],
+        BUILD_IMAGES,
         cwd=ROOT,
         env={**os.environ, "DOCKER_HOST": f"unix://{tmp_path}/none.sock"},
         capture_output=True,
