@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from celery import Celery
-from celery.signals import worker_ready
+from celery.signals import worker_ready, worker_shutting_down
 from kombu import Exchange, Queue
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "codecrafter.settings")
@@ -53,3 +53,11 @@ def _start_reporting(sender: Any, **kwargs: Any) -> None:
         Queue(_dead_letters.name, _dead_letters, routing_key=_dead_letters.name, channel=connection).declare()
     serve_worker_metrics()
     Reporter().start()
+
+
+@worker_shutting_down.connect
+def _give_runs_back(sender: Any, **kwargs: Any) -> None:
+    """Another worker takes them up; Celery would wait for programs that may run for minutes."""
+    from execution.runner import release_all
+
+    release_all()

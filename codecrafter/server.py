@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
+import os
 import signal
+import socket
 from typing import TYPE_CHECKING
 
 import uvicorn
@@ -11,7 +15,6 @@ from django.conf import settings
 from codecrafter import health
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable
     from types import FrameType
 
@@ -44,8 +47,45 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
+class Taken(Exception):
+    """Another server has what this one needs; the message says what to do."""
+
+
+def hold_data_dir() -> None:
+    """In the embedded default one process owns DATA_DIR: a second one would take the runs of the first for its own.
+
+    The lock is the process's, and goes with it however it ends. Raises Taken.
+    """
+    if not settings.EMBEDDED:
+        return
+    settings.DATA_DIR.mkdir(parents=True, exist_ok=True)
+    lock = os.open(settings.DATA_DIR / "server.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        raise Taken(
+            f"A server already runs on {settings.DATA_DIR}. Stop it, or give this one another folder: DATA_DIR=..."
+        ) from None
+
+
+def _listen() -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.HOST else socket.AF_INET
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.HOST, settings.PORT))
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            raise Taken(f"Port {settings.PORT} is in use. Choose another: PORT={settings.PORT + 1} make run") from None
+        raise Taken(f"Cannot listen on {settings.HOST}:{settings.PORT}: {error.strerror}.") from None
+    return listener
+
+
 def serve(on_ready: Callable[[], None] = lambda: None) -> None:
-    """Serve on HOST:PORT until told to stop."""
+    """Serve on HOST:PORT until told to stop. Call hold_data_dir() first. Raises Taken before anything has started."""
+    listener = _listen()
     config = uvicorn.Config(
         "codecrafter.asgi:application",
         host=settings.HOST,
@@ -64,4 +104,4 @@ def serve(on_ready: Callable[[], None] = lambda: None) -> None:
         log_config=None,
         timeout_graceful_shutdown=10,
     )
-    Server(config, on_ready).run()
+    Server(config, on_ready).run([listener])

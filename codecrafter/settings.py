@@ -213,8 +213,12 @@ SIMPLE_JWT = {
 SANDBOX_BACKEND = env.str("SANDBOX_BACKEND", default="auto")
 SANDBOX_RUNTIME = env.str("SANDBOX_RUNTIME", default="")
 SANDBOX_IMAGE = env.str("SANDBOX_IMAGE", default="codecrafter/sandbox:latest")
-WORKER_CONCURRENCY = env.int("WORKER_CONCURRENCY", default=2)
+# Programs at once per worker: more than processors, because people's programs mostly wait, for input above all.
+WORKER_CONCURRENCY = env.int("WORKER_CONCURRENCY", default=8)
 WORKER_METRICS_PORT = env.int("WORKER_METRICS_PORT", default=0)
+# Of these, one person's; the rest of their runs wait, so that nobody keeps the others from running.
+RUN_RUNNING_PER_USER = env.int("RUN_RUNNING_PER_USER", default=3)
+RUN_INPUT_MAX_BYTES = 1024 * 1024
 RUN_CODE_MAX_BYTES = 512 * 1024
 RUN_ACTIVE_PER_USER = env.int("RUN_ACTIVE_PER_USER", default=10)
 RUN_ATTEMPTS = 3

@@ -9,7 +9,7 @@ from typing import Any
 from django.db import close_old_connections
 
 from codecrafter.celery import app
-from execution import availability, upkeep
+from execution import availability, runner, upkeep
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +70,8 @@ class EmbeddedWorker:
         upkeep.republish_all()
 
     def stop(self) -> None:
+        """Programs that still run are stopped, and their runs wait for the next start."""
         self.reporter.stop()
+        runner.release_all()
         self._controller.stop()
         self._thread.join(5)

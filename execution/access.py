@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from execution.errors import RunNotFound
 from execution.models import Run
-from sessions_app.access import Action, standing_in
+from sessions_app.access import MODERATOR, Action, standing_in
 from sessions_app.errors import NotAllowed, SessionNotFound
 
 if TYPE_CHECKING:
@@ -27,8 +27,7 @@ def visible_run(user: User, run_id: UUID) -> Run:
 def stoppable_run(user: User, run_id: UUID) -> Run:
     """One's own run, or any run for those who may stop any."""
     run = visible_run(user, run_id)
-    own = run.user_id == user.pk
-    _require(user, run, Action.RUN if own and not user.is_moderator else Action.STOP_ANY_RUN)
+    _require(user, run, Action.RUN if run.user_id == user.pk else Action.STOP_ANY_RUN)
     return run
 
 
@@ -39,6 +38,9 @@ def typeable_run(user: User, run_id: UUID) -> Run:
 
 
 def _require(user: User, run: Run, action: Action) -> None:
+    if run.user_id == user.pk and action in (Action.VIEW, Action.RUN):
+        # One's own run can be looked at and stopped whatever became of the session, or of one's place in it.
+        return
     if run.session_id is not None:
         try:
             standing_in(user, run.session_id, action)
@@ -47,5 +49,5 @@ def _require(user: User, run: Run, action: Action) -> None:
     elif run.user_id != user.pk:
         if not user.is_moderator:
             raise RunNotFound
-        if action not in (Action.VIEW, Action.STOP_ANY_RUN):
+        if action not in MODERATOR:
             raise NotAllowed("A moderator looks at runs and stops them.")

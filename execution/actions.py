@@ -8,21 +8,24 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import Max
+from django.db.models import Max, Sum
+from django.db.models.functions import Length
 from django.utils import timezone
 
 from activity.log import record
+from codecrafter.http.problems import Invalid
 from execution import events, queue
 from execution.access import stoppable_run, typeable_run
 from execution.availability import is_available, why_unavailable
-from execution.errors import IdempotencyKeyReused, LanguageUnavailable, NothingToType, TooManyRuns
-from execution.models import DeadLetter, Run, RunFile, RunInput, Status
-from execution.runner import announce_end
+from execution.errors import IdempotencyKeyReused, LanguageUnavailable, NothingToType, TooManyRuns, TooMuchInput
+from execution.models import DeadLetter, Run, RunFile, RunInput, Status, TestCase
+from execution.runner import announce_end, prepare_job
+from execution.sandbox.errors import InvalidJob
 from sessions_app import documents, languages
 from sessions_app.access import Action, standing_in
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from uuid import UUID
 
     from accounts.models import User
@@ -38,13 +41,16 @@ def submit_run(
     args: list[str] | None = None,
     interactive: bool = False,
     limits: Mapping[str, int] | None = None,
+    tests: Sequence[Mapping[str, Any]] = (),
+    stop_on_failure: bool = False,
     idempotency_key: str = "",
     request: Any = None,
 ) -> Run:
     """Queue a run. Without `files`, the session's text at its committed head runs, in the session's language.
 
-    `limits` replaces fields of the language's limits. `request` is what came in, to tell a repeated request from a
-    reused `idempotency_key`. Raises NotAllowed, LanguageUnavailable, TooManyRuns, IdempotencyKeyReused.
+    `limits` replaces fields of the language's limits; `tests` are as TestCaseInput checked them. `request` is what
+    came in, to tell a repeated request from a reused `idempotency_key`. Raises NotAllowed, Invalid,
+    LanguageUnavailable, TooManyRuns, IdempotencyKeyReused.
     """
     session = standing_in(user, session_id, Action.RUN).session if session_id else None
     digest = hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest() if idempotency_key else ""
@@ -64,6 +70,10 @@ def submit_run(
         assert session is not None
         revision, files = _text_to_run(session.pk, language)
     try:
+        prepare_job(language, files, stdin=stdin, args=args or (), interactive=interactive, limits=limits)
+    except InvalidJob as error:
+        raise Invalid(f"This cannot be run: {error}.") from None
+    try:
         with transaction.atomic():
             run = Run.objects.create(
                 user=user,
@@ -74,10 +84,24 @@ def submit_run(
                 stdin=stdin,
                 interactive=interactive,
                 limits=dict(limits or {}),
+                stop_on_failure=stop_on_failure,
                 idempotency_key=idempotency_key,
                 request_sha256=digest,
             )
             RunFile.objects.bulk_create(RunFile(run=run, path=path, content=content) for path, content in files.items())
+            TestCase.objects.bulk_create(
+                TestCase(
+                    run=run,
+                    number=number,
+                    name=test["name"],
+                    stdin=test["stdin"].encode(),
+                    args=test["args"],
+                    expected=test["expected"].encode(),
+                    checker=test["checker"],
+                    is_hidden=test["hidden"],
+                )
+                for number, test in enumerate(tests, start=1)
+            )
             events.announce_state(run)
             record(
                 "run.submitted",
@@ -141,13 +165,17 @@ def cancel_run_by_id(user: User, run_id: UUID) -> Run:
 
 
 def type_into_run(user: User, run_id: UUID, data: bytes, *, is_end: bool = False) -> None:
-    """Give a running program input; everybody in the room sees what was typed. Raises NothingToType."""
+    """Give a running program input; everybody in the room sees what was typed. Raises NothingToType,
+    TooMuchInput."""
     run = typeable_run(user, run_id)
     with transaction.atomic():
         locked = Run.objects.select_for_update().active().filter(pk=run.pk, interactive=True).first()
         if locked is None or locked.input.filter(is_end=True).exists():
             raise NothingToType
-        last = locked.input.aggregate(last=Max("number"))["last"] or 0
+        so_far = locked.input.aggregate(last=Max("number"), size=Sum(Length("data")))
+        if (so_far["size"] or 0) + len(data) > settings.RUN_INPUT_MAX_BYTES:
+            raise TooMuchInput
+        last = so_far["last"] or 0
         RunInput.objects.create(run=locked, number=last + 1, user=user, data=data, is_end=is_end)
         if data:
             events.announce_input(run, user, data.decode(errors="replace"))

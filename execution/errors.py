@@ -5,6 +5,7 @@ DomainError (codecrafter/http/problems.py)
   LanguageUnavailable    known, but no worker here can run it
   TooManyRuns            this person already has as many waiting or running as they may
   NothingToType          the run takes no input (any more)
+  TooMuchInput           more was typed into the run than it may be given
   IdempotencyKeyReused   the same key came with another request
 """
 
@@ -31,6 +32,12 @@ class TooManyRuns(DomainError):
 class NothingToType(Conflict):
     code = "takes_no_input"
     detail = "This run takes no input: it has ended, or it was not started as interactive."
+
+
+class TooMuchInput(DomainError):
+    code = "too_much_input"
+    status = 413
+    detail = "A run takes 1 MB of typed input at most."
 
 
 class IdempotencyKeyReused(DomainError):

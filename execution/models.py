@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from django.conf import settings
 from django.db import models
 
+from execution.judging import Checker
 from sessions_app.models import CodeSession
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class Run(models.Model):
     args = models.JSONField(default=list, blank=True)
     stdin = models.BinaryField(default=b"", blank=True)
     interactive = models.BooleanField(default=False)
+    stop_on_failure = models.BooleanField(default=False)
     limits = models.JSONField(default=dict, blank=True)
     idempotency_key = models.CharField(max_length=255, blank=True)
     request_sha256 = models.CharField(max_length=64, blank=True)
@@ -103,6 +105,37 @@ class RunFile(models.Model):
     class Meta:
         ordering = ["id"]
         constraints = [models.UniqueConstraint(fields=["run", "path"], name="run_file_path_once")]
+
+
+class TestCase(models.Model):
+    """One case of a submission: what goes in, what is expected, and, once it ran, what came of it.
+
+    What a hidden case holds is shown to nobody but the submitter. `verdict` is `passed`, `wrong_output`, or the final
+    state of a case that did not end by itself; empty until the case ran.
+    """
+
+    __test__ = False
+
+    run = models.ForeignKey(Run, models.CASCADE, related_name="cases")
+    number = models.PositiveSmallIntegerField()
+    name = models.CharField(max_length=120, blank=True)
+    stdin = models.BinaryField(default=b"", blank=True)
+    args = models.JSONField(default=list, blank=True)
+    expected = models.BinaryField(default=b"", blank=True)
+    checker = models.CharField(max_length=10, choices=[(checker.value, checker.value) for checker in Checker])
+    is_hidden = models.BooleanField(default=False)
+
+    verdict = models.CharField(max_length=15, blank=True)
+    exit_code = models.IntegerField(null=True, blank=True)
+    signal = models.CharField(max_length=20, blank=True)
+    stdout = models.BinaryField(default=b"", blank=True)
+    stderr = models.BinaryField(default=b"", blank=True)
+    truncated = models.BooleanField(default=False)
+    stats = models.JSONField(default=dict, blank=True)
+
+    class Meta:
+        ordering = ["number"]
+        constraints = [models.UniqueConstraint(fields=["run", "number"], name="test_case_number_once")]
 
 
 class Stream(models.TextChoices):

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from rest_framework import serializers
 
 from execution.events import summary
-from execution.models import Run, Stream, joined
+from execution.judging import Checker
+from execution.models import Run, Stream, TestCase, joined
 from execution.sandbox.job import default_run_limits
 from execution.sandbox.protocol import ProtocolError, check_path
 from sessions_app.serializers import LanguageField, TextField
 
 if TYPE_CHECKING:
+    from accounts.models import User
     from execution.availability import Availability
     from sessions_app import languages
 
 FILES_MAX = 50
 ARGS_MAX = 64
+TESTS_MAX = 100
+TESTS_MAX_BYTES = 4 * 1024 * 1024
 STDIN_MAX_BYTES = 1024 * 1024
 
 
@@ -44,7 +47,7 @@ class FileInput(serializers.Serializer):
         else:
             try:
                 data = base64.b64decode(attrs["content_base64"], validate=True)
-            except binascii.Error:
+            except ValueError:
                 raise serializers.ValidationError("content_base64 is not valid base64.", "invalid") from None
         return {"path": attrs["path"], "data": data}
 
@@ -63,8 +66,24 @@ class LimitsInput(serializers.Serializer):
         return attrs
 
 
+class TestCaseInput(serializers.Serializer):
+    """One test of a submission. What a hidden one holds is shown to nobody but its sender."""
+
+    __test__ = False
+
+    name = serializers.CharField(max_length=120, default="")
+    stdin = TextField(default="")
+    args = serializers.ListField(child=TextField(), max_length=ARGS_MAX, default=list)
+    expected = TextField(default="")
+    checker = serializers.ChoiceField(choices=[checker.value for checker in Checker], default=Checker.LINES.value)
+    hidden = serializers.BooleanField(default=False)
+
+
 class ExecuteInput(serializers.Serializer):
-    """Either `session_id` (its saved text runs), or `language` with `code` or `files`, or both."""
+    """Either `session_id` (its saved text runs), or `language` with `code` or `files`, or both.
+
+    With `tests` the program is compiled once and run once for each of them.
+    """
 
     language = LanguageField(required=False)
     code = TextField(required=False)
@@ -74,6 +93,15 @@ class ExecuteInput(serializers.Serializer):
     args = serializers.ListField(child=TextField(), max_length=ARGS_MAX, required=False)
     interactive = serializers.BooleanField(default=False)
     limits = LimitsInput(required=False)
+    tests = TestCaseInput(many=True, required=False)
+    stop_on_failure = serializers.BooleanField(default=False)
+
+    def validate_tests(self, value: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        if not 1 <= len(value) <= TESTS_MAX:
+            raise serializers.ValidationError(f"Give 1 to {TESTS_MAX} tests.", "invalid")
+        if sum(len(test["stdin"].encode()) + len(test["expected"].encode()) for test in value) > TESTS_MAX_BYTES:
+            raise serializers.ValidationError("The tests are larger than 4 MiB together.", "too_large")
+        return value
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if "code" in attrs and "files" in attrs:
@@ -83,7 +111,10 @@ class ExecuteInput(serializers.Serializer):
             raise serializers.ValidationError({"language": "This field is required."}, "required")
         if not has_text and "session_id" not in attrs:
             raise serializers.ValidationError({"code": "Give code, files or a session_id."}, "required")
-        if any("\0" in word for word in attrs.get("args", [])):
+        if "tests" in attrs and (attrs["interactive"] or attrs.get("stdin") or attrs.get("args")):
+            raise serializers.ValidationError({"tests": "With tests, stdin and args belong to each test."}, "invalid")
+        words = [*attrs.get("args", []), *(word for test in attrs.get("tests", []) for word in test["args"])]
+        if any("\0" in word for word in words):
             raise serializers.ValidationError({"args": "An argument cannot hold a NUL character."}, "invalid")
         return attrs
 
@@ -124,18 +155,40 @@ class InputTyped(serializers.Serializer):
         return value
 
 
-def run_json(run: Run) -> dict[str, Any]:
-    """A run with its output; streams that are not valid UTF-8 are exact in *_base64."""
+def run_json(run: Run, reader: User) -> dict[str, Any]:
+    """A run with its output and test cases, as `reader` may see them; what is not valid UTF-8 is exact in *_base64."""
     pieces = list(run.output.all())
     body = summary(run)
     for name, stream in (("stdout", Stream.STDOUT), ("stderr", Stream.STDERR), ("compile_output", Stream.COMPILE)):
-        data = joined(pieces, stream)
-        body[name] = data.decode(errors="replace")
-        try:
-            data.decode()
-        except UnicodeDecodeError:
-            body[f"{name}_base64"] = base64.b64encode(data).decode()
+        body |= _text(name, joined(pieces, stream))
+    body["cases"] = [_case_json(case, shows_all=run.user_id == reader.pk) for case in run.cases.all()]
     return body
+
+
+def _case_json(case: TestCase, *, shows_all: bool) -> dict[str, Any]:
+    body: dict[str, Any] = {
+        "number": case.number,
+        "name": case.name,
+        "hidden": case.is_hidden,
+        "checker": case.checker,
+        "verdict": case.verdict or None,
+        "exit_code": case.exit_code,
+        "signal": case.signal or None,
+        "truncated": case.truncated,
+        "stats": case.stats,
+    }
+    if shows_all or not case.is_hidden:
+        body["args"] = case.args
+        for name in ("stdin", "expected", "stdout", "stderr"):
+            body |= _text(name, bytes(getattr(case, name)))
+    return body
+
+
+def _text(name: str, data: bytes) -> dict[str, str]:
+    try:
+        return {name: data.decode()}
+    except UnicodeDecodeError:
+        return {name: data.decode(errors="replace"), f"{name}_base64": base64.b64encode(data).decode()}
 
 
 class RunSerializer(serializers.Serializer):
@@ -152,6 +205,7 @@ class RunSerializer(serializers.Serializer):
     stdout = serializers.CharField(required=False)
     stderr = serializers.CharField(required=False)
     compile_output = serializers.CharField(required=False)
+    cases = serializers.ListField(child=serializers.DictField(), required=False)
     truncated = serializers.BooleanField()
     stats = serializers.DictField()
     limits = serializers.DictField()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from celery import shared_task
 from django.db import close_old_connections
 
@@ -12,6 +14,8 @@ from execution import runner
 def run_code(run_id: str) -> None:
     close_old_connections()
     try:
-        runner.run(run_id)
+        following = runner.run(UUID(run_id))
+        if following:
+            run_code.apply_async((str(following),), retry=False)
     finally:
         close_old_connections()

@@ -168,7 +168,10 @@ def _set_permission(standing: Standing, by: User, person: User, permission: str)
 
 @transaction.atomic
 def remove_collaborator(standing: Standing, by: User, user_id: UUID) -> None:
-    """Take a person out. Anybody may take out themselves."""
+    """Take a person out; anybody may take out themselves.
+
+    Who is taken out by somebody else might know the invite link, so the link stops working.
+    """
     session = standing.session
     if user_id == session.owner_id:
         raise OwnerStays
@@ -183,6 +186,8 @@ def remove_collaborator(standing: Standing, by: User, user_id: UUID) -> None:
     if collaborator is None:
         raise PersonNotFound("That person is not in this session.")
     collaborator.delete()
+    if user_id != by.pk:
+        session.invites.filter(revoked_at=None).update(revoked_at=timezone.now())
     record(
         "collaborator.removed",
         f"{collaborator.user.username} is no longer in “{session.title}”",

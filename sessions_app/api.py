@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from django.db import transaction
 from django.db.models import OuterRef, Q, Subquery
 from django.urls import reverse
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -142,12 +143,13 @@ class SessionDetail(APIView):
         if content is not None or not given:
             standing_in(request.user, session_id, Action.EDIT)
         version = standing.session.version
-        if given:
-            check_if_match(request, version)
-            if actions.change_session(standing, request.user, given, expected_version=version) is None:
-                raise PreconditionFailed
-        if content is not None:
-            actions.write_content(standing, request.user, content, base_revision=base_revision)
+        with transaction.atomic():
+            if given:
+                check_if_match(request, version)
+                if actions.change_session(standing, request.user, given, expected_version=version) is None:
+                    raise PreconditionFailed
+            if content is not None:
+                actions.write_content(standing, request.user, content, base_revision=base_revision)
         return _shown(standing_in(request.user, session_id), request)
 
 

@@ -150,7 +150,9 @@ export class ShareDialog {
       void this.#try(async () => {
         await call("DELETE", `${this.#path}/collaborators/${user.id}`);
         await this.#readPeople();
-        this.announce(`${user.username} was removed`);
+        // The server turns the link off with them: they may know it.
+        this.#showInvite(null);
+        this.announce(`${user.username} was removed, and the invite link was turned off`);
       });
     });
     return make("li", { class: "person" }, name, menu, remove);

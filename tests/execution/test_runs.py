@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+import subprocess
+import sys
 import time
 import uuid
 
 import pytest
 
-from tests.live import LiveServer, Person
+from tests.live import ROOT, LiveServer, Person, free_port
 
 
 @pytest.fixture(scope="module")
@@ -234,3 +236,106 @@ def test_a_killed_servers_runs_are_finished_after_its_restart(tmp_path):
         live.start()
         for job in jobs:
             assert wait_until(alice, job, "completed", "error", "failed")["stdout"] == "done\n"
+
+
+def test_archiving_stops_a_sessions_runs_and_their_owner_still_sees_them(alice):
+    session = alice.new_session(content="import time\nprint('begun', flush=True)\ntime.sleep(14)\n")
+    job = alice.call("POST", "/api/execute", 202, json={"session_id": session["id"]})["job_id"]
+    wait_until(alice, job, "running")
+    alice.call("DELETE", f"/api/sessions/{session['id']}", 204)
+    assert wait_until(alice, job, "cancelled", "completed")["status"] == "cancelled"
+
+
+def test_a_removed_collaborator_can_still_stop_what_they_started(alice, live):
+    bob = live.person("bob")
+    session = alice.new_session(content="import time\ntime.sleep(14)\n")
+    alice.let_in(session["id"], bob)
+    job = bob.call("POST", "/api/execute", 202, json={"session_id": session["id"]})["job_id"]
+    wait_until(bob, job, "running")
+    alice.call("DELETE", f"/api/sessions/{session['id']}/collaborators/{bob.id}", 204)
+    bob.call("POST", f"/api/execute/{job}/cancel", 202)
+    assert wait_until(bob, job, "cancelled", "completed")["status"] == "cancelled"
+    bob.call("GET", f"/api/execute/history/{session['id']}", 404)
+
+
+def test_a_person_with_many_runs_does_not_keep_others_waiting(alice, live):
+    mallory = live.person("mallory")
+    greedy = {"language": "python", "code": "import time; time.sleep(14)"}
+    jobs = [mallory.call("POST", "/api/execute", 202, json=greedy)["job_id"] for _ in range(8)]
+    done = run(alice, language="python", code="print('still served')")
+    assert done["stdout"] == "still served\n"
+    states = [mallory.call("GET", f"/api/execute/status/{job}", 200)["status"] for job in jobs]
+    assert states.count("running") <= 4 and "queued" in states
+    for job in jobs:
+        mallory.call("POST", f"/api/execute/{job}/cancel", 202)
+
+
+def test_a_persons_waiting_run_starts_when_another_of_theirs_ends(live):
+    bob = live.person("bob")
+    body = {"language": "python", "code": "import time; time.sleep(0.3); print('done')"}
+    jobs = [bob.call("POST", "/api/execute", 202, json=body)["job_id"] for _ in range(7)]
+    for job in jobs:
+        assert wait_until(bob, job, "completed", "failed", "error")["stdout"] == "done\n"
+
+
+def test_typed_input_is_bounded(alice):
+    body = {"language": "python", "code": "import time; time.sleep(60)", "interactive": True}
+    job = alice.call("POST", "/api/execute", 202, json=body)["job_id"]
+    piece = {"text": "x" * 65536}
+    for _ in range(16):
+        alice.call("POST", f"/api/execute/{job}/input", 204, json=piece)
+    assert alice.call("POST", f"/api/execute/{job}/input", 413, json=piece)["code"] == "too_much_input"
+    alice.call("POST", f"/api/execute/{job}/cancel", 202)
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        [{"path": "main.py", "content": ""}, {"path": "main.py/x", "content": ""}],
+        [{"path": "main.py", "content_base64": "é"}],
+    ],
+)
+def test_files_that_no_sandbox_could_hold_are_the_callers_mistake(files, alice):
+    problem = alice.call("POST", "/api/execute", 400, json={"language": "python", "files": files})
+    assert problem["code"] == "invalid"
+
+
+def test_a_server_that_is_told_to_stop_does_not_wait_for_programs(tmp_path):
+    with LiveServer(tmp_path / "data") as live:
+        live.wait_for_languages()
+        alice = live.person("alice")
+        body = {"language": "python", "code": "import time; time.sleep(3); print('after all')", "interactive": True}
+        slow = {"language": "python", "code": "import time; time.sleep(300)", "interactive": True}
+        job = alice.call("POST", "/api/execute", 202, json=body)["job_id"]
+        endless = alice.call("POST", "/api/execute", 202, json=slow)["job_id"]
+        wait_until(alice, endless, "running")
+        # LiveServer gives a process 30 s to end.
+        assert live.stop() == 0
+        live.start()
+        assert wait_until(alice, job, "completed", "error")["stdout"] == "after all\n"
+        alice.call("POST", f"/api/execute/{endless}/cancel", 202)
+        assert wait_until(alice, endless, "cancelled", "error")["status"] == "cancelled"
+
+
+def test_a_second_server_on_the_same_data_is_refused_before_it_touches_anything(tmp_path):
+    with LiveServer(tmp_path / "data") as live:
+        live.wait_for_languages()
+        alice = live.person("alice")
+        body = {"language": "python", "code": "import time; time.sleep(2); print('once')"}
+        job = alice.call("POST", "/api/execute", 202, json=body)["job_id"]
+        wait_until(alice, job, "running")
+        other_port, other_data = str(free_port()), str(tmp_path / "other")
+        for environment, words in (({"PORT": other_port}, "already runs on"), ({"DATA_DIR": other_data}, "is in use")):
+            second = subprocess.run(
+                [sys.executable, "manage.py", "up"],
+                cwd=ROOT,
+                env=live.environment | environment,
+                capture_output=True,
+                text=True,
+                timeout=60,
+                check=False,
+            )
+            assert second.returncode == 1
+            assert words in second.stderr and "Traceback" not in second.stderr, second.stderr
+        done = wait_until(alice, job, "completed", "error")
+        assert (done["stdout"], done["status"]) == ("once\n", "completed")

@@ -265,3 +265,24 @@ def test_an_unknown_path_of_the_api_is_a_problem_too(alice, api):
 def test_the_wrong_verb_is_a_problem_too(session, alice, api):
     answer = api(alice).post(f"/api/sessions/{session.pk}", {})
     assert (answer.status_code, answer.json()["code"]) == (405, "method_not_allowed")
+
+
+def test_a_change_that_is_refused_in_part_changes_nothing(session, alice, api):
+    path = f"/api/sessions/{session.pk}"
+    answer = api(alice).patch(path, {"title": "New", "content": "x", "base_revision": 99})
+    assert answer.status_code == 409
+    assert api(alice).get(path).json()["title"] == "Together"
+
+
+def test_removing_a_person_turns_the_invite_link_off(session, alice, bob, api):
+    path = f"/api/sessions/{session.pk}"
+    token = api(alice).post(f"{path}/invites").json()["token"]
+    assert api(alice).delete(f"{path}/collaborators/{bob.pk}").status_code == 204
+    assert api(bob).post(f"{path}/join", {"invite": token}).status_code == 404
+
+
+def test_leaving_keeps_the_invite_link(session, alice, bob, api):
+    path = f"/api/sessions/{session.pk}"
+    token = api(alice).post(f"{path}/invites").json()["token"]
+    assert api(bob).post(f"{path}/leave").status_code == 204
+    assert api(bob).post(f"{path}/join", {"invite": token}).status_code == 200

@@ -10,10 +10,10 @@ from typing import Any
 from django.conf import settings
 from django.contrib.staticfiles.finders import get_finders
 from django.core.management import call_command
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 
 from accounts.demo import DemoLogin, ensure_demo_people
-from codecrafter.server import serve
+from codecrafter.server import Taken, hold_data_dir, serve
 from execution.availability import backend
 from execution.sandbox.errors import SandboxFault
 
@@ -22,7 +22,13 @@ class Command(BaseCommand):
     help = "Prepare the database, the static files and the demo, then serve."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        settings.DATA_DIR.mkdir(parents=True, exist_ok=True)
+        try:
+            hold_data_dir()
+            self._serve()
+        except Taken as taken:
+            raise CommandError(str(taken)) from None
+
+    def _serve(self) -> None:
         call_command("migrate", verbosity=0, interactive=False)
         self._collect_static()
         login = ensure_demo_people() if settings.EMBEDDED and settings.LOOPBACK else None

@@ -1,0 +1,208 @@
+"""The thread beside a run: announces and stores what is printed, renews the lease, brings cancellations and input.
+
+Cancellations and input are rows; a message on the channel layer only wakes this thread sooner than its next look.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import threading
+import time
+from datetime import timedelta
+from typing import Any
+
+from channels.layers import get_channel_layer
+from django.conf import settings
+from django.db import close_old_connections, transaction
+from django.utils import timezone
+
+from execution import events
+from execution.availability import WORKER_NAME
+from execution.models import Run, RunInput, RunOutput, Status, Stream
+from execution.sandbox.control import Control
+from sessions_app import events as room_events
+
+logger = logging.getLogger(__name__)
+
+# This thread's clock, in seconds.
+LOOK_SECONDS = 1.0
+STORE_SECONDS = 0.5
+ANNOUNCE_SECONDS = 0.03
+LEASE_RENEWAL_SECONDS = settings.RUN_LEASE_SECONDS / 3
+
+
+def held_row(run: Run) -> Any:
+    """The run's row, as long as this worker's attempt still holds it."""
+    return Run.objects.filter(pk=run.pk, status=Status.RUNNING, attempt=run.attempt, worker=WORKER_NAME)
+
+
+class Companion(threading.Thread):
+    """One per run, beside the thread that drives the sandbox, whose listener it is (execution/sandbox/output.py)."""
+
+    def __init__(self, claimed: Run) -> None:
+        super().__init__(name=f"run-{claimed.pk}", daemon=True)
+        self.control = Control()
+        # Its output could not be kept, or its worker goes down: another attempt must follow.
+        self.failed = False
+        self.released = False
+        self._run = claimed
+        self._wake = threading.Event()
+        self._closed = False
+        self._lock = threading.Lock()
+        self._heard: list[tuple[str, bytes]] = []
+        self._unstored: list[RunOutput] = []
+        self._offsets: dict[str, int] = dict.fromkeys(Stream.values, 0)
+        self._inputs_seen = 0
+        self._announced_at = self._stored_at = self._renewed_at = self._looked_at = 0.0
+
+    def wake(self) -> None:
+        self._wake.set()
+
+    def release(self) -> None:
+        """Stop the program, for its run to be taken up by another worker."""
+        self.released = True
+        self.control.cancel()
+
+    def started(self) -> None:
+        """Called by the supervisor when the program starts."""
+
+    def output(self, stream: str, data: bytes) -> None:
+        """Called by the supervisor with each piece as it is printed. Never waits."""
+        with self._lock:
+            self._heard.append((stream, data))
+        self._wake.set()
+
+    def close(self) -> None:
+        """Store what is left. Nothing is announced or stored afterwards."""
+        self._closed = True
+        self._wake.set()
+        if self.is_alive():
+            self.join()
+        if not self.failed:
+            self._announce()
+            self._store()
+
+    def run(self) -> None:
+        _listen_for_bells()
+        active[str(self._run.pk)] = self
+        self._renewed_at = time.monotonic()
+        try:
+            while not self._closed:
+                self._step()
+        except Exception:
+            # Without its companion a run could be neither stopped nor kept.
+            logger.exception("the companion of run %s failed", self._run.pk)
+            self.failed = True
+            self.control.cancel()
+        finally:
+            active.pop(str(self._run.pk), None)
+            close_old_connections()
+
+    def _step(self) -> None:
+        self._wake.wait(STORE_SECONDS if self._unstored else LOOK_SECONDS)
+        # The first piece goes out at once; what follows is gathered, so that a chatty program costs few messages.
+        if (since := time.monotonic() - self._announced_at) < ANNOUNCE_SECONDS:
+            time.sleep(ANNOUNCE_SECONDS - since)
+        rung = self._wake.is_set()
+        self._wake.clear()
+        self._announce()
+        now = time.monotonic()
+        if now - self._stored_at >= STORE_SECONDS:
+            self._store()
+        if now - self._renewed_at >= LEASE_RENEWAL_SECONDS:
+            self._renew()
+        if rung or now - self._looked_at >= LOOK_SECONDS:
+            self._looked_at = now
+            self._look()
+
+    def _announce(self) -> None:
+        with self._lock:
+            heard, self._heard = self._heard, []
+        for stream, data in _merged(heard):
+            offset = self._offsets[stream]
+            self._offsets[stream] += len(data)
+            self._unstored.append(RunOutput(run=self._run, stream=stream, offset=offset, data=data))
+            if self._run.session_id:
+                events.announce_output(self._run.session_id, self._run.pk, stream, offset, data)
+        if heard:
+            self._announced_at = time.monotonic()
+
+    def _store(self) -> None:
+        self._stored_at = time.monotonic()
+        if not self._unstored:
+            return
+        with transaction.atomic():
+            if self._hold():
+                RunOutput.objects.bulk_create(self._unstored)
+        self._unstored = []
+
+    def _renew(self) -> None:
+        self._renewed_at = time.monotonic()
+        self._hold()
+
+    def _hold(self) -> bool:
+        """Renew the lease; a run that was given to somebody else is stopped here."""
+        lease = timezone.now() + timedelta(seconds=settings.RUN_LEASE_SECONDS)
+        held = bool(held_row(self._run).update(lease_expires_at=lease))
+        if not held:
+            self.control.cancel()
+        return held
+
+    def _look(self) -> None:
+        """Read the rows for a cancellation and for new input."""
+        row = Run.objects.filter(pk=self._run.pk).values("cancel_requested_at", "session__archived_at").first()
+        if row is None or row["cancel_requested_at"] or row["session__archived_at"]:
+            self.control.cancel()
+        if self._run.interactive:
+            for typed in RunInput.objects.filter(run=self._run, number__gt=self._inputs_seen):
+                self._inputs_seen = typed.number
+                if typed.data:
+                    self.control.send_input(bytes(typed.data))
+                if typed.is_end:
+                    self.control.close_input()
+
+
+def _merged(pieces: list[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
+    """Neighbours of one stream as one piece, up to 64 KiB; the order of the streams is kept."""
+    merged: list[tuple[str, bytes]] = []
+    for stream, data in pieces:
+        if merged and merged[-1][0] == stream and len(merged[-1][1]) + len(data) <= 65_536:
+            merged[-1] = (stream, merged[-1][1] + data)
+        else:
+            merged.append((stream, data))
+    return merged
+
+
+# The companions of this process, by run id.
+active: dict[str, Companion] = {}
+_listening = threading.Lock()
+_is_listening = False
+
+
+def _listen_for_bells() -> None:
+    global _is_listening
+    with _listening:
+        if not _is_listening:
+            _is_listening = True
+            room_events.run_on_loop(_hear_bells())
+
+
+async def _hear_bells() -> None:
+    """Wake companions when their row has news. Deaf is slow, not wrong: companions look every second anyway."""
+    while True:
+        try:
+            layer = get_channel_layer()
+            channel = await layer.new_channel("worker")
+            await layer.group_add(events.WORKERS, channel)
+            # Group members expire after a day.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(3600):
+                    while True:
+                        message = await layer.receive(channel)
+                        if companion := active.get(message.get("job_id", "")):
+                            companion.wake()
+        except Exception:
+            logger.warning("cannot hear the bells of the workers; trying again", exc_info=True)
+            await asyncio.sleep(2)
