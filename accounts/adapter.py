@@ -43,7 +43,7 @@ class AccountAdapter(DefaultAccountAdapter):
 
     def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
         try:
-            count_sign_in(credentials.get("username") or credentials.get("email") or "", client_address(request))
+            count_sign_in(credentials.get("username") or credentials.get("email") or "", request)
         except RateLimited as refused:
             raise ValidationError(refused.detail, code=refused.code, params=refused.extra) from refused
 

@@ -22,7 +22,6 @@ from accounts.serializers import (
     TokenPairSerializer,
     UserSerializer,
 )
-from codecrafter.http.client import client_address
 from codecrafter.http.conditional import check_if_match, etag
 from codecrafter.http.throttles import RegisterThrottle
 
@@ -90,7 +89,7 @@ class Login(EntranceView):
     def post(self, request: Request) -> Response:
         data = valid(LoginInput(data=request.data))
         name = data.get("username") or data["email"]
-        count_sign_in(name, client_address(request))
+        count_sign_in(name, request)
         return Response(signed_in(*actions.sign_in(name, data["password"])))
 
 

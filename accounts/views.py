@@ -14,7 +14,7 @@ from django.views.generic import FormView
 from accounts import actions
 from accounts.errors import EmailTaken, UsernameTaken
 from accounts.forms import ProfileForm, SignUpForm, add_refusal
-from codecrafter.http.client import client_address
+from codecrafter.http.client import counted_address
 from codecrafter.http.throttles import RateLimited, count_or_refuse
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class SignUp(_Counted, SignupView):
 
     def form_valid(self, form: SignUpForm) -> HttpResponse:
         try:
-            count_or_refuse("register", f"address:{client_address(self.request)}")
+            count_or_refuse("register", f"address:{counted_address(self.request)}")
             return super().form_valid(form)
         except RateLimited as refused:
             form.add_error(None, ValidationError(refused.detail, code=refused.code, params=refused.extra))

@@ -269,6 +269,7 @@ RATES = {
     "anonymous": env.str("RATE_ANONYMOUS", default="100/900"),
     "user": env.str("RATE_USER", default="1000/900"),
     "login": env.str("RATE_LOGIN", default="10/300"),
+    "login_name": env.str("RATE_LOGIN_NAME", default="100/300"),
     "login_address": env.str("RATE_LOGIN_ADDRESS", default="60/300"),
     "register": env.str("RATE_REGISTER", default="20/3600"),
     "run": env.str("RATE_RUN", default="60/60"),

@@ -13,7 +13,7 @@ from django.conf import settings
 from django.core.cache import cache
 from rest_framework.throttling import BaseThrottle
 
-from codecrafter.http.client import client_address
+from codecrafter.http.client import counted_address
 from codecrafter.http.problems import DomainError
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class GeneralThrottle(BaseThrottle):
     def allow_request(self, request: Request, view: APIView) -> bool:
         user = request.user
         signed_in = bool(user and user.is_authenticated)
-        who = f"user:{user.pk}" if signed_in else f"address:{client_address(request)}"
+        who = f"user:{user.pk}" if signed_in else f"address:{counted_address(request)}"
         scope = self.scope or ("user" if signed_in else "anonymous")
         count_or_refuse(scope, who)
         return True

@@ -96,15 +96,51 @@ def test_get_is_not_allowed(rest):
 @pytest.fixture
 def limited(settings):
     settings.RATE_LIMITS = True
-    settings.RATES = settings.RATES | {"login": "3/300", "login_address": "5/300"}
+    settings.RATES = settings.RATES | {"login": "3/300", "login_name": "5/300", "login_address": "5/300"}
 
 
-def test_an_account_is_locked_after_its_limit_even_for_the_right_password(rest, alice, limited):
+def test_a_name_is_locked_at_one_address_after_its_limit_even_for_the_right_password(rest, alice, limited):
     for _ in range(3):
         assert rest.post(URL, {"username": "alice", "password": "wrong wrong"}).status_code == 401
     refused = rest.post(URL, {"username": "ALICE", "password": PASSWORD})
     assert (refused.status_code, refused.json()["code"]) == (429, "rate_limited")
     assert int(refused["Retry-After"]) > 0
+
+
+def test_a_stranger_does_not_lock_the_right_person_out(client, rest, alice, limited):
+    for _ in range(10):
+        rest.post(URL, {"username": "alice", "password": "wrong wrong"}, REMOTE_ADDR="192.0.2.66")
+    assert rest.post(URL, {"username": "alice", "password": PASSWORD}).status_code == 200
+    page = client.post("/login", {"login": "alice", "password": PASSWORD})
+    assert page.status_code == 302
+
+
+def test_guesses_from_many_addresses_are_slowed(rest, alice, limited):
+    seen = [
+        rest.post(URL, {"username": "alice", "password": "wrong wrong"}, REMOTE_ADDR=f"192.0.2.{n}").status_code
+        for n in range(6)
+    ]
+    assert seen == [401] * 5 + [429]
+    other = rest.post(URL, {"username": "bob", "password": "wrong wrong"}, REMOTE_ADDR="192.0.2.5")
+    assert other.status_code == 401
+
+
+def test_one_ipv6_customer_is_one_address(rest, alice, limited):
+    seen = [
+        rest.post(URL, {"username": "alice", "password": "wrong wrong"}, REMOTE_ADDR=f"2001:db8:0:1::{n:x}").status_code
+        for n in range(1, 5)
+    ]
+    assert seen == [401, 401, 401, 429]
+    neighbour = rest.post(URL, {"username": "alice", "password": PASSWORD}, REMOTE_ADDR="2001:db8:0:2::1")
+    assert neighbour.status_code == 200
+
+
+def test_ipv4_callers_of_an_ipv6_socket_are_told_apart(rest, alice, limited):
+    for n in range(4):
+        rest.post(URL, {"username": "alice", "password": "wrong wrong"}, REMOTE_ADDR="::ffff:192.0.2.1")
+    assert rest.post(URL, {"username": "alice", "password": PASSWORD}, REMOTE_ADDR="192.0.2.1").status_code == 429
+    right = rest.post(URL, {"username": "alice", "password": PASSWORD}, REMOTE_ADDR="::ffff:192.0.2.2")
+    assert right.status_code == 200
 
 
 def test_an_absent_account_is_locked_alike(rest, limited):
