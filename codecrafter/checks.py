@@ -12,6 +12,7 @@ from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.db import connections
 
 from accounts import demo
+from codecrafter.http.client import serves_this_machine_only
 from execution.sandbox.backends import NAMES as SANDBOX_BACKEND_NAMES
 
 if TYPE_CHECKING:
@@ -21,15 +22,15 @@ SECRET_MIN_CHARS = 32
 
 
 def _is_production() -> bool:
-    return not settings.DEBUG and not settings.LOOPBACK
+    return not settings.DEBUG and not serves_this_machine_only()
 
 
 @register(Tags.security)
 def check_hosts(**kwargs: Any) -> list[CheckMessage]:
-    if _is_production() and not settings.ALLOWED_HOSTS:
+    if not settings.DEBUG and not settings.ALLOWED_HOSTS:
         return [
             Error(
-                f"HOST is {settings.HOST} and ALLOWED_HOSTS is empty, so every request would be refused.",
+                "ALLOWED_HOSTS is empty, so every request would be refused.",
                 hint="Set ALLOWED_HOSTS to the names people use, such as ALLOWED_HOSTS=code.example.org.",
                 id="codecrafter.E001",
             )
@@ -132,12 +133,13 @@ def check_https(**kwargs: Any) -> list[CheckMessage]:
 @register(Tags.security)
 def check_demo_people(**kwargs: Any) -> list[CheckMessage]:
     kept = settings.DATA_DIR / demo.FILE_NAME
-    if not settings.LOOPBACK and kept.is_file():
+    if not serves_this_machine_only() and kept.is_file():
         return [
             Error(
-                f"HOST is {settings.HOST}, but demo people were made in DATA_DIR, whose password everybody could read.",
-                hint="Set DATA_DIR (and DATABASE_URL) to a place of their own, or start once with HOST=127.0.0.1, "
-                f"delete {' and '.join(demo.USERNAMES)} in the admin, and delete {kept}.",
+                "Others can reach this installation (HOST, ALLOWED_HOSTS, TRUSTED_PROXIES or HTTPS says so), but demo "
+                "people were made in DATA_DIR, whose password everybody could have read.",
+                hint="Set DATA_DIR (and DATABASE_URL) to a place of their own, or start once with HOST=127.0.0.1 and "
+                f"without the other three, delete {' and '.join(demo.USERNAMES)} in the admin, and delete {kept}.",
                 id="codecrafter.E009",
             )
         ]

@@ -213,6 +213,9 @@ SIMPLE_JWT = {
 SANDBOX_BACKEND = env.str("SANDBOX_BACKEND", default="auto")
 SANDBOX_RUNTIME = env.str("SANDBOX_RUNTIME", default="")
 SANDBOX_IMAGE = env.str("SANDBOX_IMAGE", default="codecrafter/sandbox:latest")
+# How many sandboxes wait for a job, for each kind of sandbox in use; with a maximum of 0 each is started when needed.
+SANDBOX_POOL_MIN = env.int("SANDBOX_POOL_MIN", default=1)
+SANDBOX_POOL_MAX = env.int("SANDBOX_POOL_MAX", default=4)
 # Programs at once per worker: more than processors, because people's programs mostly wait, for input above all.
 WORKER_CONCURRENCY = env.int("WORKER_CONCURRENCY", default=8)
 WORKER_METRICS_PORT = env.int("WORKER_METRICS_PORT", default=0)

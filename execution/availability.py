@@ -18,6 +18,8 @@ from django.utils import timezone
 from execution.models import AvailableLanguage, Worker
 from execution.sandbox.backends import choose_backend
 from execution.sandbox.errors import SandboxFault
+from execution.sandbox.limits import RUN
+from execution.sandbox.pool import Pool
 from sessions_app import languages
 
 if TYPE_CHECKING:
@@ -77,6 +79,16 @@ _backend_lock = threading.Lock()
 
 @functools.cache
 def _backend() -> Backend:
+    """Parked sandboxes before the real ones, unless SANDBOX_POOL_MAX is 0."""
+    found = _chosen_backend()
+    if not settings.SANDBOX_POOL_MAX:
+        return found
+    pool = Pool(found, minimum=settings.SANDBOX_POOL_MIN, maximum=settings.SANDBOX_POOL_MAX)
+    pool.expect(RUN)
+    return pool
+
+
+def _chosen_backend() -> Backend:
     return choose_backend(settings.SANDBOX_BACKEND, hidden=(settings.BASE_DIR, settings.DATA_DIR))
 
 

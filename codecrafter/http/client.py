@@ -1,4 +1,4 @@
-"""Who is calling, as far as their address goes."""
+"""Who is calling, as far as their address goes, and who can call at all."""
 
 from __future__ import annotations
 
@@ -9,6 +9,33 @@ from django.conf import settings
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
+
+# A proxy on this machine connects from loopback too; what it forwards carries at least one of these.
+_FORWARDING_HEADERS = ("X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP", "Forwarded", "Via")
+
+
+def serves_this_machine_only() -> bool:
+    """Whether the settings say so: it listens on loopback, under loopback names, and nothing stands in front of it."""
+    names_are_local = all(_is_loopback_name(name) for name in settings.ALLOWED_HOSTS)
+    return bool(settings.LOOPBACK and names_are_local and not settings.TRUSTED_PROXIES and not settings.HTTPS)
+
+
+def _is_loopback_name(name: str) -> bool:
+    return name.lower() == "localhost" or _is_loopback(name.removeprefix("[").removesuffix("]"))
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return ip_address(address).is_loopback
+    except ValueError:
+        return False
+
+
+def is_direct_from_loopback(request: HttpRequest) -> bool:
+    """True for a caller on this machine that no proxy stands before."""
+    if any(name in request.headers for name in _FORWARDING_HEADERS):
+        return False
+    return _is_loopback(request.META.get("REMOTE_ADDR", ""))
 
 
 def client_address(request: HttpRequest) -> str:
