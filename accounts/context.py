@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from accounts.demo import read_demo_login
+from codecrafter.http.client import is_direct_from_loopback
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
 
 
 def demo_login(request: HttpRequest) -> dict[str, object]:
-    """`demo_login` is {"username", "other_username", "password"} on a demo's own machine, else None."""
-    return {"demo_login": read_demo_login()}
+    """`demo_login` is {"username", "other_username", "password"} for a caller on a demo's own machine, else None."""
+    return {"demo_login": read_demo_login() if is_direct_from_loopback(request) else None}

@@ -11,6 +11,7 @@ from django.conf import settings
 
 from accounts.access import people_at
 from accounts.models import User
+from codecrafter.http.client import serves_this_machine_only
 from codecrafter.http.problems import Forbidden
 
 USERNAMES = ("demo", "demo2")
@@ -25,12 +26,19 @@ class DemoLogin(TypedDict):
 
 class DemoRefused(Forbidden):
     code = "demo_refused"
-    detail = "Demo people exist only in the embedded default on a loopback HOST: anybody could read their password."
+    detail = (
+        "Demo people exist only in the embedded default that nobody else can reach (loopback HOST and ALLOWED_HOSTS, "
+        "no proxy, no HTTPS): anybody could read their password."
+    )
+
+
+def may_have_demo_people() -> bool:
+    return bool(settings.EMBEDDED and serves_this_machine_only())
 
 
 def read_demo_login() -> DemoLogin | None:
-    """The login that `ensure_demo_people` left, where it may be shown."""
-    if not (settings.EMBEDDED and settings.LOOPBACK):
+    """The login that `ensure_demo_people` left, where there may be one. Show it only to who sits at this machine."""
+    if not may_have_demo_people():
         return None
     try:
         kept = json.loads((settings.DATA_DIR / FILE_NAME).read_text())
@@ -41,7 +49,7 @@ def read_demo_login() -> DemoLogin | None:
 
 def ensure_demo_people() -> DemoLogin:
     """Create what is missing of the demo people and return their login. DemoRefused anywhere but at home."""
-    if not (settings.EMBEDDED and settings.LOOPBACK):
+    if not may_have_demo_people():
         raise DemoRefused
     kept = read_demo_login()
     password = kept["password"] if kept else secrets.token_urlsafe(9)

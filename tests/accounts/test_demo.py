@@ -3,6 +3,7 @@ from __future__ import annotations
 import stat
 
 import pytest
+from django.test import Client
 
 from accounts.demo import DemoRefused, ensure_demo_people, read_demo_login
 from accounts.models import User
@@ -13,7 +14,25 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture(autouse=True)
 def home(settings, tmp_path):
     settings.DATA_DIR = tmp_path
+    # Without the name that Django's test client uses by default.
+    settings.ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]"]
     return tmp_path
+
+
+@pytest.fixture
+def client():
+    return Client(SERVER_NAME="localhost")
+
+
+OPEN = [
+    {"LOOPBACK": False},
+    {"EMBEDDED": False},
+    {"ALLOWED_HOSTS": ["localhost", "code.example.org"]},
+    {"ALLOWED_HOSTS": ["*"]},
+    {"ALLOWED_HOSTS": ["192.0.2.1", "localhost"]},
+    {"TRUSTED_PROXIES": 1},
+    {"HTTPS": True},
+]
 
 
 def can_sign_in(client, username, password):
@@ -61,16 +80,37 @@ def test_the_demo_login_follows_a_changed_name_and_password(client):
     assert can_sign_in(client, "renamed", again["password"])
 
 
-def test_the_login_page_shows_the_demo_login_at_home_only(client, settings):
+@pytest.mark.parametrize("changed", OPEN, ids=str)
+def test_the_login_page_shows_the_demo_login_at_home_only(client, settings, changed):
     password = ensure_demo_people()["password"]
     assert password in client.get("/login").content.decode()
-    settings.LOOPBACK = False
-    assert password not in client.get("/login").content.decode()
+    for name, value in changed.items():
+        setattr(settings, name, value)
+    page = client.get("/login")
+    assert page.status_code == 200
+    assert password not in page.content.decode()
 
 
-@pytest.mark.parametrize("setting", ["LOOPBACK", "EMBEDDED"])
-def test_there_are_no_demo_people_in_the_open(settings, setting):
-    setattr(settings, setting, False)
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {"REMOTE_ADDR": "192.0.2.7"},
+        {"HTTP_X_FORWARDED_FOR": "192.0.2.7"},
+        {"HTTP_X_FORWARDED_HOST": "code.example.org"},
+        {"HTTP_FORWARDED": "for=192.0.2.7"},
+        {"HTTP_VIA": "1.1 proxy"},
+    ],
+    ids=str,
+)
+def test_the_demo_login_is_not_shown_through_a_proxy_that_no_setting_tells_of(client, sent):
+    password = ensure_demo_people()["password"]
+    assert password not in client.get("/login", **sent).content.decode()
+
+
+@pytest.mark.parametrize("changed", OPEN, ids=str)
+def test_there_are_no_demo_people_in_the_open(settings, changed):
+    for name, value in changed.items():
+        setattr(settings, name, value)
     with pytest.raises(DemoRefused):
         ensure_demo_people()
     assert not User.objects.exists()

@@ -136,7 +136,7 @@ def test_one_ipv6_customer_is_one_address(rest, alice, limited):
 
 
 def test_ipv4_callers_of_an_ipv6_socket_are_told_apart(rest, alice, limited):
-    for n in range(4):
+    for _ in range(4):
         rest.post(URL, {"username": "alice", "password": "wrong wrong"}, REMOTE_ADDR="::ffff:192.0.2.1")
     assert rest.post(URL, {"username": "alice", "password": PASSWORD}, REMOTE_ADDR="192.0.2.1").status_code == 429
     right = rest.post(URL, {"username": "alice", "password": PASSWORD}, REMOTE_ADDR="::ffff:192.0.2.2")

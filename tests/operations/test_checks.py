@@ -40,8 +40,31 @@ def found(settings: SettingsWrapper, values: dict[str, Any]) -> list[str]:
     return sorted(str(message.id) for message in messages)
 
 
+# Without the name that Django's test client uses.
+HOME: dict[str, Any] = {"RATE_LIMITS": True, "ALLOWED_HOSTS": ["localhost", "127.0.0.1", "[::1]"]}
+
+
 def test_the_defaults_of_make_run_are_fine(settings: SettingsWrapper) -> None:
-    assert found(settings, {"RATE_LIMITS": True}) == []
+    assert found(settings, HOME) == []
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"ALLOWED_HOSTS": ["code.example.org"]},
+        {"ALLOWED_HOSTS": ["*"]},
+        {"TRUSTED_PROXIES": 1},
+    ],
+)
+def test_a_loopback_host_that_others_reach_by_a_proxy_is_production(
+    settings: SettingsWrapper, tmp_path: Path, values: dict[str, Any]
+) -> None:
+    assert found(settings, HOME | {"DATA_DIR": tmp_path, "RATE_LIMITS": False} | values) == [
+        "codecrafter.W001",
+        "codecrafter.W002",
+    ]
+    (tmp_path / "demo_login.json").write_text("{}")
+    assert "codecrafter.E009" in found(settings, {})
 
 
 def test_a_good_production_is_fine(settings: SettingsWrapper, tmp_path: Path) -> None:
@@ -77,7 +100,7 @@ def test_each_unsafe_setting_is_named(
 )
 def test_several_processes_on_sqlite_are_refused_at_home_too(settings: SettingsWrapper, values: dict[str, Any]) -> None:
     sqlite = {"DATABASES": {"default": {"ENGINE": "django.db.backends.sqlite3"}}}
-    assert found(settings, sqlite | values) == ["codecrafter.E006"]
+    assert found(settings, HOME | sqlite | values) == ["codecrafter.E006"]
 
 
 def test_demo_people_are_refused_where_others_can_reach_them(settings: SettingsWrapper, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from django.contrib.staticfiles.finders import get_finders
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
-from accounts.demo import DemoLogin, ensure_demo_people
+from accounts.demo import DemoLogin, ensure_demo_people, may_have_demo_people
 from codecrafter.server import Taken, hold_data_dir, serve
 from execution.availability import backend
 from execution.sandbox.errors import SandboxFault
@@ -31,7 +31,7 @@ class Command(BaseCommand):
     def _serve(self) -> None:
         call_command("migrate", verbosity=0, interactive=False)
         self._collect_static()
-        login = ensure_demo_people() if settings.EMBEDDED and settings.LOOPBACK else None
+        login = ensure_demo_people() if may_have_demo_people() else None
         if login:
             call_command("demo_session", login["username"])
         serve(on_ready=lambda: self._greet(login))
