@@ -707,9 +707,10 @@ def reset() -> None:
                 os.unlink(name, dir_fd=folder)
                 continue
             except (IsADirectoryError, PermissionError):
+                # A folder, no link, and nobody is left to change that.
+                os.chmod(name, 0o700, dir_fd=folder)
                 inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY | NO_FOLLOW, dir_fd=folder)
             try:
-                os.fchmod(inner, 0o700)
                 empty(inner)
             finally:
                 os.close(inner)
@@ -719,7 +720,8 @@ def reset() -> None:
         for root in (WORK, *SCRATCH):
             folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY | NO_FOLLOW)
             try:
-                os.fchmod(folder, 0o755 if root == WORK else 0o1777)
+                if os.fstat(folder).st_uid == os.geteuid():
+                    os.fchmod(folder, 0o755 if root == WORK else 0o1777)
                 empty(folder)
             finally:
                 os.close(folder)

@@ -58,6 +58,9 @@ class Backend(Protocol):
     def shape(self, limits: Limits, language: str = "") -> Hashable:
         """What such a sandbox is made of; two of equal shape can stand for each other until they are used."""
 
+    def toolset(self, language: str = "") -> str:
+        """Names the tools such a sandbox has, so that the same name means the same tools."""
+
     def versions(self) -> dict[str, str]:
         """Language key -> version, for each language whose tool answers inside a sandbox. Takes seconds; cache it."""
 

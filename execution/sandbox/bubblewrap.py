@@ -29,6 +29,7 @@ SANDBOX_ID = 65534
 # Above the ranges that systemd hands to containers and below 2^31, so no account and no other manager uses them.
 FIRST_UID = 1_900_000_000
 UIDS = 1 << 24
+TOOLSET_FILES = ("/var/lib/dpkg/status", "/usr/local/bin", "/usr/bin", "/etc/alternatives")
 REMEDY_INSTALL = "Install it: apt-get install bubblewrap"
 # Only what the tools read; everything else of /etc is absent.
 ETC_FROM_HOST = (
@@ -100,6 +101,10 @@ class BubblewrapBackend:
 
     def shape(self, limits: Limits, language: str = "") -> Hashable:
         return limits.memory_bytes, limits.cpus, limits.processes, limits.disk_bytes
+
+    def toolset(self, language: str = "") -> str:
+        # Every installation of a package rewrites the first; what is put in place by hand changes the second.
+        return "|".join([self.name, *(_last_change(path) for path in TOOLSET_FILES)])
 
     def reap(self) -> int:
         return self.cgroups.reap() if self.cgroups is not None and self.cgroups.version else 0
@@ -282,6 +287,14 @@ def _tool(name: str, remedy: str) -> str:
     if path is None:
         raise SandboxFault(f"{name}_missing", remedy, f"{name} is not installed")
     return path
+
+
+def _last_change(path: str) -> str:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return ""
+    return f"{status.st_mtime_ns}:{status.st_size}"
 
 
 def _remedy(words: str) -> str:

@@ -1,7 +1,7 @@
 """What is asked of a sandbox (Job, Step) and what came of it (Outcome). Values only."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TypedDict
 
@@ -109,13 +109,40 @@ class Stats(TypedDict):
     disk_full: bool
     output_bytes: int
     compile_ms: int
+    compile_cached: bool
     held_by: str
     start: str
 
 
 @dataclass(frozen=True)
+class Case:
+    """One test case of a submission: its input, arguments after the job's own, and limits where they differ."""
+
+    stdin: bytes = b""
+    args: tuple[str, ...] = ()
+    limits: Limits | None = None
+
+
+@dataclass(frozen=True)
+class CaseResult:
+    """How one case ended, and what was kept of what it printed. Its memory is its largest process's ru_maxrss."""
+
+    status: Status
+    exit_code: int | None
+    signal: str | None
+    stats: Stats
+    stdout: bytes
+    stderr: bytes
+    truncated: bool
+    message: str
+
+
+@dataclass(frozen=True)
 class Outcome:
-    """How a run ended. `message` is one plain sentence where the state alone does not say enough, else empty."""
+    """How a run ended. `message` is one plain sentence where the state alone does not say enough, else empty.
+
+    `cases` holds the results of those test cases that ran, in their order.
+    """
 
     status: Status
     exit_code: int | None
@@ -124,7 +151,7 @@ class Outcome:
     compile_output: bytes = b""
     truncated: bool = False
     message: str = ""
-    artifact: Mapping[str, tuple[int, bytes]] = field(default_factory=dict, repr=False)
+    cases: tuple[CaseResult, ...] = ()
 
 
 def prepare(

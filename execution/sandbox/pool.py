@@ -114,6 +114,9 @@ class Pool:
     def shape(self, limits: Limits, language: str = "") -> Hashable:
         return self._backend.shape(limits, language)
 
+    def toolset(self, language: str = "") -> str:
+        return self._backend.toolset(language)
+
     def versions(self) -> dict[str, str]:
         return self._backend.versions()
 

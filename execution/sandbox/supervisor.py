@@ -10,15 +10,16 @@ import select
 import signal
 import time
 from collections import deque
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
 
 from execution.sandbox import protocol
 from execution.sandbox.backends import Backend, Handle
+from execution.sandbox.cache import CompileCache, Compiled, Files, key_of
 from execution.sandbox.control import Control
 from execution.sandbox.errors import SandboxFault
-from execution.sandbox.job import Job, Outcome, Stats, Status, Step
+from execution.sandbox.job import Case, CaseResult, Job, Outcome, Stats, Status, Step
 from execution.sandbox.limits import Limits
 from execution.sandbox.output import Delivery, Listener, OutputCut, StreamName
 from execution.sandbox.protocol import Kind
@@ -29,14 +30,68 @@ GRACE_SECONDS = 0.25
 QUIET_SECONDS = 0.2
 MEMORY_NEAR_LIMIT = 0.95
 
-Files = Mapping[str, tuple[int, bytes]]
 
-
-def execute(job: Job, backend: Backend, listener: Listener, control: Control, label: str = "") -> Outcome:
+def execute(
+    job: Job,
+    backend: Backend,
+    listener: Listener,
+    control: Control,
+    label: str = "",
+    cache: CompileCache | None = None,
+) -> Outcome:
     """Compile where the language wants it, run, and return the Outcome once the listener has everything.
 
     `label` names the job to the backend. Raises SandboxFault for a fault of the host, and whatever the listener raises.
     """
+    with _desk(listener, control) as (delivery, wake):
+        desk = _Desk(job, backend, delivery, control, wake, label)
+        compiled = _compile(desk, cache)
+        if isinstance(compiled, Outcome):
+            return compiled
+        run = _Watch(desk, job.run)
+        run.go(_files(job, compiled), job.stdin or b"")
+        return run.run_outcome(compiled)
+
+
+def execute_cases(
+    job: Job,
+    cases: Sequence[Case],
+    backend: Backend,
+    listener: Listener,
+    control: Control,
+    label: str = "",
+    *,
+    after_case: Callable[[int, CaseResult], bool] = lambda _index, _result: True,
+    cache: CompileCache | None = None,
+) -> Outcome:
+    """Compile once, then run every case in a sandbox reset after the last one, or a new one on any trouble.
+
+    The listener hears the compiler; what a case prints is in its result. `after_case` is called with each result as it
+    comes, and ends the submission by returning False. The outcome has the state, exit code and message of the first
+    case that did not complete, and the stats of all together. Raises as `execute` does.
+    """
+    with _desk(listener, control) as (delivery, wake):
+        desk = _Desk(job, backend, delivery, control, wake, label)
+        compiled = _compile(desk, cache)
+        if isinstance(compiled, Outcome):
+            return compiled
+        delivery.started()
+        results: list[CaseResult] = []
+        seat = _Seat(backend)
+        try:
+            for index, case in enumerate(cases):
+                is_last = index == len(cases) - 1
+                results.append(_run_case(desk, case, compiled, seat, is_last=is_last))
+                if control.is_cancelled or not after_case(index, results[-1]):
+                    break
+        finally:
+            seat.close()
+        return _sum_of_cases(results, compiled)
+
+
+@contextlib.contextmanager
+def _desk(listener: Listener, control: Control) -> Iterator[tuple[Delivery, int]]:
+    """What every job needs around it: the way to its listener, and a descriptor that `control` wakes."""
     # Nobody would hear the rest of a run whose listener failed.
     delivery = Delivery(listener, on_failure=control.cancel)
     wake_read, wake_write = os.pipe()
@@ -44,30 +99,138 @@ def execute(job: Job, backend: Backend, listener: Listener, control: Control, la
     os.set_blocking(wake_write, False)
     control.attach(wake_write)
     try:
-        outcome = _compile_and_run(job, backend, delivery, control, wake_read, label)
+        yield delivery, wake_read
     finally:
         control.attach(-1)
         os.close(wake_read)
         os.close(wake_write)
         # A listener that failed is reported even when the run failed too: its error is the first one.
         delivery.finish()
-    return outcome
 
 
-def _compile_and_run(
-    job: Job, backend: Backend, delivery: Delivery, control: Control, wake: int, label: str
-) -> Outcome:
-    files: dict[str, tuple[int, bytes]] = {path: (0o644, content) for path, content in job.files.items()}
-    compiled: _Watch | None = None
-    if job.compile is not None:
-        compiled = _Watch(job, job.compile, backend, delivery, control, wake, label, is_compile=True)
-        compiled.go(files)
-        if control.is_cancelled or compiled.result is None or compiled.ended_by or compiled.problem():
-            return compiled.compile_outcome()
-        files |= compiled.artifact
-    run = _Watch(job, job.run, backend, delivery, control, wake, label, is_compile=False)
-    run.go(files)
-    return run.run_outcome(compiled)
+@dataclass(frozen=True)
+class _Desk:
+    job: Job
+    backend: Backend
+    delivery: "Delivery | _Captured"
+    control: Control
+    wake: int
+    label: str
+
+
+def _compile(desk: _Desk, cache: CompileCache | None) -> Compiled | Outcome | None:
+    """None where nothing is to be compiled; an Outcome when that is where the run ends."""
+    job = desk.job
+    if job.compile is None:
+        return None
+    files = _files(job, None)
+    key = key_of(desk.backend.toolset(job.language), job.compile, files) if cache is not None else ""
+    if cache is not None and (found := cache.get(key)) is not None:
+        desk.delivery.started()
+        desk.delivery.output("compile", found.output)
+        return replace(found, wall_ms=0, from_cache=True)
+    watch = _Watch(desk, job.compile, is_compile=True)
+    watch.go(files)
+    if desk.control.is_cancelled or watch.result is None or watch.ended_by or watch.problem():
+        return watch.compile_outcome()
+    compiled = watch.compiled()
+    if cache is not None:
+        cache.put(key, compiled)
+    return compiled
+
+
+def _files(job: Job, compiled: Compiled | None) -> Files:
+    files = {path: (0o644, content) for path, content in job.files.items()}
+    return files if compiled is None else files | dict(compiled.artifact)
+
+
+class _Seat:
+    """The sandbox that one submission's cases share as long as nothing goes wrong."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._handle: Handle | None = None
+        self._shape: object = None
+
+    def take(self, limits: Limits, desk: _Desk) -> tuple[Handle, bool]:
+        """A sandbox, and whether a case was in it already."""
+        shape = self._backend.shape(limits, desk.job.language)
+        handle, self._handle = self._handle, None
+        if handle is not None and shape == self._shape:
+            return handle, True
+        if handle is not None:
+            handle.close()
+        self._shape = shape
+        return self._backend.open(limits, desk.label, desk.job.language), False
+
+    def give_back(self, handle: Handle) -> None:
+        self._handle = handle
+
+    def close(self) -> None:
+        if self._handle is not None:
+            self._handle.close()
+            self._handle = None
+
+
+class _Captured:
+    """Stands where the listener's Delivery stands, for a case."""
+
+    def __init__(self) -> None:
+        self.streams: dict[str, bytearray] = {"stdout": bytearray(), "stderr": bytearray(), "compile": bytearray()}
+
+    def start(self) -> None:
+        """There is no thread to start."""
+
+    def started(self) -> None:
+        """Whoever waits for cases hears their results."""
+
+    def output(self, stream: StreamName, data: bytes) -> None:
+        self.streams[stream] += data
+
+
+def _run_case(desk: _Desk, case: Case, compiled: Compiled | None, seat: _Seat, *, is_last: bool) -> CaseResult:
+    step = replace(desk.job.run, argv=(*desk.job.run.argv, *case.args), limits=case.limits or desk.job.run.limits)
+    files = _files(desk.job, compiled)
+    while True:
+        captured = _Captured()
+        watch = _Watch(replace(desk, delivery=captured), step, seat=seat, keep=not is_last)
+        watch.go(files, case.stdin)
+        if not watch.could_not_reuse:
+            break
+    outcome = watch.run_outcome(compiled)
+    return CaseResult(
+        status=outcome.status,
+        exit_code=outcome.exit_code,
+        signal=outcome.signal,
+        stats=outcome.stats,
+        stdout=bytes(captured.streams["stdout"]),
+        stderr=bytes(captured.streams["stderr"]),
+        truncated=outcome.truncated,
+        message=outcome.message,
+    )
+
+
+def _sum_of_cases(results: Sequence[CaseResult], compiled: Compiled | None) -> Outcome:
+    worst = next((result for result in results if result.status is not Status.COMPLETED), None)
+    shown = worst or (results[-1] if results else None)
+    stats: dict[str, Any] = (
+        dict(shown.stats) if shown else _EMPTY_STATS | {"compile_ms": compiled.wall_ms if compiled else 0}
+    )
+    each: list[dict[str, Any]] = [dict(result.stats) for result in results]
+    for name in ("wall_ms", "cpu_ms", "output_bytes"):
+        stats[name] = sum(one[name] for one in each)
+    for name in ("memory_bytes", "processes_peak", "pids_limit_hit", "child_oom", "disk_full"):
+        stats[name] = max((one[name] for one in each), default=stats[name])
+    return Outcome(
+        status=worst.status if worst else Status.COMPLETED,
+        exit_code=shown.exit_code if shown else None,
+        signal=worst.signal if worst else None,
+        stats=cast("Stats", stats),
+        compile_output=compiled.output if compiled else b"",
+        truncated=any(result.truncated for result in results),
+        message=worst.message if worst else "",
+        cases=tuple(results),
+    )
 
 
 class _Collector(protocol.RecordSink):
@@ -119,25 +282,24 @@ class _Watch:
 
     def __init__(
         self,
-        job: Job,
+        desk: _Desk,
         step: Step,
-        backend: Backend,
-        delivery: Delivery,
-        control: Control,
-        wake: int,
-        label: str,
         *,
-        is_compile: bool,
+        is_compile: bool = False,
+        seat: _Seat | None = None,
+        keep: bool = False,
     ) -> None:
-        self._job = job
+        self._desk = desk
+        self._job = desk.job
         self._step = step
-        self._backend = backend
-        self._delivery = delivery
-        self._control = control
-        self._wake = wake
-        self._label = label
+        self._delivery = desk.delivery
+        self._control = desk.control
+        self._wake = desk.wake
         self._is_compile = is_compile
-        self._interactive = job.interactive and not is_compile
+        self._interactive = desk.job.interactive and not is_compile
+        self._seat = seat
+        self._keep = keep
+        self._is_reused = False
         self._cut = OutputCut(step.limits.output_bytes)
         self._compile_output = bytearray()
         self._outbox = _Outbox()
@@ -161,25 +323,36 @@ class _Watch:
     def artifact(self) -> dict[str, tuple[int, bytes]]:
         return self._collector.files
 
+    @property
+    def could_not_reuse(self) -> bool:
+        """The sandbox of the last case could not be made clean, or was gone: this case never ran."""
+        return self._is_reused and self._started is None and self.ended_by is None
+
     # The loop
 
-    def go(self, files: Files) -> None:
+    def go(self, files: Files, stdin: bytes = b"") -> None:
         if self._control.is_cancelled:
             self.ended_by = "cancel"
             return
-        handle = self._backend.open(self._step.limits, self._label, self._job.language)
+        seat = self._seat or _Seat(self._desk.backend)
+        handle, self._is_reused = seat.take(self._step.limits, self._desk)
         self._is_cold = not handle.parked
+        is_clean = False
         try:
-            self._queue_job(files)
+            self._queue_job(files, stdin)
             self._flush(handle)
             self._delivery.start()
             self._loop(handle)
+            is_clean = self.result is not None and self.ended_by is None and not self._outbox.pieces
         except protocol.ProtocolError as error:
             raise SandboxFault(
                 "broken_frames", "Run `make images`, so that agent and server match.", str(error)
             ) from error
         finally:
-            handle.close()
+            if self._keep and is_clean:
+                seat.give_back(handle)
+            else:
+                handle.close()
             for stream, data in self._cut.release():
                 self._pass_on(stream, data)
 
@@ -266,7 +439,7 @@ class _Watch:
 
     # To the agent
 
-    def _queue_job(self, files: Files) -> None:
+    def _queue_job(self, files: Files, stdin: bytes) -> None:
         limits = self._step.limits
         self._outbox.add(
             protocol.json_frame(
@@ -280,8 +453,8 @@ class _Watch:
                     "processes": limits.processes,
                     "cpu_ms": limits.cpu_ms,
                     "disk_bytes": limits.disk_bytes,
-                    "reset": False,
-                    "keep": False,
+                    "reset": self._is_reused,
+                    "keep": self._keep,
                 },
             )
         )
@@ -289,8 +462,7 @@ class _Watch:
             self._outbox.add(protocol.frame(Kind.FILES, protocol.record_header(path, mode, len(content))))
             self._queue_bytes(Kind.FILES, content)
         self._outbox.add(protocol.frame(Kind.START))
-        if not self._is_compile:
-            self._queue_bytes(Kind.STDIN, self._job.stdin or b"")
+        self._queue_bytes(Kind.STDIN, stdin)
         if self._input_ended:
             self._outbox.add(protocol.frame(Kind.EOF))
 
@@ -366,7 +538,7 @@ class _Watch:
         near_limit = self._number("memory_bytes") >= MEMORY_NEAR_LIMIT * self._step.limits.memory_bytes
         if out_of_memory or (self._started is not None and near_limit):
             self._died_of_memory = True
-        elif self.ended_by is None:
+        elif self.ended_by is None and not self.could_not_reuse:
             raise SandboxFault("sandbox_died", "Run `make doctor`.", last_words or "the agent ended without a result")
 
     # What came of it
@@ -417,16 +589,24 @@ class _Watch:
             return "The compiler left no program."
         return ""
 
-    def _stats(self, compiled: "_Watch | None") -> Stats:
-        wall = 0.0
-        if self._started is not None and self._ended is not None:
-            wall = self._ended - self._started
-        memory = self._number("memory_bytes")
+    def compiled(self) -> Compiled:
+        """What came of a compiler without a problem."""
+        return Compiled(self.artifact, bytes(self._compile_output), self._cut.truncated, self._wall_ms)
+
+    @property
+    def _wall_ms(self) -> int:
+        if self._started is None or self._ended is None:
+            return 0
+        return round((self._ended - self._started) * 1000)
+
+    def _stats(self, compiled: Compiled | None) -> Stats:
+        # The counter of a sandbox that is used again belongs to the whole submission.
+        memory = self._number("memory_bytes" if self._seat is None else "tree_bytes")
         limit = self._limit
         return {
             "step": "compile" if self._is_compile else "run",
             "limit": limit,
-            "wall_ms": round(wall * 1000),
+            "wall_ms": self._wall_ms,
             "cpu_ms": self._number("cpu_ms"),
             "memory_bytes": self._step.limits.memory_bytes if limit == "memory" else memory,
             "processes_peak": self._number("processes_peak"),
@@ -434,7 +614,8 @@ class _Watch:
             "child_oom": self._number("oom_kills") > 0 and limit != "memory",
             "disk_full": bool(self._report.get("disk_full")),
             "output_bytes": self._cut.total_bytes,
-            "compile_ms": compiled._stats(None)["wall_ms"] if compiled else 0,
+            "compile_ms": compiled.wall_ms if compiled else 0,
+            "compile_cached": compiled is not None and compiled.from_cache,
             "held_by": str(self._report.get("held_by", "")),
             "start": "cold" if self._is_cold else str(self._report.get("start", "")),
         }
@@ -457,7 +638,7 @@ class _Watch:
             message="" if status is Status.CANCELLED else message,
         )
 
-    def run_outcome(self, compiled: "_Watch | None") -> Outcome:
+    def run_outcome(self, compiled: Compiled | None) -> Outcome:
         self._raise_unless_started(ARTIFACT_FOLDER)
         limit = self._limit
         if self.ended_by == "cancel":
@@ -474,8 +655,8 @@ class _Watch:
             exit_code=self._exit_code,
             signal=self._signal_name,
             stats=self._stats(compiled),
-            compile_output=bytes(compiled._compile_output) if compiled else b"",
-            truncated=self._cut.truncated or (compiled is not None and compiled._cut.truncated),
+            compile_output=compiled.output if compiled else b"",
+            truncated=self._cut.truncated or (compiled is not None and compiled.truncated),
             message="" if status is Status.CANCELLED else message,
         )
 
@@ -492,6 +673,22 @@ class _Watch:
         raise SandboxFault("agent_refused", "Run `make doctor`.", str(error))
 
 
+_EMPTY_STATS: dict[str, Any] = {
+    "step": "run",
+    "limit": None,
+    "wall_ms": 0,
+    "cpu_ms": 0,
+    "memory_bytes": 0,
+    "processes_peak": 0,
+    "pids_limit_hit": False,
+    "child_oom": False,
+    "disk_full": False,
+    "output_bytes": 0,
+    "compile_ms": 0,
+    "compile_cached": False,
+    "held_by": "",
+    "start": "",
+}
 _STATUS_OF_LIMIT = {
     "cpu": Status.TIMED_OUT,
     "wall": Status.TIMED_OUT,
