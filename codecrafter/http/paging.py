@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs
 
+from django.core.exceptions import ValidationError
+from django.utils import timezone
+from rest_framework.exceptions import NotFound
 from rest_framework.pagination import CursorPagination
 
 from codecrafter.http.problems import Invalid
@@ -11,7 +18,13 @@ from codecrafter.http.problems import Invalid
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
+    from django.db.models import Field
     from rest_framework.request import Request
+
+
+class WrongCursor(Invalid):
+    def __init__(self) -> None:
+        super().__init__(errors={"cursor": ["Use a cursor from `next` or `previous` of this very list."]})
 
 
 class Paging(CursorPagination):
@@ -23,6 +36,50 @@ class Paging(CursorPagination):
     def __init__(self, ordering: Sequence[str] | None = None) -> None:
         if ordering is not None:
             self.ordering = tuple(ordering)
+
+    def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> Any:
+        """The page that was asked for. Raises Invalid that names `cursor` or `page_size`, whichever is wrong."""
+        cursor = self.decode_cursor(request)
+        if cursor is not None and cursor.position is not None:
+            ordered_by = self.get_ordering(request, queryset, view)[0].removeprefix("-")
+            _check_position(queryset.model._meta.get_field(ordered_by), cursor.position)
+        return super().paginate_queryset(queryset, request, view)
+
+    def get_page_size(self, request: Request) -> int:
+        given = request.query_params.get("page_size")
+        if given is None:
+            return self.page_size
+        if not (given.isascii() and given.isdigit() and len(given) < 10 and 1 <= int(given) <= self.max_page_size):
+            raise Invalid(errors={"page_size": [f"Use a whole number from 1 to {self.max_page_size}."]})
+        return int(given)
+
+    def decode_cursor(self, request: Request) -> Any:
+        encoded = request.query_params.get("cursor")
+        if encoded is None:
+            return None
+        try:
+            # The framework itself skips over what is not base64, and over names that it does not know.
+            names = parse_qs(base64.b64decode(encoded, validate=True).decode("ascii"), keep_blank_values=True)
+            if not names or not names.keys() <= {"o", "r", "p"}:
+                raise WrongCursor
+            return super().decode_cursor(request)
+        except (binascii.Error, ValueError, NotFound):
+            raise WrongCursor from None
+
+
+def _check_position(field: Field, position: str) -> None:
+    """A position is compared in the database, which refuses what is no value of its column."""
+    if "\0" in position:
+        raise WrongCursor
+    try:
+        value = field.to_python(position)
+        if isinstance(value, datetime):
+            if timezone.is_naive(value):
+                raise WrongCursor
+            # The first and the last day of the calendar may lie outside of it in UTC.
+            value.astimezone(UTC)
+    except (ValidationError, OverflowError):
+        raise WrongCursor from None
 
 
 def refuse_unknown_parameters(request: Request, allowed: Collection[str]) -> None:

@@ -1,0 +1,103 @@
+"""Lists walk by cursor, and a cursor or page size that is none is an answer, not an accident."""
+
+from __future__ import annotations
+
+import base64
+
+import pytest
+
+from execution.models import Run
+
+
+def encoded(text):
+    return base64.b64encode(text.encode()).decode()
+
+
+@pytest.fixture(params=["sessions", "history"])
+def path(request, session):
+    return {"sessions": "/api/sessions", "history": f"/api/execute/history/{session.pk}"}[request.param]
+
+
+@pytest.mark.parametrize(
+    "cursor",
+    [
+        "cD1mb28=",
+        "cD0A",
+        "not base64!",
+        "####",
+        "",
+        "cA==",
+        "/w==",
+        encoded("o=-1"),
+        encoded("o=many"),
+        encoded("r=maybe"),
+        encoded("page=2"),
+        encoded("p="),
+        encoded("p=%00"),
+        encoded("p=2026-13-45T00:00:00Z"),
+        encoded("p=2026-01-01"),
+        encoded("p=2026-01-01T00:00:00"),
+        encoded("p=0001-01-01T00:00:00%2B14:00"),
+        encoded("p=9999-12-31T23:59:59-14:00"),
+        encoded("p=%ed%a0%80"),
+    ],
+)
+def test_a_wrong_cursor_is_named(cursor, path, api, alice):
+    answer = api(alice).get(path, {"cursor": cursor})
+    assert answer.status_code == 400, answer.content
+    assert (answer.json()["code"], list(answer.json()["errors"])) == ("invalid", ["cursor"])
+    assert answer["Content-Type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize("position", ["%00", "a%00b"])
+def test_a_wrong_cursor_of_a_list_by_title_is_named(position, api, alice):
+    answer = api(alice).get("/api/sessions", {"ordering": "title", "cursor": encoded(f"p={position}")})
+    assert answer.status_code == 400, answer.content
+    assert list(answer.json()["errors"]) == ["cursor"]
+
+
+@pytest.mark.parametrize("size", ["", "0", "-1", "101", "ten", "1.5", " 5", "1_0", "٣", "9" * 5000])
+def test_a_wrong_page_size_is_named(size, path, api, alice):
+    answer = api(alice).get(path, {"page_size": size})
+    assert answer.status_code == 400, answer.content
+    assert list(answer.json()["errors"]) == ["page_size"]
+
+
+def walk(client, url):
+    """The ids of all pages, and the link back from the last."""
+    seen, back = [], ""
+    while url:
+        page = client.get(url)
+        assert page.status_code == 200, page.content
+        seen += [row["id"] for row in page.json()["results"]]
+        back, url = page.json()["previous"], page.json()["next"]
+    return seen, back
+
+
+@pytest.mark.parametrize("ordering", ["created_at", "-created_at", "updated_at", "title", "-title"])
+def test_cursors_that_were_given_lead_to_every_row_and_back(ordering, api, alice, session):
+    client = api(alice)
+    for n in range(4):
+        assert client.post("/api/sessions", {"title": f"a&b=%{n}"}).status_code == 201
+    seen, back = walk(client, f"/api/sessions?page_size=2&ordering={ordering}")
+    assert len(seen) == len(set(seen)) == 5
+    assert [row["id"] for row in client.get(back).json()["results"]] == seen[2:4]
+
+
+def test_equal_titles_are_each_listed_once(api, alice):
+    client = api(alice)
+    for _ in range(5):
+        client.post("/api/sessions", {"title": "same"})
+    seen, _ = walk(client, "/api/sessions?page_size=2&ordering=title")
+    assert len(seen) == len(set(seen)) == 5
+
+
+def test_a_history_is_walked_to_its_end(api, alice, session):
+    for _ in range(5):
+        Run.objects.create(session=session, user=alice, language="python")
+    client, seen, url = api(alice), [], f"/api/execute/history/{session.pk}?page_size=2"
+    while url:
+        page = client.get(url)
+        seen += [run["job_id"] for run in page.json()["results"]]
+        url = page.json()["next"]
+    assert len(seen) == len(set(seen)) == 5
