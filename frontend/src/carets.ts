@@ -57,12 +57,18 @@ class CaretWidget extends WidgetType {
 
 /** Where a person's caret is, or null while they have none in this text. */
 export function caretPosition(state: AwarenessState, text: Y.Text): { anchor: number; head: number } | null {
-  if (!state.cursor?.anchor || !state.cursor.head || !text.doc) return null;
-  const [anchor, head] = [state.cursor.anchor, state.cursor.head].map((json) =>
-    Y.createAbsolutePositionFromRelativePosition(Y.createRelativePositionFromJSON(json), text.doc as Y.Doc),
-  );
-  if (!anchor || !head || anchor.type !== text || head.type !== text) return null;
-  return { anchor: anchor.index, head: head.index };
+  const { doc } = text;
+  if (!state.cursor?.anchor || !state.cursor.head || !doc) return null;
+  try {
+    const [anchor, head] = [state.cursor.anchor, state.cursor.head].map((json) =>
+      Y.createAbsolutePositionFromRelativePosition(Y.createRelativePositionFromJSON(json), doc),
+    );
+    if (!anchor || !head || anchor.type !== text || head.type !== text) return null;
+    return { anchor: anchor.index, head: head.index };
+  } catch {
+    // Yjs throws on positions that are none. One person's cursor must not cost the others all of theirs.
+    return null;
+  }
 }
 
 export function remoteCarets(text: Y.Text, awareness: Awareness) {
