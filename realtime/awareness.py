@@ -1,15 +1,18 @@
 """Who points where in one room: the table of awareness states. The server owns the identity and the clock in each.
 
-A client's own clock is not enough: after a quick reconnect it announces itself with a clock that the others already
-saw leave, and stays invisible (y-websocket issue 122). So every change leaves here with a clock that only grows.
+A client's own clock is not used: after a quick reconnect it announces itself with a clock that the others already
+saw leave, and stays invisible (y-websocket issue 122); and one at the top of the range would leave here as a number
+that no client reads. Of a state only the cursor is taken: what other pages draw must not make them fail.
 """
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from realtime.protocol import Awareness, AwarenessEntry, decode, encode_awareness
+from realtime.protocol import MAX_NUMBER, Awareness, AwarenessEntry, decode, encode_awareness
+from sessions_app.crdt import is_file_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -31,6 +34,8 @@ class _Known:
     # Of this process; None for a client on another process, or one that left.
     connection: Connection | None
     process: str
+    # Whose it is, also after it left; empty when nobody said.
+    user_id: str
 
 
 class AwarenessTable:
@@ -47,9 +52,11 @@ class AwarenessTable:
             if not self._bind(connection, entry):
                 continue
             known = self._known.get(entry.client_id)
-            state = None if entry.state is None else {**entry.state, "user": connection.identity()}
-            clock = max(entry.clock + 1, known.clock + 1 if known else 0)
-            self._known[entry.client_id] = _Known(clock, state, now, connection, "")
+            state = None
+            if entry.state is not None:
+                state = {"cursor": _cursor(entry.state.get("cursor")), "user": connection.identity()}
+            clock = known.clock + 1 if known else _first_clock()
+            self._known[entry.client_id] = _Known(clock, state, now, connection, "", connection.user_id)
             changed.add(entry.client_id)
         return changed
 
@@ -58,14 +65,12 @@ class AwarenessTable:
             return True
         if entry.state is None or len(connection.client_ids) >= MAX_CLIENT_IDS:
             return False
-        known = self._known.get(entry.client_id)
-        if known is not None and known.state is not None:
-            other = known.connection
-            holder = other.user_id if other else (known.state.get("user") or {}).get("id")
-            if holder != connection.user_id:
+        if (known := self._known.get(entry.client_id)) is not None:
+            # Also of one that has just left: an echo on its way would take the id from its owner who comes back.
+            if known.user_id not in ("", connection.user_id):
                 return False
-            if other is not None:
-                other.client_ids.discard(entry.client_id)
+            if known.connection is not None:
+                known.connection.client_ids.discard(entry.client_id)
         connection.client_ids.add(entry.client_id)
         return True
 
@@ -77,7 +82,8 @@ class AwarenessTable:
                 known = self._known.get(entry.client_id)
                 if known is not None and (known.clock >= entry.clock or known.connection is not None):
                     continue
-                self._known[entry.client_id] = _Known(entry.clock, entry.state, now, None, process)
+                owner = entry.state["user"]["id"] if entry.state else known.user_id if known else ""
+                self._known[entry.client_id] = _Known(entry.clock, entry.state, now, None, process, owner)
                 changed.add(entry.client_id)
         return changed
 
@@ -97,7 +103,7 @@ class AwarenessTable:
             if known is None or known.state is None:
                 continue
             state = None if leaves or connection is None else {**known.state, "user": connection.identity()}
-            self._known[client_id] = _Known(known.clock + 1, state, now, connection, "")
+            self._known[client_id] = _Known(known.clock + 1, state, now, connection, "", known.user_id)
             changed.add(client_id)
         return changed
 
@@ -109,7 +115,7 @@ class AwarenessTable:
             if known.state is None and age > GONE_SECONDS and known.connection is None:
                 del self._known[client_id]
             elif known.state is not None and known.connection is None and age > REMOTE_SECONDS:
-                self._known[client_id] = _Known(known.clock + 1, None, now, None, known.process)
+                self._known[client_id] = _Known(known.clock + 1, None, now, None, known.process, known.user_id)
                 changed.add(client_id)
         return changed
 
@@ -127,3 +133,46 @@ class AwarenessTable:
         """Those of `ids` (or of all present) that other processes hear of from this one."""
         chosen = self.present() if ids is None else ids
         return {client_id for client_id in chosen if (known := self._known.get(client_id)) and not known.process}
+
+
+def _first_clock() -> int:
+    """Above every clock that this client left with before, also in a process or a room that is gone: pages remember it.
+
+    No client changes its state a thousand times a second for long.
+    """
+    return time.time_ns() // 1_000_000
+
+
+def _cursor(value: Any) -> dict[str, Any] | None:
+    """A selection as Yjs writes it, both ends relative to the text; None for anything else."""
+    if not isinstance(value, dict):
+        return None
+    anchor, head = _position(value.get("anchor")), _position(value.get("head"))
+    return None if anchor is None or head is None else {"anchor": anchor, "head": head}
+
+
+def _position(value: Any) -> dict[str, Any] | None:
+    """A Y.RelativePosition: beside an item, or at an end of a type. A key may be null instead of absent."""
+    if not isinstance(value, dict):
+        return None
+    found: dict[str, Any] = {}
+    for key in ("type", "item"):
+        if (identity := value.get(key)) is not None:
+            if not isinstance(identity, dict) or not all(_is_number(identity.get(k)) for k in ("client", "clock")):
+                return None
+            found[key] = {"client": identity["client"], "clock": identity["clock"]}
+    if (name := value.get("tname")) is not None:
+        if not isinstance(name, str) or not is_file_id(name):
+            return None
+        found["tname"] = name
+    if not found:
+        return None
+    if (side := value.get("assoc")) is not None:
+        if type(side) is not int or side not in (-1, 0, 1):
+            return None
+        found["assoc"] = side
+    return found
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) is int and 0 <= value <= MAX_NUMBER

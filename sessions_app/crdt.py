@@ -69,6 +69,11 @@ class Edit:
     insert: str
 
 
+def is_file_id(name: str) -> bool:
+    """Whether a root of this name may hold a file's text."""
+    return name == MAIN or _FILE_ID.fullmatch(name) is not None
+
+
 def normalise(text: str) -> str:
     """Newlines become \\n and lone surrogates U+FFFD: what a shared text may hold."""
     text = text.replace("\r\n", "\n").replace("\r", "\n")

@@ -58,7 +58,7 @@ class Page:
         await self.edit(lambda main: main.insert(len(main) if at is None else at, text))
 
     async def announce(self, state: dict[str, Any] | None, clock: int, client_id: int | None = None) -> None:
-        entry = AwarenessEntry(client_id or self.doc.client_id, clock, state)
+        entry = AwarenessEntry(self.doc.client_id if client_id is None else client_id, clock, state)
         await self.socket.send(encode_awareness([entry]))
 
     async def listen(self) -> None:
@@ -141,6 +141,12 @@ async def page(
         finally:
             listener.cancel()
             opened.doc.unobserve(opened._subscription)
+
+
+def caret(doc: pycrdt.Doc[Any], at: int) -> dict[str, Any]:
+    """An awareness cursor as the page writes it: an empty selection before the `at`-th item of this document."""
+    position = {"item": {"client": doc.client_id, "clock": at}, "assoc": 0}
+    return {"anchor": position, "head": position}
 
 
 async def _until_closed(opened: Page) -> None:

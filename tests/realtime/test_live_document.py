@@ -12,7 +12,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from tests.live import LiveServer, Person
-from tests.realtime.page import close_code, page
+from tests.realtime.page import caret, close_code, page
 
 
 @pytest.fixture(scope="module")
@@ -148,31 +148,92 @@ async def test_everybody_knows_who_is_here(room):
 async def test_server_owns_the_identity_in_awareness(room):
     alice, bob, _, session_id = room
     async with page(alice, session_id) as one, page(bob, session_id) as other:
-        await one.announce({"user": {"name": "bob", "color": "red"}, "cursor": 3}, clock=1)
+        await one.announce({"user": {"name": "bob", "color": "red"}, "cursor": caret(one.doc, 3)}, clock=1)
         await other.until(lambda: one.doc.client_id in other.present)
         seen = other.present[one.doc.client_id]
-        assert seen["cursor"] == 3
+        assert seen["cursor"] == caret(one.doc, 3)
         assert seen["user"]["id"] == alice.id
         assert seen["user"]["name"] == alice.username
         assert seen["user"]["hue"] in range(8)
         # Somebody else's client id is passed over.
-        await other.announce({"cursor": 99}, clock=50, client_id=one.doc.client_id)
-        await other.announce({"cursor": 1}, clock=1)
+        await other.announce({"cursor": caret(one.doc, 99)}, clock=50, client_id=one.doc.client_id)
+        await other.announce({"cursor": None}, clock=1)
         await one.until(lambda: other.doc.client_id in one.present)
         async with page(bob, session_id) as newcomer:
             await newcomer.until(lambda: one.doc.client_id in newcomer.present)
-            assert newcomer.present[one.doc.client_id]["cursor"] == 3
+            assert newcomer.present[one.doc.client_id]["cursor"] == caret(one.doc, 3)
+
+
+ITEM = {"item": {"client": 1, "clock": 0}}
+
+
+@pytest.mark.parametrize(
+    "cursor",
+    [
+        3,
+        [],
+        {},
+        {"anchor": ITEM},
+        {"anchor": {}, "head": ITEM},
+        {"anchor": ITEM, "head": {"item": {"client": 1, "clock": -1}}},
+        {"anchor": ITEM, "head": {"item": {"client": 1, "clock": 0.5}}},
+        {"anchor": ITEM, "head": {"item": {"client": True, "clock": 0}}},
+        {"anchor": ITEM, "head": {"item": {"client": 1, "clock": 2**53}}},
+        {"anchor": ITEM, "head": {"item": {"client": "1", "clock": 0}}},
+        {"anchor": ITEM, "head": {"type": 7}},
+        {"anchor": ITEM, "head": {"tname": "elsewhere"}},
+        {"anchor": ITEM, "head": {"tname": ["main"]}},
+        {"anchor": ITEM, "head": {**ITEM, "assoc": 1e9}},
+    ],
+    ids=str,
+)
+async def test_cursor_that_is_none_is_not_passed_on(room, cursor):
+    alice, _, carol, session_id = room
+    async with page(alice, session_id) as one, page(carol, session_id) as reader:
+        await reader.announce({"cursor": cursor, "selection": ITEM, "__proto__": {"user": 1}}, clock=1)
+        await one.until(lambda: reader.doc.client_id in one.present)
+        seen = one.present[reader.doc.client_id]
+        assert seen.keys() == {"cursor", "user"}
+        assert seen["cursor"] is None
+
+
+async def test_cursor_of_every_kind_that_yjs_writes_is_passed_on_and_what_is_more_is_not(room):
+    alice, _, carol, session_id = room
+    end = {"type": None, "tname": "main", "item": None, "assoc": -1, "more": 1}
+    start = {"item": {"client": 1, "clock": 0, "more": 1}}
+    async with page(alice, session_id) as one, page(carol, session_id) as reader:
+        await reader.announce({"cursor": {"anchor": start, "head": end, "more": 1}}, clock=1)
+        await one.until(lambda: reader.doc.client_id in one.present)
+        seen = one.present[reader.doc.client_id]["cursor"]
+        assert seen == {"anchor": ITEM, "head": {"tname": "main", "assoc": -1}}
 
 
 async def test_nobody_is_invisible_after_a_quick_reconnect(room):
     alice, bob, _, session_id = room
     async with page(bob, session_id) as other:
         async with page(alice, session_id) as one:
-            await one.announce({"cursor": 1}, clock=1)
+            await one.announce({"cursor": caret(one.doc, 1)}, clock=1)
             await other.until(lambda: one.doc.client_id in other.present)
         await other.until(lambda: one.doc.client_id not in other.present)
         async with page(alice, session_id, doc=one.doc) as again:
-            await again.announce({"cursor": 1}, clock=1)
+            await again.announce({"cursor": caret(one.doc, 1)}, clock=1)
+            await other.until(lambda: one.doc.client_id in other.present)
+
+
+async def test_echo_that_comes_late_takes_nobodys_client_id(room):
+    """Stock clients say again what they heard of others; the answer to somebody's last move may cross their leaving."""
+    alice, bob, _, session_id = room
+    async with page(bob, session_id) as other:
+        async with page(alice, session_id) as one:
+            await one.announce({"cursor": None}, clock=1)
+            await other.until(lambda: one.doc.client_id in other.present)
+            echo = other.present[one.doc.client_id], other.clocks[one.doc.client_id]
+        await other.until(lambda: one.doc.client_id not in other.present)
+        await other.announce(*echo, client_id=one.doc.client_id)
+        await other.type("after the echo")
+        await other.saved()
+        async with page(alice, session_id, doc=one.doc) as again:
+            await again.announce({"cursor": None}, clock=1)
             await other.until(lambda: one.doc.client_id in other.present)
 
 

@@ -69,8 +69,8 @@ async def test_processes_share_text_cursors_people_and_access_over_redis(with_re
         await other.until(lambda: other.text == one.text)
         await one.saved()
         await other.saved()
-        await one.announce({"cursor": 1}, clock=1)
-        await other.announce({"cursor": 2}, clock=1)
+        await one.announce({"cursor": None}, clock=2**53 - 1)
+        await other.announce({"cursor": None}, clock=1)
         await other.until(lambda: one.doc.client_id in other.present)
         await one.until(lambda: other.doc.client_id in one.present)
         for someone in (one, other):

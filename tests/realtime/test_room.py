@@ -272,6 +272,11 @@ async def test_drain_commits_acknowledges_and_says_good_bye(session, alice):
         await draining
 
 
+def caret(client: int, clock: int) -> dict[str, Any]:
+    position = {"item": {"client": client, "clock": clock}}
+    return {"anchor": position, "head": position}
+
+
 def connection(name: str = "alice", user_id: str = "1") -> Connection:
     async def catch_up(state: bytes) -> list[bytes]:
         return [b"diff from " + state]
@@ -326,12 +331,20 @@ async def test_acknowledgements_keep_their_order_and_wait_for_missing_parts():
 
 async def test_awareness_clock_only_grows_whatever_a_client_says():
     table, one, again = AwarenessTable(), connection(), connection()
-    assert table.take(one, [AwarenessEntry(7, 5, {"cursor": 1})], 0) == {7}
-    assert table.leave(one, 1) == {7}
-    assert table.take(again, [AwarenessEntry(7, 5, {"cursor": 2})], 2) == {7}
-    (entry,) = protocol.decode(table.encode({7}))[0].entries
-    assert entry.clock > 7
-    assert entry.state["cursor"] == 2
+    clocks = []
+    for number, (who, clock) in enumerate([(one, 5), (one, 2**53 - 1), (again, 5), (again, 0)]):
+        assert table.take(who, [AwarenessEntry(7, clock, {"cursor": caret(7, number)})], 0) == {7}
+        (entry,) = protocol.decode(table.encode({7}))[0].entries
+        assert entry.state["cursor"] == caret(7, number)
+        clocks.append(entry.clock)
+        if number == 1:
+            assert table.leave(one, 1) == {7}
+    assert clocks == sorted(set(clocks))
+    # The client is remembered by pages longer than by the server: a table made later goes on above.
+    later = AwarenessTable()
+    assert later.take(one, [AwarenessEntry(7, 0, {})], 0) == {7}
+    (entry,) = protocol.decode(later.encode({7}))[0].entries
+    assert entry.clock >= clocks[0]
 
 
 async def test_client_id_moves_to_its_owners_newer_socket_and_to_nobody_elses():

@@ -153,6 +153,25 @@ async def test_stock_client_gets_its_offline_edits_in_after_a_reconnect(room):
         await one.until(lambda: one.text.startswith("ba"))
 
 
+@pytest.mark.parametrize("clock", [2**53 - 1, 2**53 - 2, 2**32, 2**32 - 1], ids=hex)
+async def test_clock_at_the_top_of_its_range_harms_nobody_who_hears_it(room, clock):
+    """A stock client says again what it hears of others: what the server wrote must be what the server reads."""
+    alice, bob, session_id = room
+    carol = alice.server.person("carol")
+    alice.let_in(session_id, carol, "read")
+    async with page(alice, session_id) as one, stock(bob, session_id) as client, page(carol, session_id) as reader:
+        for client_id in (reader.doc.client_id, 2**53 - 1, 2**32, 0):
+            await reader.announce({"cursor": None}, clock=clock, client_id=client_id)
+        named = {"name": carol.username}
+        await client.until(lambda client: sum(named.items() <= (user or {}).items() for user in client.people) == 4)
+        await reader.announce(None, clock=clock)
+        await client.until(lambda client: sum(named.items() <= (user or {}).items() for user in client.people) == 3)
+        await client.do("insert", at=0, text="still here")
+        await one.until(lambda: one.text.startswith("still here"))
+        assert all(message.get("status") != "disconnected" for message in client.said)
+        assert reader.socket.close_code is None
+
+
 async def test_pycrdt_provider_syncs(room):
     alice, bob, session_id = room
 
