@@ -103,6 +103,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "csp.middleware.CSPMiddleware",
     "allauth.account.middleware.AccountMiddleware",
+    "codecrafter.http.throttles.AnonymousLimit",
 ]
 ROOT_URLCONF = "codecrafter.urls"
 ASGI_APPLICATION = "codecrafter.asgi.application"
@@ -216,6 +217,8 @@ SANDBOX_IMAGE = env.str("SANDBOX_IMAGE", default="codecrafter/sandbox:latest")
 # How many sandboxes wait for a job, for each kind of sandbox in use; with a maximum of 0 each is started when needed.
 SANDBOX_POOL_MIN = env.int("SANDBOX_POOL_MIN", default=1)
 SANDBOX_POOL_MAX = env.int("SANDBOX_POOL_MAX", default=4)
+# What compilers made is kept in each worker's memory, up to so much; 0 keeps nothing.
+COMPILE_CACHE_BYTES = env.int("COMPILE_CACHE_BYTES", default=256 * 1024 * 1024)
 # Programs at once per worker: more than processors, because people's programs mostly wait, for input above all.
 WORKER_CONCURRENCY = env.int("WORKER_CONCURRENCY", default=8)
 WORKER_METRICS_PORT = env.int("WORKER_METRICS_PORT", default=0)
@@ -237,7 +240,7 @@ RUN_LIMITS_CEILING = {
 # REST
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
-        "rest_framework_simplejwt.authentication.JWTAuthentication",
+        "codecrafter.http.bearer.BearerAuthentication",
         "rest_framework.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.conf import settings
 from django.db import models
@@ -115,6 +115,15 @@ class TestCase(models.Model):
     """
 
     __test__ = False
+    NOT_RUN: ClassVar[dict[str, Any]] = {
+        "verdict": "",
+        "exit_code": None,
+        "signal": "",
+        "stdout": b"",
+        "stderr": b"",
+        "truncated": False,
+        "stats": {},
+    }
 
     run = models.ForeignKey(Run, models.CASCADE, related_name="cases")
     number = models.PositiveSmallIntegerField()

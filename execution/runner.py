@@ -5,6 +5,7 @@ This thread drives the sandbox; its companion (companion.py) tells, keeps and fe
 
 from __future__ import annotations
 
+import functools
 import logging
 import threading
 import uuid
@@ -21,10 +22,13 @@ from activity.log import record
 from execution import companion, events, metrics
 from execution.availability import WORKER_NAME, backend
 from execution.companion import Companion, held_row
-from execution.models import Run, Status
+from execution.judging import PASSED, WRONG_OUTPUT, Checker, is_right
+from execution.models import Run, Status, TestCase
+from execution.sandbox.cache import CompileCache
 from execution.sandbox.errors import InvalidJob, SandboxFault
-from execution.sandbox.job import Job, Outcome, default_run_limits, prepare
-from execution.sandbox.supervisor import execute
+from execution.sandbox.job import Case, CaseResult, Job, Outcome, default_run_limits, prepare
+from execution.sandbox.job import Status as FinalStatus
+from execution.sandbox.supervisor import execute, execute_cases
 from sessions_app import languages
 
 if TYPE_CHECKING:
@@ -99,6 +103,7 @@ def _claim(run_id: UUID) -> Run | None:
         claimed = Run.objects.select_related("user", "cancelled_by", "session").get(pk=run_id)
         # What an earlier attempt printed before its worker died belongs to that attempt.
         claimed.output.all().delete()
+        claimed.cases.update(**TestCase.NOT_RUN)
         claimed.stats = {"queue_ms": round((now - claimed.created_at).total_seconds() * 1000)}
         events.announce_state(claimed)
     return claimed
@@ -154,7 +159,43 @@ def _execute(claimed: Run, beside: Companion) -> Outcome:
         limits=claimed.limits,
     )
     beside.start()
-    return execute(job, backend(), listener=beside, control=beside.control, label=str(claimed.pk))
+    label, cases = str(claimed.pk), list(claimed.cases.all())
+    if not cases:
+        return execute(job, backend(), beside, beside.control, label, cache=compile_cache())
+    return execute_cases(
+        job,
+        [Case(bytes(case.stdin), tuple(case.args)) for case in cases],
+        backend(),
+        beside,
+        beside.control,
+        label,
+        after_case=lambda index, result: _keep_case(claimed, cases[index], result),
+        cache=compile_cache(),
+    )
+
+
+def _keep_case(claimed: Run, case: TestCase, result: CaseResult) -> bool:
+    """Judge one case and keep what came of it; False ends the submission."""
+    verdict = result.status.value
+    if result.status is FinalStatus.COMPLETED:
+        is_passed = is_right(result.stdout, bytes(case.expected), Checker(case.checker))
+        verdict = PASSED if is_passed else WRONG_OUTPUT
+    TestCase.objects.filter(pk=case.pk).update(
+        verdict=verdict,
+        exit_code=result.exit_code,
+        signal=result.signal or "",
+        stdout=result.stdout,
+        stderr=result.stderr,
+        truncated=result.truncated,
+        stats=dict(result.stats) | ({"message": result.message} if result.message else {}),
+    )
+    return verdict == PASSED or not claimed.stop_on_failure
+
+
+@functools.cache
+def compile_cache() -> CompileCache | None:
+    """One per worker: the artifacts of recent compilations, keyed by everything that went into them."""
+    return CompileCache(settings.COMPILE_CACHE_BYTES) if settings.COMPILE_CACHE_BYTES else None
 
 
 def _finish_with_outcome(claimed: Run, outcome: Outcome) -> None:
@@ -165,8 +206,13 @@ def _finish_with_outcome(claimed: Run, outcome: Outcome) -> None:
         exit_code=outcome.exit_code,
         signal=outcome.signal or "",
         truncated=outcome.truncated,
-        stats=claimed.stats | dict(outcome.stats) | message,
+        stats=claimed.stats | dict(outcome.stats) | message | _tally(claimed),
     )
+
+
+def _tally(claimed: Run) -> dict[str, int]:
+    verdicts = list(claimed.cases.values_list("verdict", flat=True))
+    return {"cases": len(verdicts), "cases_passed": verdicts.count(PASSED)} if verdicts else {}
 
 
 def _finish_with_error(claimed: Run, message: str, *, detail: str = "") -> None:
