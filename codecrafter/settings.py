@@ -104,6 +104,7 @@ MIDDLEWARE = [
     "csp.middleware.CSPMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "codecrafter.http.throttles.AnonymousLimit",
+    "codecrafter.http.throttles.AnonymousLimit",
 ]
 ROOT_URLCONF = "codecrafter.urls"
 ASGI_APPLICATION = "codecrafter.asgi.application"
