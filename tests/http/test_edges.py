@@ -164,6 +164,24 @@ def test_a_cookie_login_needs_the_csrf_token_to_change_anything(alice):
     assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
 
 
+def test_a_foreign_page_changes_nothing_even_with_the_csrf_token(alice):
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(alice)
+    client.get("/sessions")
+    token = client.cookies["csrftoken"].value
+
+    def create(origin):
+        sent = {"HTTP_X_CSRFTOKEN": token, "HTTP_ORIGIN": origin}
+        return client.post("/api/sessions", {"title": "a"}, "application/json", **sent)
+
+    for foreign in ("https://evil.example", "null", "http://testserver.evil.example", "http://testserver:81"):
+        refused = create(foreign)
+        assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
+        assert refused["Content-Type"] == "application/problem+json"
+    assert not alice.owned_sessions.exists()
+    assert create("http://testserver").status_code == 201
+
+
 def test_the_schema_is_complete_and_without_warnings(tmp_path):
     from django.core.management import call_command
 
