@@ -104,7 +104,6 @@ MIDDLEWARE = [
     "csp.middleware.CSPMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "codecrafter.http.throttles.AnonymousLimit",
-    "codecrafter.http.throttles.AnonymousLimit",
 ]
 ROOT_URLCONF = "codecrafter.urls"
 ASGI_APPLICATION = "codecrafter.asgi.application"
