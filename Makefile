@@ -5,10 +5,10 @@ SETUP := $(PYTHON) deploy/setup.py
 COMPOSE ?= docker compose
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev test check fmt lock images doctor up down
+.PHONY: help run dev test check fmt lock images images-all doctor up down
 
 help: ## list these commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 
 run: ## set up what is missing and serve on http://127.0.0.1:8000 (HOST, PORT and DATA_DIR change that)
 	@$(SETUP) app
@@ -39,9 +39,13 @@ lock: ## pin the newest allowed versions in requirements*.txt and deploy/node.tx
 	@$(SETUP) check
 	@$(PY) deploy/lock.py
 
-images: ## build the sandbox images that Docker runs code in
+images: ## build the sandbox images of the common languages, and try each language
 	@$(SETUP) images
-	@$(PYTHON) execution/images/build.py
+	@$(PY) -m execution.images.build
+
+images-all: ## build the sandbox images of all languages, and try each language
+	@$(SETUP) images
+	@$(PY) -m execution.images.build --all
 
 doctor: ## say what is missing on this machine and the command that repairs it
 	@$(PYTHON) deploy/setup.py doctor

@@ -329,6 +329,10 @@ LANGUAGES = {
     "perl": "/usr/bin/perl",
     "lua5.4": "/usr/bin/lua5.4",
     "php-cli": "/usr/bin/php",
+    "gawk": "/usr/bin/gawk",
+    "jq": "/usr/bin/jq",
+    "sqlite3": "/usr/bin/sqlite3",
+    "tcl": "/usr/bin/tclsh",
 }
 
 
@@ -380,6 +384,8 @@ def tests() -> None:
 def images() -> None:
     if "DOCKER_HOST" not in os.environ:
         need_packages(absent(IMAGES), "sandbox images need a Docker engine, and debootstrap where no registry answers")
+    # Each image is tried as the server would use it.
+    environment_with(ROOT / "requirements.txt")
 
 
 def doctor() -> int:

@@ -1,41 +1,40 @@
-"""Builds the sandbox image: `make images`. Standard library only; quick when the image is there already.
+"""Builds the images of the sandboxes, one for each family of languages, and tries each: `make images`.
 
-From the environment: DOCKER_HOST (which engine), BASE_IMAGE, SANDBOX_IMAGE, SANDBOX_PACKAGES (Debian packages).
-Where no registry answers, the base is made by debootstrap and kept under the tag BASE_TAG.
+From the environment: DOCKER_HOST (which engine), BASE_IMAGE, SANDBOX_IMAGE (what the images' names begin with).
+Where no registry answers, the base is made by debootstrap and kept under the tag BASE_TAG. Quick when all is there.
 """
 
+import argparse
 import hashlib
 import io
+import json
 import os
 import shutil
 import subprocess
 import sys
 import tarfile
 import tempfile
+import time
+from collections.abc import Sequence
 from pathlib import Path
+
+from execution.images.families import FAMILIES, Family
 
 HERE = Path(__file__).parent
 SANDBOX = HERE.parent / "sandbox"
-AGENT_FILES = ("agent.py", "protocol.py")
-IMAGE = "codecrafter/sandbox:latest"
+AGENT_FILES = ("agent.py", "protocol.py", "usercustomize.py")
+PREFIX = "codecrafter/sandbox"
+IMAGE = "codecrafter/sandbox-core:latest"
 BASE_IMAGE = "debian:bookworm-slim"
 BASE_TAG = "codecrafter/base:bookworm"
 SUITE = "bookworm"
 MIRROR = "http://deb.debian.org/debian"
 RECIPE_LABEL = "codecrafter.recipe"
 AGENT_LABEL = "codecrafter.agent"
+# Language key -> why its self-test failed, as JSON; absent until the image was tried.
+FAILURES_LABEL = "codecrafter.failures"
 PULL_SECONDS = 300
-CORE_PACKAGES = ("python3", "gcc", "g++", "libc6-dev", "nodejs")
-PACKAGES = (
-    *CORE_PACKAGES,
-    "ruby",
-    "perl",
-    "php-cli",
-    "lua5.4",
-    "default-jdk-headless",
-    "golang-go",
-    "rustc",
-)
+MEGABYTE = 1_000_000
 
 
 class BuildFailed(Exception):
@@ -121,50 +120,129 @@ def make_base() -> None:
             raise BuildFailed(f"docker import failed: {imported.stderr.decode('utf-8', 'replace')}")
 
 
+def image_of(family: str, prefix: str = "") -> str:
+    """The image of a family; `prefix` is SANDBOX_IMAGE, with a tag or without."""
+    name, colon, tag = (prefix or PREFIX).rpartition(":")
+    if not colon or "/" in tag:
+        name, tag = prefix or PREFIX, "latest"
+    return f"{name}-{family}:{tag}"
+
+
 def build_context() -> bytes:
+    """What the engine gets: the Dockerfile, and the agent in a folder of its own."""
     packed = io.BytesIO()
+    sources = {"Dockerfile": HERE / "Dockerfile"} | {f"agent/{name}": SANDBOX / name for name in AGENT_FILES}
     with tarfile.open(fileobj=packed, mode="w") as archive:
-        for path in (HERE / "Dockerfile", *(SANDBOX / name for name in AGENT_FILES)):
+        for name, path in sources.items():
             content = path.read_bytes()
-            entry = tarfile.TarInfo(path.name)
+            entry = tarfile.TarInfo(name)
             entry.size = len(content)
             entry.mode = 0o644
             archive.addfile(entry, io.BytesIO(content))
     return packed.getvalue()
 
 
-def build(image: str, base_image: str, packages: tuple[str, ...]) -> str:
-    """Builds `image` unless it is there and of the same recipe; returns one line about what was done."""
+def need_engine() -> None:
     if shutil.which("docker") is None:
         raise BuildFailed("The docker command is missing: apt-get install docker.io")
     if not docker("version", "--format", "{{.Server.Version}}", check=False):
         host = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
         raise BuildFailed(f"No Docker engine answers at {host}. Start one, or set DOCKER_HOST.")
+
+
+def build(family: Family, base_image: str, prefix: str) -> bool:
+    """Builds the family's image unless it is there and of the same recipe; says whether it did."""
     context = build_context()
-    recipe = hashlib.sha256(repr((context, base_image, packages)).encode()).hexdigest()
+    image = image_of(family.name, prefix)
+    recipe = hashlib.sha256(repr((context, base_image, family.packages)).encode()).hexdigest()
     if label_of(image, RECIPE_LABEL) == recipe:
-        return f"{image} is up to date."
+        return False
     base = find_base(base_image)
+    arguments = ("--network", "host", "--build-arg", f"BASE_IMAGE={base}")
+    # The families share this stage: the engine keeps it, and each of them begins with it.
+    docker("build", *arguments, "--target", "base", "--tag", image_of("base", prefix), "-", stdin=context)
     docker(
-        *("build", "--network", "host", "--tag", image),
-        *("--build-arg", f"BASE_IMAGE={base}", "--build-arg", f"PACKAGES={' '.join(packages)}"),
+        *("build", *arguments, "--tag", image, "--build-arg", f"PACKAGES={' '.join(family.packages)}"),
         *("--label", f"{RECIPE_LABEL}={recipe}", "--label", f"{AGENT_LABEL}={agent_digest()}"),
         "-",
         stdin=context,
-        quiet=False,
     )
-    return f"{image} is built on {base}."
+    return True
 
 
-def main() -> int:
-    image = os.environ.get("SANDBOX_IMAGE", IMAGE)
-    packages = tuple(os.environ.get("SANDBOX_PACKAGES", "").split()) or PACKAGES
+def write_failures(image: str, failures: dict[str, str]) -> None:
+    """Keeps in the image what its self-tests found, for every worker that uses it."""
+    docker(
+        *("build", "--network", "none", "--tag", image),
+        *("--label", f"{FAILURES_LABEL}={json.dumps(failures, sort_keys=True)}", "-"),
+        stdin=f"FROM {image}\n".encode(),
+    )
+
+
+def self_test(family: Family, prefix: str) -> dict[str, str]:
+    """Tries every language of a family in its image; returns the reasons of those that failed."""
+    # Imported here: these need more than the standard library.
+    from execution.sandbox.docker import DockerBackend
+    from execution.sandbox.selftest import SelfTestResult, run
+    from sessions_app.languages import LANGUAGES
+
+    def report(result: SelfTestResult) -> None:
+        print(f"  {result}", flush=True)
+
+    keys = [key for key, language in LANGUAGES.items() if language.family == family.name]
+    results = run(keys, DockerBackend(image=image_of(family.name, prefix)), report)
+    return {result.key: result.reason for result in results if not result.ok}
+
+
+def build_and_try(family: Family, base_image: str, prefix: str) -> bool:
+    """One family from packages to a tried image; prints what came of it and says whether all of it is good."""
+    image = image_of(family.name, prefix)
+    begun = time.monotonic()
     try:
-        print(build(image, os.environ.get("BASE_IMAGE", BASE_IMAGE), packages))
+        is_new = build(family, base_image, prefix)
+    except (BuildFailed, subprocess.TimeoutExpired) as failure:
+        print(f"{family.name}: not built.\n{failure}", file=sys.stderr, flush=True)
+        return False
+    size = int(docker("image", "inspect", "--format", "{{.Size}}", image)) // MEGABYTE
+    seconds = f", built in {time.monotonic() - begun:.0f} s" if is_new else " is up to date"
+    print(f"{image} ({size} MB){seconds}", flush=True)
+    known = label_of(image, FAILURES_LABEL)
+    if not is_new and known:
+        failures = json.loads(known)
+        for key, reason in failures.items():
+            print(f"  {key}: {reason}", flush=True)
+    else:
+        failures = self_test(family, prefix)
+        write_failures(image, failures)
+    return not failures
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description="Build and try the sandbox images.")
+    parser.add_argument(
+        "family", nargs="*", metavar="FAMILY", help=f"of: {', '.join(FAMILIES)}; the light ones if none"
+    )
+    parser.add_argument("--all", action="store_true", help="every family")
+    arguments = parser.parse_args(words)
+    for name in arguments.family:
+        if name not in FAMILIES:
+            parser.error(f"no family is called {name!r}")
+    wanted = [
+        family
+        for family in FAMILIES.values()
+        if arguments.all or family.name in arguments.family or (family.light and not arguments.family)
+    ]
+    base_image = os.environ.get("BASE_IMAGE", BASE_IMAGE)
+    prefix = os.environ.get("SANDBOX_IMAGE", "")
+    try:
+        need_engine()
+        find_base(base_image)
     except BuildFailed as failure:
         print(failure, file=sys.stderr)
         return 1
-    return 0
+    # One family that fails is reported and stops no other.
+    good = [build_and_try(family, base_image, prefix) for family in wanted]
+    return 0 if all(good) else 1
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""Which languages a backend can run: each tool's version command, asked in one sandbox of that backend."""
+"""Which languages a backend can run: each tool's version command, asked in one sandbox for each family of languages."""
 
 import json
 import re
+from collections.abc import Iterable
 
 from execution.sandbox.backends import Backend
 from execution.sandbox.control import Control
@@ -10,15 +11,19 @@ from execution.sandbox.job import BASE_ENVIRONMENT, Job, Status, Step
 from execution.sandbox.limits import MIB, Limits
 from execution.sandbox.output import StreamName
 from execution.sandbox.supervisor import execute
-from sessions_app.languages import LANGUAGES
+from sessions_app.languages import LANGUAGES, Language
 
-LIMITS = Limits(30_000, 60_000, 1024 * MIB, MIB, 128, 64 * MIB, cpus=2.0)
+LIMITS = Limits(60_000, 120_000, 1024 * MIB, MIB, 128, 64 * MIB, cpus=2.0)
+# A family whose image was not built is no fault: its languages are absent.
+ABSENT = ("image_absent", "image_stale")
 SCRIPT = b"""
-import json, subprocess, sys
+import json, os, subprocess, sys
 found = {}
-for key, argv in json.load(sys.stdin).items():
+for key, (argv, environment) in json.load(sys.stdin).items():
     try:
-        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=20)
+        done = subprocess.run(
+            argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=20, env={**os.environ, **environment}
+        )
     except (OSError, subprocess.TimeoutExpired):
         continue
     if done.returncode == 0:
@@ -42,13 +47,40 @@ class _Collected:
 
 def ask_versions(backend: Backend) -> dict[str, str]:
     """Language key -> version number; a language whose compiler or interpreter is absent is left out."""
+    families: dict[str, list[Language]] = {}
+    for language in LANGUAGES.values():
+        families.setdefault(language.family, []).append(language)
+    found: dict[str, str] = {}
+    for languages in families.values():
+        try:
+            found |= _ask(languages, backend)
+        except SandboxFault as fault:
+            if fault.code not in ABSENT:
+                raise
+    return {key: found[key] for key in LANGUAGES if key in found}
+
+
+def ask_version(language: Language, backend: Backend) -> str:
+    """The version of one language's tool. Raises SandboxFault when it does not answer."""
+    try:
+        return _ask([language], backend)[language.key]
+    except KeyError:
+        tool = language.version_argv[0]
+        raise SandboxFault(
+            "tool_missing", f"Install {tool}, or run `make images-all`.", f"{tool} does not answer"
+        ) from None
+
+
+def _ask(languages: Iterable[Language], backend: Backend) -> dict[str, str]:
+    """Of languages that live in one image."""
+    languages = list(languages)
     question = {}
-    for key, language in LANGUAGES.items():
-        question[key] = list(language.version_argv)
+    for language in languages:
+        question[language.key] = (list(language.version_argv), dict(language.environment))
         if language.compile is not None and language.compile[0] != language.version_argv[0]:
-            question[f"{key}:compiler"] = [language.compile[0], "--version"]
+            question[f"{language.key}:compiler"] = ([language.compile[0], "--version"], {})
     job = Job(
-        language="python",
+        language=languages[0].key,
         files={"ask.py": SCRIPT},
         entry="ask.py",
         run=Step(("python3", "ask.py"), BASE_ENVIRONMENT, LIMITS),
@@ -61,11 +93,12 @@ def ask_versions(backend: Backend) -> dict[str, str]:
     answers: dict[str, str] = json.loads(collected.stdout)
     return {
         key: _number(answers[key])
-        for key in LANGUAGES
+        for key in (language.key for language in languages)
         if key in answers and (f"{key}:compiler" in answers or f"{key}:compiler" not in question)
     }
 
 
 def _number(text: str) -> str:
+    """Empty where a tool answers without naming its version."""
     match = NUMBER.search(text)
-    return match.group() if match else text.strip().split("\n")[0][:40]
+    return match.group() if match else ""

@@ -1,0 +1,3 @@
+        .globl  main
+main:   nonsense eax
+        ret

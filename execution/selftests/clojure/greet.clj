@@ -1,0 +1,2 @@
+(let [name (read-line)]
+  (println (str "Hello, " name "!")))

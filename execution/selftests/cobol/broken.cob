@@ -1,0 +1,6 @@
+identification division.
+program-id. tried.
+
+procedure division.
+    display missing
+    stop run.

@@ -1,0 +1,6 @@
+import std.stdio, std.string;
+
+void main()
+{
+    writefln("Hello, %s!", readln().strip());
+}

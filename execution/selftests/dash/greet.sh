@@ -1,0 +1,2 @@
+read -r name
+printf 'Hello, %s!\n' "$name"

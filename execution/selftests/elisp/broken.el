@@ -1,0 +1,2 @@
+(princ "before\n")
+(princ "never closed"

@@ -1,0 +1,2 @@
+(let ((name (read-string "")))
+  (princ (format "Hello, %s!\n" name)))

@@ -1,0 +1,2 @@
+." before" cr
+missing-word

@@ -1,0 +1,3 @@
+: name ( -- addr len ) pad dup 80 stdin read-line throw drop ;
+
+." Hello, " name type ." !" cr

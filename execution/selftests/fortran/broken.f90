@@ -1,0 +1,4 @@
+program main
+  implicit none
+  print *, missing
+end program main

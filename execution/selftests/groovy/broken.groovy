@@ -1,0 +1,2 @@
+println "before"
+def = 1

@@ -1,0 +1,2 @@
+local name = io.read()
+print("Hello, " .. name .. "!")

@@ -1,0 +1,2 @@
+echo "before"
+let number: int = "text"

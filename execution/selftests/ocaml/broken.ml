@@ -1,0 +1,2 @@
+let () = print_endline "before"
+let number : int = "text"

@@ -1,0 +1,2 @@
+disp("before")
+x = 1 +* 2

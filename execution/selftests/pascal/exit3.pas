@@ -1,0 +1,5 @@
+program Three;
+
+begin
+  Halt(3);
+end.

@@ -1,0 +1,9 @@
+program Greet;
+
+var
+  Name: string;
+
+begin
+  ReadLn(Name);
+  WriteLn('Hello, ', Name, '!');
+end.

@@ -1,0 +1,2 @@
+person(ada).
+main :- person(X) write(X).

@@ -1,0 +1,3 @@
+#lang racket/base
+
+(printf "Hello, ~a!\n" (read-line))

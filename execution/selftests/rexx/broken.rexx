@@ -1,0 +1,2 @@
+say 'before'
+if then then

@@ -1,0 +1,2 @@
+parse linein name
+say 'Hello,' name'!'

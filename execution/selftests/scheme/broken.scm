@@ -1,0 +1,2 @@
+(display "before")
+(display (+ 1 2)

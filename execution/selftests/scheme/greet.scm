@@ -1,0 +1,4 @@
+(use-modules (ice-9 rdelim))
+
+(display (string-append "Hello, " (read-line) "!"))
+(newline)

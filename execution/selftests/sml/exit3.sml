@@ -1,0 +1,1 @@
+Posix.Process.exit 0w3;

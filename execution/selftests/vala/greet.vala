@@ -1,0 +1,4 @@
+void main () {
+    var name = stdin.read_line ();
+    print ("Hello, %s!\n", name);
+}

@@ -1,0 +1,5 @@
+module main;
+  initial begin
+    number = 1;
+  end
+endmodule

@@ -1,0 +1,26 @@
+"""The table of languages: how each is compiled, run and greeted. Data only, no Django; whoever runs code reads it.
+
+A language is one row here, its packages in execution/images/families.py, and execution/selftests/KEY/.
+"""
+
+from sessions_app.languages import common, functional, managed, native, scripting
+from sessions_app.languages.language import ARTIFACT_FOLDER, Language
+
+__all__ = ["ARTIFACT_FOLDER", "LANGUAGES", "Language", "get"]
+
+# The common ones first, in their own order, then all others by name.
+_ROWS = (
+    *common.ROWS,
+    *sorted(
+        (*scripting.ROWS, *native.ROWS, *managed.ROWS, *functional.ROWS),
+        key=lambda row: row.name.lower(),
+    ),
+)
+
+LANGUAGES: dict[str, Language] = {row.key: row for row in _ROWS}
+_NAMES: dict[str, Language] = {name: row for row in _ROWS for name in (row.key, *row.aliases)}
+
+
+def get(key_or_alias: str) -> Language:
+    """The language of that key or alias, in any case; KeyError when there is none."""
+    return _NAMES[key_or_alias.lower()]
