@@ -49,22 +49,35 @@ function sendOnce(): void {
   });
 }
 
-/** Marks the languages that can be written here, not run. */
-async function markLanguages(): Promise<void> {
-  const chips = document.querySelectorAll<HTMLInputElement>(".chip input[name=language]");
-  if (chips.length === 0) return;
+/** Marks the languages that can be written here, not run, and puts them behind the others. */
+async function placeLanguages(): Promise<void> {
+  const common = document.getElementById("common-languages");
+  const more = document.getElementById("more-languages");
+  if (!common || !more) return;
   const languages = await call<Language[]>("GET", "/api/execute/languages");
+  const chips = [...common.children, ...more.children];
+  const absent: Element[] = [];
   for (const chip of chips) {
-    const language = languages.find(({ key }) => key === chip.value);
+    const input = chip.querySelector("input");
+    const language = languages.find(({ key }) => key === input?.value);
     if (language?.available !== false) continue;
-    chip.parentElement?.classList.add("unavailable");
-    chip.parentElement?.setAttribute("title", `You can write ${language.name} here; this server cannot run it.`);
-    chip.nextElementSibling?.append(make("span", { class: "visually-hidden" }, " (cannot be run on this server)"));
+    absent.push(chip);
+    chip.classList.add("unavailable");
+    chip.setAttribute("title", `You can write ${language.name} here; this server cannot run it.`);
+    chip.lastElementChild?.append(make("span", { class: "visually-hidden" }, " (cannot be run on this server)"));
   }
+  // Where nothing can run, as before the first worker has looked, nothing is better than the rest.
+  if (absent.length === 0 || absent.length === chips.length) return;
+  const focused = document.activeElement;
+  more.append(...absent);
+  const summary = more.parentElement?.querySelector("summary span");
+  if (summary) summary.textContent = `${more.childElementCount} more languages`;
+  if (!common.querySelector("input:checked")) common.querySelector("input")?.click();
+  if (focused instanceof HTMLElement) focused.focus();
 }
 
 setUpThemeSwitch();
-void markLanguages().catch(() => undefined);
+void placeLanguages().catch(() => undefined);
 freshenTimes();
 setInterval(freshenTimes, 30_000);
 addPasswordToggles();
