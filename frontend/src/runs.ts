@@ -14,7 +14,7 @@ export interface Run {
   exit_code: number | null;
   signal: string | null;
   truncated: boolean;
-  stats: { limit: string | null; wall_ms?: number; cpu_ms?: number; memory_bytes?: number; output_bytes?: number; message?: string } | null;
+  stats: { limit: string | null; wall_ms?: number; cpu_ms?: number; memory_bytes?: number; output_bytes?: number; message?: string; cases?: number; cases_passed?: number } | null;
   /** What the person who started it set otherwise than the language's own limits. */
   limits: Limits | null;
   error_id: string | null;
@@ -346,7 +346,8 @@ class RunCard {
       return this.#runningSince === null ? "" : `${((performance.now() - this.#runningSince) / 1000).toFixed(1)} s`;
     }
     const facts: string[] = [];
-    if (run.exit_code !== null && run.status === "completed") facts.push(`exit ${run.exit_code}`);
+    if (run.stats?.cases) facts.push(`${run.stats.cases_passed ?? 0} of ${run.stats.cases} tests passed`);
+    else if (run.exit_code !== null && run.status === "completed") facts.push(`exit ${run.exit_code}`);
     if (run.stats?.wall_ms !== undefined && run.stats.wall_ms !== null) facts.push(seconds(run.stats.wall_ms));
     if (run.stats?.memory_bytes) facts.push(size(run.stats.memory_bytes));
     if (run.truncated && run.status !== "output_limit") facts.push("output cut");
