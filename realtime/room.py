@@ -216,6 +216,10 @@ class Room:
                 connection.settle(self._committed, self.head)
                 return
             applied = self._replica.apply(update)
+        except crdt.NotPlain:
+            self._refuse(connection, "invalid", "The update holds something other than text.")
+            self.expel(connection, connections.BAD_FRAME, "not text")
+            return
         except crdt.Malformed:
             self._refuse(connection, "invalid", "The update cannot be read.")
             self.expel(connection, connections.BAD_FRAME, "corrupt update")

@@ -16,10 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 import pycrdt
 
+from sessions_app import blocks
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 FILES = "files"
+_FILES_ROOT = FILES.encode()
 MAIN = "main"
 MAX_FILES = 50
 EMPTY_UPDATE = b"\x00\x00"
@@ -34,12 +37,17 @@ class Malformed(ValueError):
     """Bytes that are no update or no state vector. Nothing was changed."""
 
 
+class NotPlain(Malformed):
+    """The update holds something that no text of ours may hold. Nothing was changed."""
+
+
 class TooLarge(ValueError):
     """The update would grow a text or the document past its limit. Nothing was changed."""
 
 
 class Broken(RuntimeError):
-    """pycrdt failed half-way through an update: this replica must be thrown away and loaded again."""
+    """This replica must be thrown away and loaded again: pycrdt failed half-way through an update, or merged values
+    into a text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +227,8 @@ class Replica:
         # Upper bounds, made exact when they reach a limit: measuring at every keystroke would encode the document.
         self._document_bound = len(update)
         self._text_bound = _largest_text(self._doc)
+        # Which blocks are in the map of files; None until somebody changes it.
+        self._files: blocks.Ranges | None = None
 
     def _collect(self, event: Any) -> None:
         self._changes.append(event.update)
@@ -243,6 +253,7 @@ class Replica:
 
     def has_news(self, update: bytes) -> bool:
         """Whether the update holds anything, insertion or deletion, that this replica lacks. Raises Malformed."""
+        _sets_paths(update)
         residual = self._residual(update)
         if residual[0] != 0:
             return True
@@ -271,12 +282,15 @@ class Replica:
 
         `is_checked=False` takes what the log already holds: the limits were asked when it was written.
         """
+        has_values = is_checked and _sets_paths(update)
         before = self._doc.get_state()
         news = self._residual(update)
         if news == EMPTY_UPDATE:
             return Applied(None, is_missing=False, before=before)
         if is_checked:
             self._check_size(news)
+        if has_values and self._files is None:
+            self._files = self._find_files()
         self._changes.clear()
         try:
             self._doc.apply_update(news)
@@ -287,7 +301,30 @@ class Replica:
         if change is not None:
             self._document_bound += len(change)
             self._text_bound += len(change)
-        return Applied(change, is_missing=self.lacks(news), before=before)
+        is_missing = self.lacks(news)
+        if has_values:
+            self._require_values_in_files(change, is_missing=is_missing)
+        elif not is_checked:
+            self._files = None
+        return Applied(change, is_missing=is_missing, before=before)
+
+    def _find_files(self) -> blocks.Ranges:
+        try:
+            merged = _blocks_of(self._doc.get_update())
+        except NotPlain:
+            # Something else got in before that was refused: files can be added, and no path changed.
+            merged = []
+        return blocks.ranges_in(_FILES_ROOT, merged, {})
+
+    def _require_values_in_files(self, change: bytes | None, *, is_missing: bool) -> None:
+        """Where a value went is known once it is merged. One that waits could go anywhere later, so none may wait."""
+        if is_missing:
+            raise Broken("a value builds on what is not there")
+        if change is not None:
+            merged = _blocks_of(change)
+            self._files = blocks.ranges_in(_FILES_ROOT, merged, self._files or {})
+            if not all(blocks.covers(self._files, block) for block in merged if block.is_value):
+                raise Broken("a value is not in the map of files")
 
     def _residual(self, update: bytes) -> bytes:
         try:
@@ -310,6 +347,23 @@ class Replica:
         if text_bytes > self._limits.text_bytes and text_bytes > _largest_text(self._doc):
             raise TooLarge("text")
         self._document_bound, self._text_bound = document_bytes - size, text_bytes - size
+
+
+def _blocks_of(update: bytes) -> list[blocks.Block]:
+    try:
+        return blocks.read(update)
+    except blocks.NotPlain as error:
+        raise NotPlain(str(error)) from error
+    except blocks.Unreadable as error:
+        raise Malformed(str(error)) from error
+
+
+def _sets_paths(update: bytes) -> bool:
+    """Whether the update holds values, which only the map of files may. Raises Malformed or NotPlain."""
+    values = [block for block in _blocks_of(update) if block.is_value]
+    if any(block.root not in (None, _FILES_ROOT) for block in values):
+        raise NotPlain("a value is not in the map of files")
+    return bool(values)
 
 
 def _doc_of(update: bytes) -> pycrdt.Doc[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -84,7 +85,9 @@ class Page:
                 self.is_synced = True
             if reply is not None:
                 self.sent += 1
-                await self.socket.send(reply)
+                # What the server said before it closed is still to be read.
+                with contextlib.suppress(ConnectionClosed):
+                    await self.socket.send(reply)
         elif frame[0] == pycrdt.YMessageType.AWARENESS:
             for message in decode(frame):
                 assert isinstance(message, Awareness)

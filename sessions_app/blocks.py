@@ -1,0 +1,165 @@
+"""Reads the blocks of a Yjs update (v1), so that what a shared text may not hold is refused before it is merged. Pure.
+
+Pages show plain text: anything else in it takes a position that they do not draw, and they drift apart. So blocks are
+text, what is left of deleted blocks, and values of the map of files. This also stands in front of pycrdt, which
+recurses into nested values until the stack, and with it the process, ends.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right, insort
+from dataclasses import dataclass
+
+MAX_CLIENT_ID = 2**53 - 1
+MAX_NUMBER = 2**32 - 1
+
+_GC, _DELETED, _STRING, _ANY, _SKIP = 0, 1, 4, 8, 10
+_KIND, _HAS_KEY, _HAS_RIGHT, _HAS_LEFT = 0x1F, 0x20, 0x40, 0x80
+# How lib0 marks a value: undefined, null, two truths; a varint; floats and a big integer of fixed size; a string.
+_BARE_VALUES, _INTEGER, _FIXED_VALUES, _TEXT_VALUE = {120, 121, 126, 127}, 125, {124: 4, 123: 8, 122: 8}, 119
+
+# Client -> (first clock, clock after the last), sorted and apart.
+Ranges = dict[int, list[tuple[int, int]]]
+
+
+class Unreadable(ValueError):
+    """The bytes are no update."""
+
+
+class NotPlain(ValueError):
+    """The update holds something other than text and the paths of files."""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A value or a deleted block: in this root, or `beside` another block and in the same map or text as that one."""
+
+    client: int
+    clock: int
+    length: int
+    is_value: bool
+    root: bytes | None
+    beside: tuple[int, int] | None
+
+
+def read(update: bytes) -> list[Block]:
+    """The blocks that may belong to a map: none, for an update of text. Raises Unreadable or NotPlain."""
+    try:
+        return _read(update)
+    except (IndexError, UnicodeDecodeError) as error:
+        raise Unreadable("the update is cut off") from error
+
+
+def ranges_in(root: bytes, blocks: list[Block], known: Ranges) -> Ranges:
+    """`known`, and which of the blocks are in this root as well: named so, or beside one that is."""
+    found = {client: [*ranges] for client, ranges in known.items()}
+    beside: dict[int, list[tuple[int, int]]] = {}
+    for index, block in enumerate(blocks):
+        if block.beside is not None:
+            beside.setdefault(block.beside[0], []).append((block.beside[1], index))
+    for places in beside.values():
+        places.sort()
+    fresh = [(client, *span) for client, spans in known.items() for span in spans]
+    for block in blocks:
+        if block.root == root:
+            insort(found.setdefault(block.client, []), (block.clock, block.clock + block.length))
+            fresh.append((block.client, block.clock, block.clock + block.length))
+    while fresh:
+        client, first, end = fresh.pop()
+        places = beside.get(client, [])
+        low, high = bisect_left(places, (first, 0)), bisect_left(places, (end, 0))
+        for _, index in places[low:high]:
+            block = blocks[index]
+            span = (block.clock, block.clock + block.length)
+            insort(found.setdefault(block.client, []), span)
+            fresh.append((block.client, *span))
+        del places[low:high]
+    return found
+
+
+def covers(ranges: Ranges, block: Block) -> bool:
+    spans = ranges.get(block.client, [])
+    at = bisect_right(spans, (block.clock, MAX_CLIENT_ID)) - 1
+    return at >= 0 and block.clock < spans[at][1]
+
+
+def _read(data: bytes) -> list[Block]:
+    found: list[Block] = []
+    at = 0
+
+    def number(limit: int = MAX_NUMBER) -> int:
+        nonlocal at
+        value = data[at]
+        at += 1
+        if value >= 0x80:
+            value &= 0x7F
+            shift = 7
+            while True:
+                byte = data[at]
+                at += 1
+                value |= (byte & 0x7F) << shift
+                if byte < 0x80:
+                    break
+                shift += 7
+                if shift > 49:
+                    raise Unreadable("a number has more than 53 bits")
+            if value > limit:
+                raise Unreadable("a number is too large")
+        return value
+
+    def string() -> bytes:
+        nonlocal at
+        length = number()
+        start, at = at, at + length
+        if at > len(data):
+            raise Unreadable("a string is cut off")
+        return data[start:at]
+
+    for _ in range(number()):
+        blocks, client, clock = number(), number(MAX_CLIENT_ID), number()
+        for _ in range(blocks):
+            info = data[at]
+            at += 1
+            kind = info & _KIND
+            if kind in (_GC, _SKIP):
+                clock += number()
+                continue
+            root: bytes | None = None
+            beside: tuple[int, int] | None = None
+            if info & _HAS_LEFT:
+                beside = number(MAX_CLIENT_ID), number()
+            if info & _HAS_RIGHT:
+                right = number(MAX_CLIENT_ID), number()
+                beside = beside or right
+            if beside is None:
+                if number() != 1:
+                    raise NotPlain("a block is in a type of its own")
+                root = string()
+                if info & _HAS_KEY:
+                    string()
+            if kind == _STRING:
+                text = string()
+                length = len(text) if text.isascii() else len(text.decode().encode("utf-16-le")) // 2
+            elif kind == _DELETED:
+                length = number()
+                found.append(Block(client, clock, length, is_value=False, root=root, beside=beside))
+            elif kind == _ANY:
+                length = number()
+                for _ in range(length):
+                    mark = data[at]
+                    at += 1
+                    if mark == _TEXT_VALUE:
+                        string()
+                    elif mark == _INTEGER:
+                        while data[at] >= 0x80:
+                            at += 1
+                        at += 1
+                    elif mark in _FIXED_VALUES:
+                        at += _FIXED_VALUES[mark]
+                    elif mark not in _BARE_VALUES:
+                        raise NotPlain("a value is nested")
+                found.append(Block(client, clock, length, is_value=True, root=root, beside=beside))
+            else:
+                raise NotPlain(f"a block is of kind {kind}")
+            clock += length
+    return found

@@ -1,0 +1,176 @@
+"""A shared text holds text only: whatever else Yjs can carry is refused before anybody hears of it."""
+
+from __future__ import annotations
+
+import pycrdt
+import pytest
+
+from realtime.protocol import encode_update
+from sessions_app import blocks, crdt
+from tests.live import LiveServer, Person
+from tests.realtime.page import page
+from tests.realtime.test_stock_client import stock
+
+FILE = "f_" + "0" * 32
+# The seed's own blocks: clock 0 is the entry file's path, from clock 1 on comes the text.
+IN_FILES, IN_TEXT = bytes([crdt.SEED_CLIENT_ID, 0]), bytes([crdt.SEED_CLIENT_ID, 1])
+NOWHERE = bytes([99, 5])
+LEFT, RIGHT, KEY = 0x80, 0x40, 0x20
+
+
+def string(text: str) -> bytes:
+    return bytes([len(text.encode())]) + text.encode()
+
+
+def update(info: int, place: bytes, content: bytes, client: int = 77, clock: int = 0) -> bytes:
+    """One block."""
+    return bytes([1, 1, client, clock, info]) + place + content + b"\x00"
+
+
+def root(name: str, key: str | None = None) -> bytes:
+    return b"\x01" + string(name) + (string(key) if key is not None else b"")
+
+
+NUMBER, DEEP = b"\x01\x7d\x05", b"\x01" + b"\x75\x01" * 300_000 + b"\x7e"
+HOSTILE = {
+    "json": update(LEFT | 2, IN_TEXT, b"\x01" + string('"x"')),
+    "binary": update(LEFT | 3, IN_TEXT, b"\x01\xff"),
+    "embed": update(LEFT | 5, IN_TEXT, string('{"image":"x"}')),
+    "embed at the start": update(RIGHT | 5, IN_TEXT, string('{"image":"x"}')),
+    "embed in a text that is no file yet": update(5, root(FILE), string("{}")),
+    "embed that must wait": update(LEFT | 5, NOWHERE, string("{}")),
+    "embed after a gap": update(LEFT | 5, IN_TEXT, string("{}"), clock=3),
+    "embed in the files": update(KEY | 5, root("files", FILE), string("{}")),
+    "format": update(LEFT | 6, IN_TEXT, string("bold") + string("true")),
+    "array": update(LEFT | 7, IN_TEXT, b"\x00"),
+    "map": update(LEFT | 7, IN_TEXT, b"\x01"),
+    "text": update(LEFT | 7, IN_TEXT, b"\x02"),
+    "xml element": update(LEFT | 7, IN_TEXT, b"\x03" + string("p")),
+    "xml as the files": update(KEY | 7, root("files", "main"), b"\x03" + string("p")),
+    "text in a type": update(4, b"\x00" + IN_TEXT, string("x")),
+    "subdocument": update(LEFT | 9, IN_TEXT, string("guid") + b"\x76\x00"),
+    "moved": update(LEFT | 11, IN_TEXT, b"\x00" + IN_TEXT),
+    "value": update(LEFT | 8, IN_TEXT, NUMBER),
+    "value at the start": update(RIGHT | 8, IN_TEXT, NUMBER),
+    "value called a path": update(LEFT | KEY | 8, IN_TEXT, NUMBER),
+    "value in the root": update(8, root("main"), NUMBER),
+    "value of the text's own map": update(KEY | 8, root("main", "k"), NUMBER),
+    "value that must wait": update(LEFT | 8, NOWHERE, NUMBER),
+    "value in a type": update(8, b"\x00" + IN_TEXT, NUMBER),
+    "value beside a text that is no file yet": bytes([1, 2, 77, 0, 4])
+    + (root(FILE) + string("x") + bytes([LEFT | 8, 77, 0]) + NUMBER + b"\x00"),
+    "nested path": update(KEY | 8, root("files", "main"), b"\x01\x76\x00"),
+    "deep path": update(KEY | 8, root("files", "main"), DEEP),
+    "deep subdocument": update(LEFT | 9, IN_TEXT, string("guid") + DEEP[1:]),
+}
+
+
+@pytest.fixture(scope="module")
+def people(server: LiveServer) -> tuple[Person, Person, Person]:
+    return server.person("alice"), server.person("bob"), server.person("carol")
+
+
+@pytest.fixture
+def room(people: tuple[Person, Person, Person]) -> tuple[Person, Person, Person, str]:
+    alice, bob, carol = people
+    session = alice.new_session(content="print(1)\n")
+    alice.let_in(session["id"], bob, "write")
+    alice.let_in(session["id"], carol, "read")
+    return alice, bob, carol, session["id"]
+
+
+async def test_nothing_but_text_gets_into_a_text(room):
+    alice, bob, _, session_id = room
+    async with page(alice, session_id) as one, stock(alice, session_id) as client:
+        for number, (name, hostile) in enumerate(HOSTILE.items()):
+            async with page(bob, session_id) as writer:
+                await writer.socket.send(encode_update(hostile))
+                await writer.until(lambda writer=writer: writer.said("refused"))
+                assert writer.said("refused")[0]["code"] == "invalid", name
+                await writer.socket.wait_closed()
+                assert writer.socket.close_code == 4400, name
+            await client.do("insert", at=0, text=str(number % 10))
+            await one.until(lambda number=number: one.text.startswith(str(number % 10)))
+            assert one.main.diff() == [(one.text, None)], name
+        await one.saved()
+        await client.until(lambda client: client.text == one.text)
+        assert all(message.get("status") != "disconnected" for message in client.said)
+        assert alice.text(session_id) == one.text == client.text
+        async with page(bob, session_id) as newcomer:
+            assert newcomer.text == one.text
+
+
+async def test_reader_with_anything_but_text_harms_nobody(room):
+    alice, _, carol, session_id = room
+    async with page(alice, session_id) as one:
+        for name, hostile in HOSTILE.items():
+            async with page(carol, session_id) as reader:
+                await reader.socket.send(encode_update(hostile))
+                await reader.until(lambda reader=reader: reader.said("refused"))
+                assert reader.said("refused")[0]["code"] in ("invalid", "read_only"), name
+        await one.type("!")
+        await one.saved()
+        assert alice.text(session_id) == "print(1)\n!"
+
+
+async def test_formatting_is_refused_however_it_is_made(room):
+    alice, bob, _, session_id = room
+    async with page(alice, session_id) as one:
+        for change in (
+            lambda main: main.format(0, 3, {"bold": True}),
+            lambda main: main.insert(0, "x", {"bold": True}),
+            lambda main: main.insert_embed(0, {"image": "x"}),
+        ):
+            async with page(bob, session_id) as writer:
+                await writer.edit(change)
+                await writer.until(lambda writer=writer: writer.said("refused"))
+                assert writer.said("refused")[0]["code"] == "invalid"
+        await one.type("!")
+        await one.saved()
+        assert alice.text(session_id) == "print(1)\n!"
+
+
+async def test_files_can_be_added_and_renamed_by_everybody(room):
+    alice, bob, _, session_id = room
+    async with page(alice, session_id) as one, page(bob, session_id) as other:
+        listed, others = (person.doc.get("files", type=pycrdt.Map) for person in (one, other))
+        listed[FILE] = "a.py"
+        await one.flush()
+        await other.until(lambda: others.get(FILE) == "a.py")
+        for name in ("b.py", "c.py"):
+            others[FILE] = name
+            others["main"] = f"main_{name}"
+            await other.flush()
+        await one.until(lambda: listed["main"] == "main_c.py")
+        del listed[FILE]
+        listed[FILE] = "d.py"
+        listed["main"] = "e.py"
+        await one.flush()
+        await other.until(lambda: others["main"] == "e.py" and others.get(FILE) == "d.py")
+        await one.saved()
+        await other.saved()
+        async with page(bob, session_id) as newcomer:
+            assert newcomer.doc.get("files", type=pycrdt.Map).to_py() == {"main": "e.py", FILE: "d.py"}
+
+
+def test_blocks_that_pycrdt_writes_are_read_to_the_same_clocks():
+    doc = pycrdt.Doc(client_id=2**53 - 2)
+    doc.apply_update(crdt.seed("é😀\n", "main.py"))
+    text, files = doc.get("main", type=pycrdt.Text), doc.get("files", type=pycrdt.Map)
+    for number in range(60):
+        text.insert(0, f"😀é{number}")
+        del text[0:4]
+        if number % 3 == 0:
+            files["main"] = f"{number}.py"
+    update_of_all = doc.get_update()
+    ranges = blocks.ranges_in(b"files", blocks.read(update_of_all), {})
+    values = [block for block in blocks.read(update_of_all) if block.is_value]
+    assert len(values) == 1
+    assert all(blocks.covers(ranges, value) for value in values)
+
+
+@pytest.mark.parametrize("cut", range(1, 30))
+def test_cut_off_updates_are_unreadable(cut):
+    whole = crdt.seed("some text", "main.py")
+    with pytest.raises(blocks.Unreadable):
+        blocks.read(whole[: min(cut, len(whole) - 2)])
