@@ -39,6 +39,7 @@ WATCH_SECONDS = 0.02
 DRAIN_SECONDS = 0.1
 KILL_SECONDS = 2.0
 KILL_AGAIN_SECONDS = 0.01
+NICENESS = 5
 RESET_SECONDS = 0.2
 RESET_ENTRIES = 10_000
 PENDING_INPUT_BYTES = 256 * 1024
@@ -471,7 +472,9 @@ class Agent:
         set_limits(runner.pid, self._job, not meter.held_by_cgroup)
         self._input = runner.stdin
         self._outputs = {runner.stdout: Kind.STDOUT, runner.stderr: Kind.STDERR}
-        number = runner.order(self._job["argv"], self._job["environment"], in_place=in_place)
+        # Where no cgroup shares out the processor, at least the agent goes first.
+        niceness = 0 if meter.held_by_cgroup else NICENESS
+        number = runner.order(self._job["argv"], self._job["environment"], in_place=in_place, niceness=niceness)
         if number:
             raise Failed("exec", number, f"{self._job['argv'][0]}: {os.strerror(number)}")
 
@@ -752,8 +755,6 @@ def set_limits(pid: int, job: dict[str, Any], watched: bool) -> None:
         if ceiling == resource.RLIM_INFINITY:
             ceiling = hard
         resource.prlimit(pid, name, (min(soft, ceiling), min(hard, ceiling)))
-    if watched:
-        os.setpriority(os.PRIO_PROCESS, pid, 5)
 
 
 def main(runner: usercustomize.Runner) -> None:

@@ -1,6 +1,7 @@
 """Sandboxes by a Docker engine: one container per run, the agent its PID 1, frames over the attached streams."""
 
 import contextlib
+import json
 import os
 import ssl
 import struct
@@ -14,15 +15,18 @@ import docker
 import requests
 from docker.errors import APIError, DockerException, ImageNotFound
 
-from execution.images.build import AGENT_LABEL, IMAGE, agent_digest
+from execution.images.build import AGENT_LABEL, FAILURES_LABEL, agent_digest, image_of
 from execution.sandbox import owners, protocol, seccomp
 from execution.sandbox.backends import START_ARGV, START_ENVIRONMENT
 from execution.sandbox.errors import SandboxFault
 from execution.sandbox.limits import Limits
 from execution.sandbox.versions import ask_versions
+from sessions_app.languages import LANGUAGES
 
 USER = "65534:65534"
 ENGINE_SECONDS = 30
+IMAGE_SECONDS = 30
+FIRST_LANGUAGE = "python"
 CPU_PERIOD_US = 1_000_000
 JOB_LABEL = "codecrafter.job"
 DEADLINE_LABEL = "codecrafter.deadline"
@@ -49,24 +53,32 @@ def engine(seconds: int) -> Any:
 
 
 class DockerBackend:
-    """Raises SandboxFault from the start when no engine answers or its image is absent or carries another agent."""
+    """One image per family of languages; a missing image, or one with another agent, is a SandboxFault when needed.
+
+    Raises SandboxFault from the start when no engine answers, or the first family's image is no good. `image` is what
+    the images' names begin with.
+    """
 
     name = "docker"
 
     def __init__(
         self, *, image: str | None = None, runtime: str | None = None, connect_seconds: int = ENGINE_SECONDS
     ) -> None:
-        self._image = image or os.environ.get("SANDBOX_IMAGE", "") or IMAGE
+        self._prefix = image or os.environ.get("SANDBOX_IMAGE", "")
+        # Image -> its id and when that was asked.
+        self._known: dict[str, tuple[str, float]] = {}
         self._runtime = runtime or os.environ.get("SANDBOX_RUNTIME", "") or None
         self._api = engine(connect_seconds)
-        self._check_image()
+        self._check_image(self.image(FIRST_LANGUAGE))
         self._seccomp = f"seccomp={seccomp.PROFILE.read_text()}"
         self.reap()
 
     def open(self, limits: Limits, label: str, language: str = "") -> "DockerHandle":
+        image = self.image(language)
+        self._check_image(image)
         container = ""
         try:
-            container = self._create(limits, label)
+            container = self._create(image, limits, label)
             params = {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
             attached = self._api.attach_socket(container, params=params)
             handle = DockerHandle(self._api, container, attached)
@@ -78,18 +90,35 @@ class DockerBackend:
         return handle
 
     def shape(self, limits: Limits, language: str = "") -> Hashable:
-        return self._image, limits.memory_bytes, limits.cpus, limits.processes, limits.disk_bytes
+        return self.image(language), limits.memory_bytes, limits.cpus, limits.processes, limits.disk_bytes
+
+    def toolset(self, language: str = "") -> str:
+        return self._check_image(self.image(language))
+
+    def image(self, language: str = "") -> str:
+        """The image that programs in `language` run in."""
+        return image_of(LANGUAGES[language or FIRST_LANGUAGE].family, self._prefix)
 
     def close(self) -> None:
         self._api.close()
 
     def versions(self) -> dict[str, str]:
-        return ask_versions(self)
+        failures = self.failures()
+        return {key: version for key, version in ask_versions(self).items() if key not in failures}
+
+    def failures(self) -> dict[str, str]:
+        """Language key -> why its self-test failed when its image was made (execution/images/build.py)."""
+        found: dict[str, str] = {}
+        for image in {self.image(key) for key in LANGUAGES}:
+            with contextlib.suppress(*ENGINE_ERRORS):
+                labels = self._api.inspect_image(image)["Config"].get("Labels") or {}
+                found |= json.loads(labels.get(FAILURES_LABEL, "{}"))
+        return found
 
     def describe(self) -> str:
         version = self._api.version()
         runtime = f", runtime {self._runtime}" if self._runtime else ""
-        return f"Docker {version['Version']} (API {self._api.api_version}), image {self._image}{runtime}"
+        return f"Docker {version['Version']} (API {self._api.api_version}), image {self.image()}{runtime}"
 
     def reap(self) -> int:
         """Remove containers that a dead worker left behind, and say how many. Any engine trouble leaves them.
@@ -111,6 +140,10 @@ class DockerBackend:
                     removed += 1
         return removed
 
+    def count(self) -> int:
+        """Sandboxes of any worker that the engine knows, running or not."""
+        return len(self._api.containers(all=True, filters={"label": DEADLINE_LABEL}))
+
     def _stopped_for(self, container: dict[str, Any]) -> float:
         """Seconds; 0 for one that runs."""
         if container["State"] == "created":
@@ -121,17 +154,23 @@ class DockerBackend:
         # Nanoseconds are more than fromisoformat takes.
         return time.time() - datetime.fromisoformat(f"{finished[:19]}+00:00").timestamp()
 
-    def _check_image(self) -> None:
+    def _check_image(self, image: str) -> str:
+        """The image's id, asked again after a while, so that a rebuilt image is noticed."""
+        known, asked_at = self._known.get(image, ("", 0.0))
+        if known and time.monotonic() - asked_at < IMAGE_SECONDS:
+            return known
         try:
-            labels = self._api.inspect_image(self._image)["Config"].get("Labels") or {}
+            found = self._api.inspect_image(image)
         except ImageNotFound as error:
-            raise SandboxFault("image_absent", "Run `make images`.", f"{self._image} is not there") from error
+            raise SandboxFault("image_absent", "Run `make images`.", f"{image} is not there") from error
         except ENGINE_ERRORS as error:
             raise SandboxFault("engine_failed", "Run `make doctor`.", str(error)) from error
-        if labels.get(AGENT_LABEL) != agent_digest(Path(__file__).parent):
-            raise SandboxFault("image_stale", "Run `make images`.", f"{self._image} carries another agent")
+        if (found["Config"].get("Labels") or {}).get(AGENT_LABEL) != agent_digest(Path(__file__).parent):
+            raise SandboxFault("image_stale", "Run `make images`.", f"{image} carries another agent")
+        self._known[image] = (str(found["Id"]), time.monotonic())
+        return str(found["Id"])
 
-    def _create(self, limits: Limits, label: str) -> str:
+    def _create(self, image: str, limits: Limits, label: str) -> str:
         deadline = int(time.time() + limits.wall_ms / 1000 + DEADLINE_MARGIN_SECONDS)
         owner = "uid=65534,gid=65534,nosuid,nodev"
         host_config = self._api.create_host_config(
@@ -156,7 +195,7 @@ class DockerBackend:
             runtime=self._runtime,
         )
         created: dict[str, Any] = self._api.create_container(
-            self._image,
+            image,
             list(START_ARGV[1:]),
             entrypoint=list(START_ARGV[:1]),
             environment=START_ENVIRONMENT,

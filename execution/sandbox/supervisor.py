@@ -48,8 +48,7 @@ def execute(
         compiled = _compile(desk, cache)
         if isinstance(compiled, Outcome):
             return compiled
-        run = _Watch(desk, job.run)
-        run.go(_files(job, compiled), job.stdin or b"")
+        run = _watched(lambda: _Watch(desk, job.run), _files(job, compiled), job.stdin or b"")
         return run.run_outcome(compiled)
 
 
@@ -75,14 +74,15 @@ def execute_cases(
         compiled = _compile(desk, cache)
         if isinstance(compiled, Outcome):
             return compiled
-        delivery.started()
+        if compiled is None:
+            delivery.started()
         results: list[CaseResult] = []
         seat = _Seat(backend)
         try:
             for index, case in enumerate(cases):
                 is_last = index == len(cases) - 1
                 results.append(_run_case(desk, case, compiled, seat, is_last=is_last))
-                if control.is_cancelled or not after_case(index, results[-1]):
+                if not after_case(index, results[-1]) or control.is_cancelled:
                     break
         finally:
             seat.close()
@@ -129,14 +129,23 @@ def _compile(desk: _Desk, cache: CompileCache | None) -> Compiled | Outcome | No
         desk.delivery.started()
         desk.delivery.output("compile", found.output)
         return replace(found, wall_ms=0, from_cache=True)
-    watch = _Watch(desk, job.compile, is_compile=True)
-    watch.go(files)
+    step = job.compile
+    watch = _watched(lambda: _Watch(desk, step, is_compile=True), files)
     if desk.control.is_cancelled or watch.result is None or watch.ended_by or watch.problem():
         return watch.compile_outcome()
     compiled = watch.compiled()
     if cache is not None:
         cache.put(key, compiled)
     return compiled
+
+
+def _watched(make: "Callable[[], _Watch]", files: Files, stdin: bytes = b"") -> "_Watch":
+    """A step that has ended; one whose sandbox was gone, or was not clean, before it began is begun again."""
+    while True:
+        watch = make()
+        watch.go(files, stdin)
+        if not watch.never_began:
+            return watch
 
 
 def _files(job: Job, compiled: Compiled | None) -> Files:
@@ -191,12 +200,9 @@ class _Captured:
 def _run_case(desk: _Desk, case: Case, compiled: Compiled | None, seat: _Seat, *, is_last: bool) -> CaseResult:
     step = replace(desk.job.run, argv=(*desk.job.run.argv, *case.args), limits=case.limits or desk.job.run.limits)
     files = _files(desk.job, compiled)
-    while True:
-        captured = _Captured()
-        watch = _Watch(replace(desk, delivery=captured), step, seat=seat, keep=not is_last)
-        watch.go(files, case.stdin)
-        if not watch.could_not_reuse:
-            break
+    captured = _Captured()
+    own_desk = replace(desk, delivery=captured)
+    watch = _watched(lambda: _Watch(own_desk, step, seat=seat, keep=not is_last), files, case.stdin)
     outcome = watch.run_outcome(compiled)
     return CaseResult(
         status=outcome.status,
@@ -324,9 +330,12 @@ class _Watch:
         return self._collector.files
 
     @property
-    def could_not_reuse(self) -> bool:
-        """The sandbox of the last case could not be made clean, or was gone: this case never ran."""
-        return self._is_reused and self._started is None and self.ended_by is None
+    def never_began(self) -> bool:
+        """The sandbox was not made for this step, and could not be made clean, or was gone: another one will do."""
+        if self._started is not None or self.ended_by is not None:
+            return False
+        is_refused = self._exec_error is not None and self._exec_error.get("code") != "reset"
+        return (self._is_reused or not self._is_cold) and not is_refused
 
     # The loop
 
@@ -538,7 +547,7 @@ class _Watch:
         near_limit = self._number("memory_bytes") >= MEMORY_NEAR_LIMIT * self._step.limits.memory_bytes
         if out_of_memory or (self._started is not None and near_limit):
             self._died_of_memory = True
-        elif self.ended_by is None and not self.could_not_reuse:
+        elif self.ended_by is None and not self.never_began:
             raise SandboxFault("sandbox_died", "Run `make doctor`.", last_words or "the agent ended without a result")
 
     # What came of it
@@ -575,7 +584,7 @@ class _Watch:
             return "memory"
         if self._cut.is_over:
             return "output"
-        if self._number("cpu_ms") > self._step.limits.cpu_ms or self._signal_name == "SIGXCPU":
+        if self._number("cpu_ms") > self._step.limits.cpu_ms:
             return "cpu"
         return None
 

@@ -30,12 +30,12 @@ class Runner:
         self.stdout = stdout
         self.stderr = stderr
 
-    def order(self, argv: list[str], environment: dict[str, str], *, in_place: bool) -> int:
+    def order(self, argv: list[str], environment: dict[str, str], *, in_place: bool, niceness: int) -> int:
         """Make it the program; returns 0, or the errno for which it could not be started.
 
         `in_place`: argv begins with the two words this process was started with, and needs no exec.
         """
-        words = [b"%d %d" % (in_place, len(argv)), *map(os.fsencode, argv)]
+        words = [b"%d %d %d" % (in_place, niceness, len(argv)), *map(os.fsencode, argv)]
         words += [os.fsencode(f"{name}={value}") for name, value in environment.items()]
         data = b"\0".join(words)
         data = len(data).to_bytes(4, "big") + data
@@ -109,7 +109,9 @@ def _wait(orders: int, failed: int, streams: tuple[int, int, int], first: "Calla
 def _orders(orders: int) -> tuple[bool, list[bytes], dict[bytes, bytes]]:
     data = _read(orders, int.from_bytes(_read(orders, 4), "big"))
     head, *words = data.split(b"\0")
-    in_place, count = head.split()
+    in_place, niceness, count = head.split()
+    if niceness != b"0":
+        os.nice(int(niceness))
     environment = {}
     for word in words[int(count) :]:
         name, _, value = word.partition(b"=")

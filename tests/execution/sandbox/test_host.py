@@ -127,8 +127,8 @@ def test_a_killed_worker_leaves_no_container(docker_engine, docker_backend, monk
 def test_stopped_leftovers_are_removed_after_their_deadline(docker_backend):
     api = docker_backend._api
     labels = {DEADLINE_LABEL: str(int(time.time()) - 1)}
-    old = api.create_container(docker_backend._image, labels=labels)["Id"]
-    new = api.create_container(docker_backend._image, labels={DEADLINE_LABEL: str(int(time.time()) + 600)})["Id"]
+    old = api.create_container(docker_backend.image(), labels=labels)["Id"]
+    new = api.create_container(docker_backend.image(), labels={DEADLINE_LABEL: str(int(time.time()) + 600)})["Id"]
     try:
         docker_backend.reap()
         ids = {container["Id"] for container in api.containers(all=True)}
