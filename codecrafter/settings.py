@@ -213,7 +213,7 @@ SIMPLE_JWT = {
 # Running code
 SANDBOX_BACKEND = env.str("SANDBOX_BACKEND", default="auto")
 SANDBOX_RUNTIME = env.str("SANDBOX_RUNTIME", default="")
-SANDBOX_IMAGE = env.str("SANDBOX_IMAGE", default="codecrafter/sandbox:latest")
+SANDBOX_IMAGE = env.str("SANDBOX_IMAGE", default="codecrafter/sandbox")
 # How many sandboxes wait for a job, for each kind of sandbox in use; with a maximum of 0 each is started when needed.
 SANDBOX_POOL_MIN = env.int("SANDBOX_POOL_MIN", default=1)
 SANDBOX_POOL_MAX = env.int("SANDBOX_POOL_MAX", default=4)

@@ -138,9 +138,8 @@ def is_empty(name: str, value: Any) -> bool:
 
 
 def is_image(image: object, policy: Policy) -> bool:
-    """By name, with any tag or digest."""
-    name = str(image)
-    return any(name == known or name.startswith((f"{known}:", f"{known}@")) for known in policy.images)
+    """By name, with the name of a family of languages behind it, and any tag or digest."""
+    return any(re.fullmatch(rf"{re.escape(known)}(-[a-z]+)?([:@].+)?", str(image)) for known in policy.images)
 
 
 def check_list(target: str) -> None:

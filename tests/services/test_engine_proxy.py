@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 import docker
 import pytest
 
+from execution.images.build import image_of
+from execution.images.families import FAMILIES
 from execution.sandbox.docker import DockerBackend
 from tests.execution.sandbox.running import run
 from tests.services import fixtures, servers
@@ -181,6 +183,14 @@ def test_a_container_that_is_no_sandbox_is_refused(through: docker.APIClient, co
     status, text = call(through, "POST", "/containers/create", container)
     assert status == 403, text
     assert "engine proxy" in text
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_image_of_every_family_is_known(through: docker.APIClient, family: str) -> None:
+    for image, refused in ((image_of(family, IMAGE), False), (f"{IMAGE}/{family}", True), (f"{IMAGE}{family}", True)):
+        status, text = call(through, "POST", "/containers/create", changed(Image=image))
+        # The engine has no such image; what the proxy says comes before that.
+        assert (status == 403) == refused, text
 
 
 def test_a_create_that_says_a_thing_twice_is_refused(through: docker.APIClient) -> None:
