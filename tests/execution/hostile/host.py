@@ -1,0 +1,178 @@
+"""What a program must leave of the host: no sandbox, no process, no cgroup, no mount, no file, no memory."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import itertools
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+
+from execution.sandbox.bubblewrap import FIRST_UID
+from execution.sandbox.control import Control
+from execution.sandbox.supervisor import execute
+from tests.execution.sandbox.running import Ran, Watcher, run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from execution.sandbox.backends import Backend, Handle
+    from execution.sandbox.job import Job
+    from execution.sandbox.limits import Limits
+
+SETTLE_SECONDS = 5.0
+GROWTH_BYTES = 10 * 1024 * 1024
+# pytest, the clients of the engine and the output kept for the asserts reach their size in the first programs.
+WARM_UP_RUNS = 12
+TEMPORARY = (Path("/tmp"), Path("/var/tmp"), Path("/dev/shm"))
+SANDBOX_UIDS = (65534,)
+_labels = itertools.count(1)
+
+
+def resident_bytes() -> int:
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
+    return psutil.Process().memory_info().rss
+
+
+def eventually(is_so: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + SETTLE_SECONDS
+    while not is_so():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def mounts() -> set[str]:
+    """Where something is mounted; the engine's own mounts aside, which come and go with other tests' containers."""
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    return {line.split()[4] for line in lines if "docker" not in line and "overlay" not in line and "nsfs" not in line}
+
+
+def left_in_temporary_folders() -> set[str]:
+    found = set()
+    for folder in TEMPORARY:
+        for entry in os.scandir(folder):
+            try:
+                uid = entry.stat(follow_symlinks=False).st_uid
+            except OSError:
+                continue
+            if "hostile-" in entry.name or uid in SANDBOX_UIDS or uid >= FIRST_UID:
+                found.add(entry.path)
+    return found
+
+
+class Traces:
+    """Where one sandbox lives on the host, noted while it lives: its processes, its uid, its cgroups."""
+
+    def __init__(self, pid: int, container: str | None) -> None:
+        self.container = container
+        self.uid = -1
+        self.pids = {pid}
+        self.cgroups: set[Path] = set()
+        try:
+            self.uid = int(Path(f"/proc/{pid}/status").read_text().split("Uid:")[1].split()[0])
+            for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines():
+                _number, names, path = line.split(":", 2)
+                if path != "/" and ("codecrafter" in path or (container and container in path)):
+                    for root in (Path("/sys/fs/cgroup", name) for name in ("unified", ".", *names.split(","), names)):
+                        self.cgroups.add(root / path.lstrip("/"))
+        except OSError:
+            return
+
+    def left(self) -> list[str]:
+        found = [str(folder) for folder in self.cgroups if folder.is_dir()]
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                status = Path(f"/proc/{pid}/status").read_text()
+            except OSError:
+                continue
+            # A dead one that its new parent, the host's init, has not waited for yet holds nothing any more.
+            if "State:\tZ" in status:
+                continue
+            uids = {int(word) for word in status.split("Uid:")[1].split("\n")[0].split()}
+            if int(pid) in self.pids or (self.uid >= FIRST_UID and self.uid in uids):
+                found.append(f"process {pid}")
+        return found
+
+
+class WatchedHandle:
+    """A handle that notes where its sandbox lives as soon as the agent speaks."""
+
+    def __init__(self, inner: Handle, backend: Backend, noted: list[Traces]) -> None:
+        self._inner = inner
+        self._backend = backend
+        self._noted = noted
+        self._is_noted = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def receive(self) -> bytes | None:
+        data = self._inner.receive()
+        if data and not self._is_noted:
+            self._is_noted = True
+            self._noted.append(self._note())
+        return data
+
+    def _note(self) -> Traces:
+        container = getattr(self._inner, "container", None)
+        if container is None:
+            return Traces(self._inner.host_pid, None)  # type: ignore[attr-defined]
+        state = self._backend._api.inspect_container(container)["State"]  # type: ignore[attr-defined]
+        return Traces(state["Pid"], container)
+
+
+class Host:
+    """Runs jobs on a backend and looks at the host before and after; itself a backend, for the supervisor."""
+
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
+        self.name = backend.name
+        self.noted: list[Traces] = []
+        self._runs = 0
+        self._baseline = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.backend, name)
+
+    def open(self, limits: Limits, label: str, language: str = "") -> Handle:
+        handle = self.backend.open(limits, label, language)
+        return WatchedHandle(handle, self.backend, self.noted)  # type: ignore[return-value]
+
+    def run(self, job: Job, control: Control | None = None, watcher: Watcher | None = None) -> Ran:
+        """Run the job, and check that the host is as it was and well."""
+        self.noted.clear()
+        before, files, memory = mounts(), left_in_temporary_folders(), resident_bytes()
+        label = f"hostile-{os.getpid()}-{next(_labels)}"
+        watcher = watcher or Watcher()
+        ran = Ran(execute(job, self, watcher, control or Control(), label), watcher)  # type: ignore[arg-type]
+        assert self.noted
+        self.check_nothing_is_left(label)
+        assert mounts() <= before
+        assert left_in_temporary_folders() <= files
+        assert run(self.backend, "bash", "echo the next one is fine").stdout == b"the next one is fine\n"
+        self._check_memory(memory)
+        return ran
+
+    def check_nothing_is_left(self, label: str) -> None:
+        for traces in self.noted:
+            assert eventually(lambda traces=traces: traces.left() == []), traces.left()  # type: ignore[misc]
+        if self.name == "docker":
+            filters = {"label": f"codecrafter.job={label}"}
+            assert self.backend._api.containers(all=True, filters=filters) == []  # type: ignore[attr-defined]
+
+    def _check_memory(self, before: int) -> None:
+        self._runs += 1
+        now = resident_bytes()
+        if self._runs <= WARM_UP_RUNS:
+            self._baseline = now
+            return
+        assert now - before < GROWTH_BYTES
+        # Slow growth over the whole suite counts too.
+        assert now - self._baseline < 2 * GROWTH_BYTES

@@ -1,0 +1,4 @@
+import time
+
+print("before", flush=True)
+time.sleep(10**6)

@@ -1,0 +1,2 @@
+great = b"x" * (400 << 20)
+print(len(great))

@@ -1,0 +1,4 @@
+# Run as a compiler: the program itself is a link.
+import os
+
+os.symlink("/etc/passwd", ".build/report")

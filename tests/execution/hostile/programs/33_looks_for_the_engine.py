@@ -1,0 +1,22 @@
+import glob
+import os
+import stat
+
+for root in ("/var", "/run", "/tmp", "/dev", "/etc", "/opt", "/srv", "/mnt", "/media", "/home", "/root"):
+    for folder, _names, files in os.walk(root):
+        for name in files:
+            path = os.path.join(folder, name)
+            if stat.S_ISSOCK(os.lstat(path).st_mode):
+                print("a socket", path)
+for path in ("/var/run/docker.sock", "/run/docker.sock", "/run/containerd/containerd.sock", "/.dockerenv-secret"):
+    if os.path.exists(path):
+        print("there is", path)
+if glob.glob("/dev/sd*") + glob.glob("/dev/vd*") + glob.glob("/dev/nvme*") + glob.glob("/dev/kvm"):
+    print("a device of the host")
+with open("/proc/self/mountinfo") as mounts:
+    for line in mounts:
+        _number, _parent, _device, inner, place, options = line.split()[:6]
+        writable = "rw" in options.split(",") and not place.startswith(("/work", "/tmp", "/dev", "/proc"))
+        if writable or "docker.sock" in line or inner.startswith(("/root", "/home")) or "/var/lib/" in place:
+            print("a mount", line.strip())
+print("end")
