@@ -24,7 +24,6 @@ HERE = Path(__file__).parent
 SANDBOX = HERE.parent / "sandbox"
 AGENT_FILES = ("agent.py", "protocol.py", "usercustomize.py")
 PREFIX = "codecrafter/sandbox"
-IMAGE = "codecrafter/sandbox-core:latest"
 BASE_IMAGE = "debian:bookworm-slim"
 BASE_TAG = "codecrafter/base:bookworm"
 SUITE = "bookworm"
@@ -190,7 +189,7 @@ def self_test(family: Family, prefix: str) -> dict[str, str]:
         print(f"  {result}", flush=True)
 
     keys = [key for key, language in LANGUAGES.items() if language.family == family.name]
-    results = run(keys, DockerBackend(image=image_of(family.name, prefix)), report)
+    results = run(keys, DockerBackend(image=prefix or None), report)
     return {result.key: result.reason for result in results if not result.ok}
 
 

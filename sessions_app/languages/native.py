@@ -237,7 +237,7 @@ for name in ["Ada", "Grace", "Linus"]:
         compile=("crystal", "build", "--no-color", "--threads", "1", "-o", PROGRAM, "{entry}"),
         run=(PROGRAM,),
         compile_environment={"CRYSTAL_CACHE_DIR": "/work/.cache"},
-        compile_limits={"memory_bytes": 1024 * MIB, "disk_bytes": 384 * MIB},
+        compile_limits={"memory_bytes": 1024 * MIB, "disk_bytes": 384 * MIB, "wall_ms": 60_000},
         error_line=r"^(?:In|Showing last frame.*in|.* in) (?P<file>[^\s:]+):(?P<line>\d+)",
         hello="""\
 %w[Ada Grace Linus].each do |name|
