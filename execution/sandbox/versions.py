@@ -30,7 +30,8 @@ for key, (argv, environment) in json.load(sys.stdin).items():
         found[key] = (done.stdout + done.stderr).decode("utf-8", "replace")[:400]
 print(json.dumps(found))
 """
-NUMBER = re.compile(r"\d+(?:\.\d+)+")
+DOTTED = re.compile(r"\d+(?:\.\d+)+")
+NUMBER = re.compile(r"\d+")
 
 
 class _Collected:
@@ -100,5 +101,5 @@ def _ask(languages: Iterable[Language], backend: Backend) -> dict[str, str]:
 
 def _number(text: str) -> str:
     """Empty where a tool answers without naming its version."""
-    match = NUMBER.search(text)
+    match = DOTTED.search(text) or NUMBER.search(text)
     return match.group() if match else ""

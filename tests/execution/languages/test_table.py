@@ -105,6 +105,12 @@ def test_no_self_test_is_left_without_its_language():
     assert {path.name for path in PROGRAMS.iterdir()} == set(LANGUAGES)
 
 
+def test_the_documented_table_is_this_one():
+    page = (Path(__file__).parents[3] / "docs" / "sandbox.md").read_text()
+    listed = re.findall(r"^\| (.+?) \| `(\w+)` \| [^|]+ \| (\w+) \|", page, re.MULTILINE)
+    assert listed == [(language.name, language.key, language.family) for language in LANGUAGES.values()]
+
+
 @rows
 def test_the_starter_is_small_and_greets(language: Language):
     assert language.hello.endswith("\n")
