@@ -14,10 +14,14 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
+from django.utils.crypto import constant_time_compare
+
 from realtime import metrics, protocol
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+
+    from accounts.models import User
 
     Send = Callable[[dict[str, Any]], Awaitable[None]]
     # Given the state vector that the socket was last at: the frames that bring it up to date.
@@ -31,6 +35,8 @@ HELD_MAX_BYTES = 1024 * 1024
 SIGNED_OUT, LOST_ACCESS, ABSENT = 4401, 4403, 4404
 BAD_FRAME, OTHER_EPOCH, TOO_LARGE = 4400, 4409, 4413
 UNAVAILABLE, RESTARTING, TRY_AGAIN = 4503, 1012, 1013
+# Outside 4400 to 4499, so that clients come back, with the cookie that the browser holds by then.
+SIGN_IN_CHANGED = 4501
 
 
 class _Kind(Enum):
@@ -72,6 +78,7 @@ class Connection:
         speaks_json: bool,
         catch_up: CatchUp,
         session_key: str = "",
+        password_mark: str = "",
     ) -> None:
         self.id = uuid.uuid4().hex
         self.user_id = user_id
@@ -81,6 +88,8 @@ class Connection:
         self.speaks_json = speaks_json
         # Of the cookie session that opened it; empty for a token or a ticket.
         self.session_key = session_key
+        # Django's mark of the password at that time; a cookie session ends with its password.
+        self.password_mark = password_mark
         self.client_ids: set[int] = set()
         self.received = 0
         # When it was last asked for everything it has; None once it answered.
@@ -98,6 +107,9 @@ class Connection:
 
     def identity(self) -> dict[str, object]:
         return {"id": self.user_id, "name": self.username, "hue": self.hue, "permission": self.permission}
+
+    def is_signed_in_as(self, user: User) -> bool:
+        return not self.session_key or constant_time_compare(self.password_mark, user.get_session_auth_hash())
 
     # What goes out
 

@@ -82,6 +82,7 @@ class SessionConsumer(AsyncConsumer):
             speaks_json=speaks_json,
             catch_up=room.catch_up,
             session_key=scope.get("auth_session_key", ""),
+            password_mark=user.get_session_auth_hash(),
         )
         return room, connection
 

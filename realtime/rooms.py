@@ -75,6 +75,9 @@ class Rooms:
         self._opening: dict[UUID, asyncio.Task[Room]] = {}
         self._listeners: dict[UUID, asyncio.Task[None]] = {}
         self._dirty: set[Room] = set()
+        # Rooms whose rows could not be written: how long each waits next time, and what ends its wait now.
+        self._resting: dict[Room, float] = {}
+        self._waiting: dict[Room, asyncio.TimerHandle] = {}
         self._work = asyncio.Event()
         self._saved = asyncio.Event()
         self._saved.set()
@@ -201,10 +204,16 @@ class Rooms:
         if listener := self._listeners.pop(room.session_id, None):
             listener.cancel()
         self._dirty.discard(room)
+        self._resting.pop(room, None)
+        if (waiting := self._waiting.pop(room, None)) is not None:
+            waiting.cancel()
         room.close()
 
     async def drain(self, spread_seconds: float) -> None:
         self.is_draining = True
+        for room, waiting in list(self._waiting.items()):
+            waiting.cancel()
+            self._wake(room)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._saved.wait(), LAST_COMMIT_SECONDS)
         # The acknowledgements are in the outboxes; the writers send them before the close frame.
@@ -246,46 +255,52 @@ class Rooms:
             self._readers.shutdown(wait=True)
 
     async def _commit_forever(self) -> None:
-        delay = 0.0
         while True:
             await self._work.wait()
             # The relay goes first: a commit that starts at once holds the interpreter while the sockets wait.
             await asyncio.sleep(GATHER_SECONDS)
             self._work.clear()
             started = self._loop.time()
-            dirty, self._dirty = [room for room in self._dirty if room.queue], set()
+            dirty, self._dirty = [room for room in self._dirty if room.queue and room not in self._waiting], set()
             if not dirty:
                 continue
             for room in dirty:
                 room.in_flight, room.queue = room.queue, []
-            if await self._commit(dirty):
-                delay = 0.0
-                wait = COMMIT_SECONDS - (self._loop.time() - started)
-            else:
-                delay = min(max(2 * delay, RETRY_SECONDS[0]), RETRY_SECONDS[1])
-                wait = delay
+            is_written = await self._commit(dirty)
+            # Whether the database is away or one room's rows are at fault: the others lose no more than a first retry.
+            wait = COMMIT_SECONDS - (self._loop.time() - started) if is_written else RETRY_SECONDS[0]
             if wait > 0:
                 await asyncio.sleep(wait)
 
+    def _rest(self, room: Room) -> None:
+        """Try the room again later, each time twice as late. What it queues meanwhile waits with it."""
+        delay = self._resting.get(room, RETRY_SECONDS[0])
+        self._resting[room] = min(2 * delay, RETRY_SECONDS[1])
+        self._waiting[room] = self._loop.call_later(delay, self._wake, room)
+
+    def _wake(self, room: Room) -> None:
+        if self._waiting.pop(room, None) is not None and self._rooms.get(room.session_id) is room:
+            self.commit_soon(room)
+
     async def _commit(self, dirty: list[Room]) -> bool:
+        """Whether anything was written."""
         entries = {room.session_id: _merge(room.in_flight) for room in dirty}
         started = time.monotonic()
         try:
             appended = await self._write(_append, entries)
         except Exception as error:
-            if len(dirty) > 1 and not isinstance(error, OperationalError | InterfaceError):
-                # The database answers, so one room's rows are at fault: the others must not wait for it.
-                return all([await self._commit([room]) for room in dirty])
+            if len(dirty) > 1:
+                return await self._commit_each(dirty, may_be_away=isinstance(error, OperationalError | InterfaceError))
             # Nothing is acknowledged, everything stays here and in the pages, and is tried again.
             logger.exception("%d rooms could not be committed", len(dirty))
             metrics.COMMIT_FAILURES.inc()
             for room in dirty:
                 room.not_committed()
-                self._dirty.add(room)
-            self._work.set()
+                self._rest(room)
             return False
         metrics.COMMIT_SECONDS.observe(time.monotonic() - started)
         for room in dirty:
+            self._resting.pop(room, None)
             given = appended.get(room.session_id)
             if given is None:
                 room.in_flight.clear()
@@ -297,9 +312,22 @@ class Rooms:
             room.ring(documents.bell(room.epoch, given.first_seq, given.last_seq, payloads, self.process))
             if room.queue:
                 self.commit_soon(room)
-        if not self._dirty:
+        if not self._dirty and not self._waiting:
             self._saved.set()
         return True
+
+    async def _commit_each(self, dirty: list[Room], *, may_be_away: bool) -> bool:
+        """One room's rows may be at fault, and the others must not wait for it. Whether anything was written."""
+        is_written = False
+        for index, room in enumerate(dirty):
+            if may_be_away and index == 2 and not is_written:
+                # Two of two failed: the database does not answer, and asking for every room takes long.
+                for other in dirty[index:]:
+                    other.not_committed()
+                    self._rest(other)
+                break
+            is_written |= await self._commit([room])
+        return is_written
 
     async def _repair(self, room: Room) -> None:
         """Read what the log has beyond the room's head."""
@@ -381,11 +409,13 @@ class Rooms:
             for member in list(room.connections.values()):
                 if (room.session_id, member.user_id) not in permissions:
                     continue
-                is_active, permission = permissions[room.session_id, member.user_id]
-                if not is_active:
+                user, permission = permissions[room.session_id, member.user_id]
+                if user is None:
                     room.expel(member, connections.SIGNED_OUT, "the account is not active")
-                elif member.session_key in keys - signed_in:
-                    room.expel(member, connections.SIGNED_OUT, "signed out")
+                elif member.session_key in keys - signed_in or not member.is_signed_in_as(user):
+                    # Signing in again and changing the password give the browser a new cookie: it may come back with
+                    # that one, and is told that it is signed out when it has none.
+                    room.expel(member, connections.SIGN_IN_CHANGED, "the sign-in has changed")
                 elif permission is None:
                     room.expel(member, connections.LOST_ACCESS, "no access any more")
                 else:
@@ -449,14 +479,14 @@ def _append(entries: dict[UUID, list[documents.Entry]]) -> dict[UUID, documents.
         )
 
 
-def _permissions(pairs: Iterable[tuple[UUID, str]]) -> dict[tuple[UUID, str], tuple[bool, str | None]]:
-    """(session, user) -> (whether the account is active, its permission)."""
-    users = {str(user.pk): user for user in User.objects.filter(pk__in={user_id for _, user_id in pairs})}
-    found: dict[tuple[UUID, str], tuple[bool, str | None]] = {}
-    for session_id, user_id in pairs:
-        user = users.get(user_id)
-        if user is None or not user.is_active:
-            found[session_id, user_id] = (False, None)
-        else:
-            found[session_id, user_id] = (True, permission_in(user, session_id))
-    return found
+def _permissions(pairs: Iterable[tuple[UUID, str]]) -> dict[tuple[UUID, str], tuple[User | None, str | None]]:
+    """(session, user) -> (the person, None while the account is not active; their permission)."""
+    active = User.objects.filter(pk__in={user_id for _, user_id in pairs}, is_active=True)
+    users = {str(user.pk): user for user in active}
+    return {
+        (session_id, user_id): (
+            users.get(user_id),
+            permission_in(users[user_id], session_id) if user_id in users else None,
+        )
+        for session_id, user_id in pairs
+    }

@@ -34,6 +34,7 @@ class Page:
         self.is_synced = False
         self._local: list[bytes] = []
         self._applying = False
+        self.listener: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
         self._subscription = self.doc.observe(self._observe)
 
@@ -101,6 +102,8 @@ class Page:
     async def until(self, condition: Callable[[], Any], seconds: float = 20) -> None:
         async with asyncio.timeout(seconds):
             while not condition():
+                # Nothing more will come.
+                assert self.listener is None or not self.listener.done(), (self.socket.close_code, self.texts[-3:])
                 self._changed.clear()
                 await self._changed.wait()
 
@@ -136,7 +139,7 @@ async def page(
         max_size=None,
     ) as socket:
         opened = Page(socket, doc)
-        listener = asyncio.create_task(_until_closed(opened))
+        listener = opened.listener = asyncio.create_task(_until_closed(opened))
         await socket.send(pycrdt.create_sync_message(opened.doc))
         await opened.until(lambda: opened.is_synced)
         try:
@@ -158,7 +161,8 @@ async def _until_closed(opened: Page) -> None:
     except ConnectionClosed:
         pass
     finally:
-        opened._changed.set()
+        # The task is done in the next turn.
+        asyncio.get_running_loop().call_soon(opened._changed.set)
 
 
 async def close_code(person: Person | None, url: str, *frames: str | bytes, offer: bool = True) -> int:

@@ -12,6 +12,7 @@ import pycrdt
 import pytest
 from asgiref.sync import sync_to_async
 from channels.testing import WebsocketCommunicator
+from django.test import Client
 from rest_framework_simplejwt.tokens import AccessToken
 
 from codecrafter.asgi import application
@@ -136,23 +137,83 @@ async def test_suspended_account_is_signed_out_of_its_open_sockets(session, alic
         assert await one.close_code() == 4401
 
 
-async def test_logging_out_closes_the_sockets_of_that_browser(session, alice, client):
-    await sync_to_async(client.force_login)(alice)
+def browser(client: Client, session: CodeSession) -> Socket:
+    """The page's socket in the browser of a Django test client, with the cookie that it has now."""
     cookie = f"sessionid={client.cookies['sessionid'].value}"
     headers = [(b"cookie", cookie.encode()), (b"origin", b"http://localhost"), (b"host", b"localhost")]
-    browser = Socket(application, f"/ws/sessions/{session.pk}", headers=headers, subprotocols=["codecrafter.v1"])
+    return Socket(application, f"/ws/sessions/{session.pk}", headers=headers, subprotocols=["codecrafter.v1"])
+
+
+def check_now(session: CodeSession) -> None:
+    events.ring(events.group_name(session.pk), {"type": "room.check"})
+
+
+async def comes_back(client: Client, session: CodeSession) -> bool:
+    """Whether the browser may open the socket again; otherwise it is told for good that it is signed out."""
+    again = browser(client, session)
+    await again.connect()
+    first = await again.receive_output(10)
+    assert first.get("code") == 4401 or json.loads(first["text"])["type"] == "hello"
+    await again.disconnect()
+    return first["type"] == "websocket.send"
+
+
+async def test_logging_out_closes_the_sockets_of_that_browser(session, alice, client):
+    await sync_to_async(client.force_login)(alice)
+    leaving = browser(client, session)
     async with socket(alice, session) as other:
-        await browser.connect()
-        await browser.text("hello")
+        await leaving.connect()
+        await leaving.text("hello")
         await other.text("hello")
+        key = client.cookies["sessionid"].value
         await sync_to_async(client.post)("/logout")
-        events.ring(events.group_name(session.pk), {"type": "room.check"})
-        assert await browser.close_code() == 4401
+        check_now(session)
+        assert await leaving.close_code() == 4501
+        client.cookies["sessionid"] = key
+        assert not await comes_back(client, session)
         await sync_to_async(events.announce)(
             session.pk, {"type": "run.output", "job_id": "j", "stream": "stdout", "offset": 0, "data_base64": ""}
         )
         assert await other.text("run.output")
-    await browser.wait()
+    await leaving.wait()
+
+
+async def test_signing_in_again_in_another_tab_lets_the_open_page_come_back(session, alice, client):
+    await sync_to_async(client.force_login)(alice)
+    page = browser(client, session)
+    await page.connect()
+    await page.text("hello")
+    before = client.cookies["sessionid"].value
+    await sync_to_async(client.post)("/logout")
+    await sync_to_async(client.force_login)(alice)
+    assert client.cookies["sessionid"].value != before
+    check_now(session)
+    assert await page.close_code() == 4501
+    await page.wait()
+    assert await comes_back(client, session)
+
+
+async def test_changed_password_closes_every_other_browser(session, alice, client):
+    other = Client()
+    await sync_to_async(client.force_login)(alice)
+    await sync_to_async(other.force_login)(alice)
+    here, there = browser(client, session), browser(other, session)
+    for one in (here, there):
+        await one.connect()
+        await one.text("hello")
+    async with socket(alice, session) as by_token:
+        await by_token.text("hello")
+        alice.set_password("another horse entirely")
+        await alice.asave()
+        check_now(session)
+        assert await here.close_code() == await there.close_code() == 4501
+        await by_token.type(session, "x")
+        assert await by_token.text("ack")
+    await here.wait()
+    await there.wait()
+    await sync_to_async(client.force_login)(alice)
+    assert await comes_back(client, session)
+    assert not await comes_back(other, session)
 
 
 async def test_archived_session_closes_its_sockets(session, alice, bob):
