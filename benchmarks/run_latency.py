@@ -8,13 +8,14 @@ Ratios within one run of this file are what counts: other work on the machine sl
 from __future__ import annotations
 
 import argparse
-import os
+import contextlib
+import json
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -29,22 +30,63 @@ from sessions_app import languages
 
 SETTLE_SECONDS = 60
 CASES = 20
+# Standard library only: it runs in the image, too.
+HELPER = """
+import json, os, subprocess, sys, tempfile, time
+with tempfile.TemporaryDirectory(prefix="codecrafter-bench-") as folder:
+    os.chdir(folder)
+    for line in sys.stdin:
+        question = json.loads(line)
+        if "write" in question:
+            name, text = question["write"]
+            with open(name, "w") as file:
+                file.write(text)
+            if question["compile"]:
+                subprocess.run(question["compile"], check=True)
+            print("{}")
+            continue
+        began = time.perf_counter()
+        with subprocess.Popen(question["argv"], env=question["environment"], stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE) as process:
+            said = os.read(process.stdout.fileno(), 4096)
+            first = time.perf_counter()
+            said += process.stdout.read()
+        done = time.perf_counter()
+        print(json.dumps({"said": said.decode(), "first": first - began, "done": done - began}))
+    os.chdir("/")
+"""
 ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/nowhere", "LANG": "C.UTF-8"}
 
 
-def bare(program: Program, folder: str) -> tuple[float, float]:
-    """(first byte, done) of the process alone."""
-    environment = ENVIRONMENT | dict(languages.get(program.language).environment)
-    began = time.perf_counter()
-    with subprocess.Popen(
-        program.bare, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE
-    ) as process:
-        assert process.stdout is not None
-        said = os.read(process.stdout.fileno(), 4096)
-        first = time.perf_counter()
-        process.stdout.read()
-    assert said == b"hello\n", said
-    return first - began, time.perf_counter() - began
+class Bare:
+    """Starts bare processes, where the sandboxes' tools are: on this host, or in a plain container of their image."""
+
+    def __init__(self, image: str) -> None:
+        words = ["/usr/bin/python3", "-u", "-c", HELPER]
+        if image:
+            words = ["docker", "run", "--rm", "-i", "--network", "none", "--user", "0", "--entrypoint", words[0], image]
+            words += ["-u", "-c", HELPER]
+        self._process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def prepare(self, program: Program) -> None:
+        self._ask({"write": [program.file_name, program.source], "compile": program.compile})
+
+    def run(self, program: Program) -> tuple[float, float]:
+        """Seconds until the first byte, and until its end."""
+        environment = ENVIRONMENT | dict(languages.get(program.language).environment)
+        answer = self._ask({"argv": program.bare, "environment": environment})
+        assert answer["said"] == "hello\n", answer
+        return answer["first"], answer["done"]
+
+    def _ask(self, question: dict[str, Any]) -> dict[str, Any]:
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.write(json.dumps(question) + "\n")
+        self._process.stdin.flush()
+        answer: dict[str, Any] = json.loads(self._process.stdout.readline())
+        return answer
+
+    def close(self) -> None:
+        self._process.communicate()
 
 
 def pooled(program: Program, pool: Pool, cache: CompileCache) -> tuple[float, float, str]:
@@ -72,27 +114,25 @@ def cold_docker_run(image: str) -> float:
     return time.perf_counter() - began
 
 
-def measure(program: Program, pool: Pool, image: str, runs: int) -> None:
+def measure(program: Program, pool: Pool, bare: Bare, image: str, runs: int) -> None:
     cache = CompileCache()
     bare_first, bare_done, first, done, cold, starts = [], [], [], [], [], set()
-    with tempfile.TemporaryDirectory(prefix="codecrafter-bench-") as folder:
-        Path(folder, program.file_name).write_text(program.source)
-        if program.compile:
-            subprocess.run(program.compile, cwd=folder, check=True)
-        pool.expect(program.limits, program.language)
-        pooled(program, pool, cache)
-        for number in range(runs):
+    bare.prepare(program)
+    bare.run(program)
+    pool.expect(program.limits, program.language)
+    pooled(program, pool, cache)
+    for number in range(runs):
+        assert pool.settle(SETTLE_SECONDS)
+        one = bare.run(program)
+        bare_first.append(one[0])
+        bare_done.append(one[1])
+        taken = pooled(program, pool, cache)
+        first.append(taken[0])
+        done.append(taken[1])
+        starts.add(taken[2])
+        if image and number % 4 == 0:
             assert pool.settle(SETTLE_SECONDS)
-            one = bare(program, folder)
-            bare_first.append(one[0])
-            bare_done.append(one[1])
-            taken = pooled(program, pool, cache)
-            first.append(taken[0])
-            done.append(taken[1])
-            starts.add(taken[2])
-            if image and number % 4 == 0:
-                assert pool.settle(SETTLE_SECONDS)
-                cold.append(cold_docker_run(image))
+            cold.append(cold_docker_run(image))
     line = [
         f"{program.language:<11}",
         f"{at(bare_done, 0.5) * 1e3:7.1f} {at(bare_done, 0.95) * 1e3:7.1f}",
@@ -106,23 +146,21 @@ def measure(program: Program, pool: Pool, image: str, runs: int) -> None:
     print(" | ".join(line), flush=True)
 
 
-def measure_cases(pool: Pool, runs: int) -> None:
+def measure_cases(pool: Pool, bare: Bare, runs: int) -> None:
     """Twenty test cases of a compiled program against twenty bare starts of it."""
     program = PROGRAMS["c"]
     cache = CompileCache()
     job = prepare(languages.get("c"), {program.file_name: program.source.encode()}, run_limits=program.limits)
     judged, starts = [], []
-    with tempfile.TemporaryDirectory(prefix="codecrafter-bench-") as folder:
-        Path(folder, program.file_name).write_text(program.source)
-        subprocess.run(program.compile, cwd=folder, check=True)
-        execute_cases(job, [Case()], pool, Listener(time.perf_counter), Control(), cache=cache)
-        for _number in range(runs):
-            assert pool.settle(SETTLE_SECONDS)
-            starts.append(sum(bare(program, folder)[1] for _case in range(CASES)))
-            began = time.perf_counter()
-            outcome = execute_cases(job, [Case()] * CASES, pool, Listener(time.perf_counter), Control(), cache=cache)
-            judged.append(time.perf_counter() - began)
-            assert [case.stdout for case in outcome.cases] == [b"hello\n"] * CASES
+    bare.prepare(program)
+    execute_cases(job, [Case()], pool, Listener(time.perf_counter), Control(), cache=cache)
+    for _number in range(runs):
+        assert pool.settle(SETTLE_SECONDS)
+        starts.append(sum(bare.run(program)[1] for _case in range(CASES)))
+        began = time.perf_counter()
+        outcome = execute_cases(job, [Case()] * CASES, pool, Listener(time.perf_counter), Control(), cache=cache)
+        judged.append(time.perf_counter() - began)
+        assert [case.stdout for case in outcome.cases] == [b"hello\n"] * CASES
     ours, theirs = at(judged, 0.5), at(starts, 0.5)
     print(f"{CASES} cases of a C program: {ours * 1e3:.1f} ms, bare {theirs * 1e3:.1f} ms, ratio {ours / theirs:.2f}")
 
@@ -138,19 +176,17 @@ def main() -> None:
     print(f"{backend.describe()}\n{machine()}\n{chosen.runs} runs each, milliseconds")
     print("            |    bare process |  parked sandbox |   first |   ratio to bare | first  | docker run")
     print("language    |     p50     p95 |     p50     p95 |     p50 |    p50    p95   |  p50   | is slower by | start")
-    for name in chosen.languages.split(","):
-        # One at a time, so that sandboxes of other shapes are not made meanwhile.
-        pool = Pool(backend, minimum=2)
-        try:
-            measure(PROGRAMS[name], pool, image, chosen.runs)
-        finally:
-            pool.close()
-    pool = Pool(backend, minimum=2)
+    bare = Bare(image)
     try:
-        pool.expect(PROGRAMS["c"].limits, "c")
-        measure_cases(pool, max(chosen.runs // 2, 2))
+        for name in chosen.languages.split(","):
+            # One at a time, so that sandboxes of other shapes are not made meanwhile.
+            with contextlib.closing(Pool(backend, minimum=2)) as pool:
+                measure(PROGRAMS[name], pool, bare, image, chosen.runs)
+        with contextlib.closing(Pool(backend, minimum=2)) as pool:
+            pool.expect(PROGRAMS["c"].limits, "c")
+            measure_cases(pool, bare, max(chosen.runs // 2, 2))
     finally:
-        pool.close()
+        bare.close()
 
 
 if __name__ == "__main__":

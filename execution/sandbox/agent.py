@@ -36,6 +36,7 @@ SCRATCH = ("/tmp", "/dev/shm")  # noqa: S108 - the sandbox's own
 PR_SET_DUMPABLE = 4
 STATS_SECONDS = 0.1
 WATCH_SECONDS = 0.02
+HOLD_SECONDS = 0.003
 DRAIN_SECONDS = 0.1
 KILL_SECONDS = 2.0
 KILL_AGAIN_SECONDS = 0.01
@@ -375,6 +376,7 @@ class Agent:
         self._runner: usercustomize.Runner | None = runner
         # Only the first runner was forked from a Python that had loaded nothing else.
         self._is_pristine = True
+        self._held = b""
         self._wake, wake_write = os.pipe()
         for descriptor in (self._wake, wake_write):
             os.set_blocking(descriptor, False)
@@ -395,6 +397,7 @@ class Agent:
         self._poll = select.poll()
 
     def send(self, data: bytes) -> None:
+        data, self._held = self._held + data, b""
         try:
             write_all(self._outbox, data)
         except OSError:
@@ -428,7 +431,8 @@ class Agent:
         except (protocol.ProtocolError, KeyError, TypeError) as error:
             self.send(protocol.json_frame(Kind.ERROR, Failed("bad_frame", detail=repr(error)).report))
             return False
-        self.send(protocol.frame(Kind.STARTED))
+        # A short program's first output follows at once, and each write wakes the engine and the worker.
+        self._held = protocol.frame(Kind.STARTED)
         self._relay(meter)
         self._finish(meter)
         return bool(self._job["keep"])
@@ -506,14 +510,18 @@ class Agent:
         for descriptor in (self._wake, *self._outputs):
             self._poll.register(descriptor, select.POLLIN)
         next_sample = next_report = time.monotonic() + interval
+        held_until = time.monotonic() + HOLD_SECONDS
         self._handle_waiting()
         while self._status is None:
             # With nothing asked for, poll still reports the hang-up of a supervisor that died.
             self._poll.register(self._inbox, select.POLLIN if len(self._pending) < PENDING_INPUT_BYTES else 0)
             self._watch_input()
-            for descriptor, event in self._poll.poll(max(next_sample - time.monotonic(), 0) * 1000):
+            due = min(next_sample, held_until) if self._held else next_sample
+            for descriptor, event in self._poll.poll(max(due - time.monotonic(), 0) * 1000):
                 self._on_event(descriptor, event, meter)
             now = time.monotonic()
+            if self._held and now >= held_until:
+                self.send(b"")
             if now >= next_sample:
                 meter.sample()
                 # Sampling many processes is slow; it must not become the load.
@@ -621,7 +629,9 @@ class Agent:
                 os.kill(self._main, signal.SIGKILL)
 
     def _finish(self, meter: Meter) -> None:
-        meter.sample()
+        if not meter.held_by_cgroup:
+            # What is killed now can no longer be counted one by one.
+            meter.sample()
         self._kill_all(meter)
         self._poll = select.poll()
         for descriptor in self._outputs:
@@ -741,7 +751,8 @@ def set_limits(pid: int, job: dict[str, Any], watched: bool) -> None:
     # The supervisor counts the whole tree's cpu time; this stops one process should the supervisor be late.
     cpu_seconds = int(job["cpu_ms"]) // 1000 + 2
     wanted = [
-        (resource.RLIMIT_CORE, 0, 0),
+        # Of 0 a core_pattern that is a pipe takes no notice; at 1 the kernel starts no program of the host's either.
+        (resource.RLIMIT_CORE, 1, 1),
         (resource.RLIMIT_CPU, cpu_seconds, cpu_seconds + 1),
         (resource.RLIMIT_FSIZE, int(job["disk_bytes"]), int(job["disk_bytes"])),
         (resource.RLIMIT_NOFILE, usercustomize.OPEN_FILES, usercustomize.OPEN_FILES),
