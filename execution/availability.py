@@ -44,24 +44,27 @@ class Availability:
 
 def available_languages() -> list[Availability]:
     """Every language of the table, in its order, with the version that runs here or why it does not."""
-    versions = dict(AvailableLanguage.objects.values_list("key", "version"))
-    missing = [language for language in languages.LANGUAGES.values() if language.key not in versions]
-    reason = _reason() if missing else ""
-    return [
-        Availability(
-            language, versions.get(language.key), "" if language.key in versions else reason.format(language.name)
-        )
-        for language in languages.LANGUAGES.values()
-    ]
+    rows = AvailableLanguage.objects.in_bulk()
+    reason = _reason() if any(key not in rows for key in languages.LANGUAGES) else ""
+    return [_availability(language, rows.get(key), reason) for key, language in languages.LANGUAGES.items()]
+
+
+def _availability(language: languages.Language, row: AvailableLanguage | None, reason: str) -> Availability:
+    if row is None:
+        return Availability(language, None, reason.format(language.name))
+    if row.fault:
+        return Availability(language, None, f"{language.name} does not work here at present: {row.fault}")
+    return Availability(language, row.version, "")
 
 
 def is_available(language: languages.Language) -> bool:
-    return AvailableLanguage.objects.filter(key=language.key).exists()
+    return AvailableLanguage.objects.filter(key=language.key, fault="").exists()
 
 
 def why_unavailable(language: languages.Language) -> str:
     """One sentence for the person who pressed Run."""
-    return _reason().format(language.name)
+    row = AvailableLanguage.objects.filter(key=language.key).first()
+    return _availability(language, row, _reason()).unavailable_reason
 
 
 def _reason() -> str:
@@ -114,10 +117,23 @@ def report_worker() -> None:
 
 @transaction.atomic
 def _report_languages(versions: dict[str, str]) -> None:
+    """Write down what answers. A fault stands until the version changes or a self-test finds it gone."""
     now = timezone.now()
+    known = AvailableLanguage.objects.in_bulk()
     for key, version in versions.items():
-        AvailableLanguage.objects.update_or_create(key=key, defaults={"version": version[:120], "checked_at": now})
+        row = known.get(key) or AvailableLanguage(key=key)
+        if row.version != version[:120]:
+            row.version, row.fault = version[:120], ""
+        row.checked_at = now
+        row.save()
     AvailableLanguage.objects.exclude(key__in=versions).delete()
+
+
+def keep_self_test(key: str, version: str, fault: str) -> None:
+    """What a self-test found: no `fault` makes the language available, one makes it unavailable and says why."""
+    AvailableLanguage.objects.update_or_create(
+        key=key, defaults={"version": version[:120], "fault": fault[:500], "checked_at": timezone.now()}
+    )
 
 
 def forget_worker(name: str) -> None:

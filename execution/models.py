@@ -198,10 +198,11 @@ class DeadLetter(models.Model):
 
 
 class AvailableLanguage(models.Model):
-    """A language that the workers can run here, with the version its tool printed inside the sandbox."""
+    """A language whose tool answered inside the sandbox. `fault` is what the self-test of this version found wrong."""
 
     key = models.CharField(max_length=30, primary_key=True)
     version = models.CharField(max_length=120)
+    fault = models.CharField(max_length=500, blank=True)
     checked_at = models.DateTimeField()
 
 

@@ -182,6 +182,11 @@ def test_a_foreign_page_changes_nothing_even_with_the_csrf_token(alice):
     assert create("http://testserver").status_code == 201
 
 
+def test_a_post_to_an_unknown_path_is_a_problem_too(db):
+    answer = Client(enforce_csrf_checks=True).post("/api/nothing", {}, content_type="application/json")
+    assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+
+
 def test_the_schema_is_complete_and_without_warnings(tmp_path):
     from django.core.management import call_command
 

@@ -1,0 +1,45 @@
+"""Which languages are offered: what answers inside the sandbox, less what its self-test found wrong."""
+
+from __future__ import annotations
+
+import pytest
+
+from execution import availability
+
+
+def listed(api) -> dict[str, dict]:
+    return {row["key"]: row for row in api(None).get("/api/execute/languages").json()}
+
+
+@pytest.mark.django_db
+def test_what_answers_is_available_with_its_version(api):
+    availability._report_languages({"python": "3.11.2"})
+    rows = listed(api)
+    assert (rows["python"]["available"], rows["python"]["version"]) == (True, "3.11.2")
+    assert rows["lua"]["available"] is False
+    availability._report_languages({"lua": "5.4.4"})
+    assert listed(api)["python"]["available"] is False
+
+
+def test_a_failed_self_test_makes_a_language_unavailable_until_its_version_changes(alice, api):
+    availability._report_languages({"python": "3.11.2"})
+    availability.keep_self_test("python", "3.11.2", "greet printed nothing")
+    for _ in range(2):
+        row = listed(api)["python"]
+        assert row["available"] is False and "greet printed nothing" in row["unavailable_reason"]
+        answer = api(alice).post("/api/execute", {"language": "python", "code": ""})
+        assert answer.status_code == 503 and "greet printed nothing" in answer.json()["detail"]
+        availability._report_languages({"python": "3.11.2"})
+    availability._report_languages({"python": "3.11.3"})
+    assert listed(api)["python"]["available"] is True
+
+
+def test_a_passed_self_test_makes_it_available_again(db, api):
+    availability.keep_self_test("python", "3.11.2", "it was broken")
+    availability.keep_self_test("python", "3.11.2", "")
+    assert listed(api)["python"]["available"] is True
+
+
+def test_the_list_takes_few_queries_however_many_languages(api, db, django_assert_max_num_queries):
+    with django_assert_max_num_queries(3):
+        listed(api)
