@@ -90,11 +90,12 @@ export class Editor {
   #languageKey = "";
 
   constructor(options: EditorOptions) {
+    standInForNonText(options.text);
     const undoManager = new Y.UndoManager(options.text, { captureTimeout: 400 });
     this.view = new EditorView({
       parent: options.parent,
       state: EditorState.create({
-        doc: options.text.toString(),
+        doc: plainText(options.text),
         extensions: [
           EditorView.cspNonce.of(options.nonce),
           // Only "\n" ends a line: with the default, a stray "\r\n" from another client would shift every position.
@@ -156,6 +157,23 @@ export class Editor {
     const at = Math.min(position, this.view.state.doc.length);
     this.view.dispatch({ effects: EditorView.scrollIntoView(at, { y: "center" }) });
   }
+}
+
+/** Stands for each thing in a shared text that is not text, and takes its one position. The server lets none in. */
+const OBJECT = "\ufffc";
+
+/** The shared text with every position that Yjs counts, so that what is typed lands where it is seen. */
+export function plainText(text: Y.Text): string {
+  return (text.toDelta() as { insert: unknown }[]).map(({ insert }) => (typeof insert === "string" ? insert : OBJECT)).join("");
+}
+
+/** Lets the editor, which is bound after this, see strings only: Yjs hands the same delta to every observer. */
+export function standInForNonText(text: Y.Text): void {
+  text.observe((event) => {
+    for (const change of event.delta) {
+      if (change.insert !== undefined && typeof change.insert !== "string") change.insert = OBJECT;
+    }
+  });
 }
 
 function readOnly(isReadOnly: boolean): Extension {
