@@ -186,8 +186,8 @@ class DockerBackend:
             pids_limit=limits.processes + 1,
             tmpfs={
                 # Without `exec` a compiled program could not be started.
-                "/work": f"rw,exec,mode=0755,size={limits.disk_bytes},{owner}",
-                "/tmp": f"rw,exec,mode=1777,size={limits.scratch_bytes},{owner}",  # noqa: S108 - the sandbox's own
+                "/work": f"rw,exec,mode=0755,size={limits.disk_bytes},{_inodes(limits.disk_bytes)},{owner}",
+                "/tmp": f"rw,exec,mode=1777,size={limits.scratch_bytes},{_inodes(limits.scratch_bytes)},{owner}",  # noqa: S108
             },
             cap_drop=["ALL"],
             security_opt=["no-new-privileges", self._seccomp],
@@ -293,6 +293,11 @@ class DockerHandle:
         with contextlib.suppress(OSError):
             self._socket.close()
         _remove(self._api, self.container)
+
+
+def _inodes(size_bytes: int) -> str:
+    """Without a limit of their own, empty files would fill the memory and not the disk."""
+    return f"nr_inodes={size_bytes // 4096}"
 
 
 def _remove(api: Any, container: str) -> None:

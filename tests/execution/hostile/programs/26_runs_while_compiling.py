@@ -8,7 +8,9 @@ import time
 found = [f"uid {os.getuid()}"]
 for path in ("/etc/shadow", "/root", "/home", "/proc/1/environ", "/proc/1/mem", "/var/run/docker.sock"):
     with contextlib.suppress(OSError):
-        found.append(f"{path} {os.listdir(path) if os.path.isdir(path) else pathlib.Path(path).read_bytes()[:64]}")
+        content = os.listdir(path) if os.path.isdir(path) else pathlib.Path(path).read_bytes()[:64]
+        if content:
+            found.append(f"{path} {content}")
 for place in ("/usr/bin", "/etc", "/opt/codecrafter", "/"):
     with contextlib.suppress(OSError):
         open(f"{place}/hostile-file", "w").close()

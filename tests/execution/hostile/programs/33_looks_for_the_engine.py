@@ -13,10 +13,12 @@ for path in ("/var/run/docker.sock", "/run/docker.sock", "/run/containerd/contai
         print("there is", path)
 if glob.glob("/dev/sd*") + glob.glob("/dev/vd*") + glob.glob("/dev/nvme*") + glob.glob("/dev/kvm"):
     print("a device of the host")
+# Three small files of the container's own, which the engine keeps in its folder.
+OWN = ("/etc/hostname", "/etc/hosts", "/etc/resolv.conf")
 with open("/proc/self/mountinfo") as mounts:
     for line in mounts:
         _number, _parent, _device, inner, place, options = line.split()[:6]
         writable = "rw" in options.split(",") and not place.startswith(("/work", "/tmp", "/dev", "/proc"))
-        if writable or "docker.sock" in line or inner.startswith(("/root", "/home")) or "/var/lib/" in place:
+        if writable or "docker.sock" in line or (inner.startswith(("/root", "/home")) and place not in OWN) or "/var/lib/" in place:
             print("a mount", line.strip())
 print("end")

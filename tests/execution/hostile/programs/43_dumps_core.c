@@ -7,7 +7,8 @@ int main(void) {
     prctl(PR_SET_DUMPABLE, 1);
     if (setrlimit(RLIMIT_CORE, &all) == 0) puts("a core is allowed");
     getrlimit(RLIMIT_CORE, &all);
-    printf("core limit %ld\n", (long)all.rlim_max);
+    if (all.rlim_max > 1) printf("core limit %ld\n", (long)all.rlim_max);
+    puts("end");
     fflush(stdout);
     abort();
 }

@@ -2,8 +2,7 @@ import os
 import resource
 import sys
 
-limit = resource.getrlimit(resource.RLIMIT_CORE)[1]
-print("core limit", limit, flush=True)
+print("no core", 0 <= resource.getrlimit(resource.RLIMIT_CORE)[1] <= 1, flush=True)
 if os.fork() == 0:
     os.abort()
 os.wait()
