@@ -11,8 +11,10 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
+from realtime.protocol import AwarenessEntry, encode_awareness
 from tests.live import LiveServer, Person
-from tests.realtime.page import caret, close_code, page
+from tests.realtime.page import Page, caret, close_code, page
+from tests.realtime.test_stock_client import Stock, stock
 
 
 @pytest.fixture(scope="module")
@@ -267,6 +269,14 @@ async def test_client_of_another_history_is_refused(room):
         assert one.text
 
 
+async def works_on(client: Stock, other: Page) -> None:
+    """The npm client, which says again what it hears of others, was not sent away and shows the same text."""
+    await client.do("insert", at=0, text="stock ")
+    await other.until(lambda: other.text.startswith("stock "))
+    await client.until(lambda client: client.text == other.text)
+    assert all(message.get("status") != "disconnected" for message in client.said)
+
+
 @pytest.mark.parametrize(
     ("frame", "offer", "code"),
     [
@@ -296,10 +306,11 @@ async def test_client_of_another_history_is_refused(room):
 )
 async def test_bad_frame_closes_its_sender_and_harms_nobody_else(room, frame, offer, code):
     alice, bob, _, session_id = room
-    async with page(bob, session_id) as other:
+    async with page(bob, session_id) as other, stock(bob, session_id) as client:
         assert await close_code(alice, alice.socket_url(session_id), frame, offer=offer) == code
         await other.type("still here")
         await other.saved()
+        await works_on(client, other)
 
 
 async def test_text_frame_that_is_not_understood_is_answered(room):
@@ -379,13 +390,15 @@ async def test_reader_that_stops_reading_gets_the_whole_text_later(room):
 async def test_noise_from_one_person_harms_nobody_else(room):
     alice, bob, _, session_id = room
     chance = random.Random(11)
-    async with page(bob, session_id) as other:
+    async with page(bob, session_id) as other, stock(bob, session_id) as client:
         await other.type("é😀" * 20)
         await other.saved()
         async with page(alice, session_id) as victim:
             victim.main.insert(0, "noise")
             frames = [pycrdt.create_update_message(update) for update in victim._local]
             frames += [pycrdt.create_sync_message(victim.doc), b"\x01\x05\x01\x07\x01\x02{}", b"\x03"]
+            for clock in (1, 2**53 - 1):
+                frames.append(encode_awareness([AwarenessEntry(7, clock, {"cursor": caret(victim.doc, 0)})]))
         for number in range(40):
             async with connect(
                 alice.socket_url(session_id), additional_headers=alice.headers, compression=None
@@ -398,6 +411,7 @@ async def test_noise_from_one_person_harms_nobody_else(room):
                         await socket.send(bytes(frame))
             await other.type(str(number % 10))
         await other.saved()
+        await works_on(client, other)
         async with page(alice, session_id) as one:
             await one.until(lambda: one.text == other.text)
         assert alice.text(session_id) == other.text
