@@ -360,7 +360,9 @@ def _blocks_of(update: bytes) -> list[blocks.Block]:
 
 def _sets_paths(update: bytes) -> bool:
     """Whether the update holds values, which only the map of files may. Raises Malformed or NotPlain."""
-    values = [block for block in _blocks_of(update) if block.is_value]
+    if not (found := _blocks_of(update)):
+        return False
+    values = [block for block in found if block.is_value]
     if any(block.root not in (None, _FILES_ROOT) for block in values):
         raise NotPlain("a value is not in the map of files")
     return bool(values)
