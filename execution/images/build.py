@@ -19,9 +19,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from execution.images.families import FAMILIES, Family
+from sessions_app.languages import LANGUAGES
 
 HERE = Path(__file__).parent
 SANDBOX = HERE.parent / "sandbox"
+SELF_TESTS = HERE.parent / "selftests"
 AGENT_FILES = ("agent.py", "protocol.py", "usercustomize.py")
 PREFIX = "codecrafter/sandbox"
 BASE_IMAGE = "debian:bookworm-slim"
@@ -30,8 +32,10 @@ SUITE = "bookworm"
 MIRROR = "http://deb.debian.org/debian"
 RECIPE_LABEL = "codecrafter.recipe"
 AGENT_LABEL = "codecrafter.agent"
+TRIAL_LABEL = "codecrafter.trial"
 # Language key -> why its self-test failed, as JSON; absent until the image was tried.
 FAILURES_LABEL = "codecrafter.failures"
+FIRST = next(iter(FAMILIES))
 PULL_SECONDS = 300
 MEGABYTE = 1_000_000
 
@@ -169,10 +173,21 @@ def build(family: Family, base_image: str, prefix: str) -> bool:
     return True
 
 
-def write_failures(image: str, failures: dict[str, str]) -> None:
+def trial_digest(family: Family) -> str:
+    """Names all that a family's self-tests depend on besides the image, so that a change of it has them run again."""
+    digest = hashlib.sha256((SANDBOX / "seccomp.json").read_bytes())
+    for language in LANGUAGES.values():
+        if language.family == family.name:
+            digest.update(repr(language).encode())
+            for path in sorted((SELF_TESTS / language.key).iterdir()):
+                digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def write_trial(image: str, trial: str, failures: dict[str, str]) -> None:
     """Keeps in the image what its self-tests found, for every worker that uses it."""
     docker(
-        *("build", "--network", "none", "--tag", image),
+        *("build", "--network", "none", "--tag", image, "--label", f"{TRIAL_LABEL}={trial}"),
         *("--label", f"{FAILURES_LABEL}={json.dumps(failures, sort_keys=True)}", "-"),
         stdin=f"FROM {image}\n".encode(),
     )
@@ -182,14 +197,18 @@ def self_test(family: Family, prefix: str) -> dict[str, str]:
     """Tries every language of a family in its image; returns the reasons of those that failed."""
     # Imported here: these need more than the standard library.
     from execution.sandbox.docker import DockerBackend
+    from execution.sandbox.errors import SandboxFault
     from execution.sandbox.selftest import SelfTestResult, run
-    from sessions_app.languages import LANGUAGES
 
     def report(result: SelfTestResult) -> None:
         print(f"  {result}", flush=True)
 
     keys = [key for key, language in LANGUAGES.items() if language.family == family.name]
-    results = run(keys, DockerBackend(image=prefix or None), report)
+    try:
+        backend = DockerBackend(image=prefix or None)
+    except SandboxFault as fault:
+        raise BuildFailed(str(fault)) from fault
+    results = run(keys, backend, report)
     return {result.key: result.reason for result in results if not result.ok}
 
 
@@ -205,14 +224,15 @@ def build_and_try(family: Family, base_image: str, prefix: str) -> bool:
     size = int(docker("image", "inspect", "--format", "{{.Size}}", image)) // MEGABYTE
     seconds = f", built in {time.monotonic() - begun:.0f} s" if is_new else " is up to date"
     print(f"{image} ({size} MB){seconds}", flush=True)
-    known = label_of(image, FAILURES_LABEL)
-    if not is_new and known:
-        failures = json.loads(known)
-        for key, reason in failures.items():
-            print(f"  {key}: {reason}", flush=True)
-    else:
+    trial = trial_digest(family)
+    if label_of(image, TRIAL_LABEL) == trial and label_of(image, FAILURES_LABEL) == "{}":
+        return True
+    try:
         failures = self_test(family, prefix)
-        write_failures(image, failures)
+        write_trial(image, trial, failures)
+    except BuildFailed as failure:
+        print(f"{family.name}: not tried.\n{failure}", file=sys.stderr, flush=True)
+        return False
     return not failures
 
 
@@ -226,10 +246,11 @@ def main(words: Sequence[str] | None = None) -> int:
     for name in arguments.family:
         if name not in FAMILIES:
             parser.error(f"no family is called {name!r}")
+    # The first one always: a worker does not start without it.
     wanted = [
         family
         for family in FAMILIES.values()
-        if arguments.all or family.name in arguments.family or (family.light and not arguments.family)
+        if arguments.all or family.name in (FIRST, *arguments.family) or (family.light and not arguments.family)
     ]
     base_image = os.environ.get("BASE_IMAGE", BASE_IMAGE)
     prefix = os.environ.get("SANDBOX_IMAGE", "")
