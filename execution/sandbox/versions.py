@@ -1,8 +1,8 @@
-"""Which languages a backend can run: each tool's version command, asked in one sandbox for each family of languages."""
+"""Which languages a backend can run: each tool's version command, asked in one sandbox for all that share its kind."""
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 
 from execution.sandbox.backends import Backend
 from execution.sandbox.control import Control
@@ -18,17 +18,21 @@ LIMITS = Limits(60_000, 120_000, 1024 * MIB, MIB, 128, 64 * MIB, cpus=2.0)
 ABSENT = ("image_absent", "image_stale")
 SCRIPT = b"""
 import json, os, subprocess, sys
-found = {}
-for key, (argv, environment) in json.load(sys.stdin).items():
+from concurrent.futures import ThreadPoolExecutor
+
+def ask(item):
+    key, (argv, environment) = item
     try:
         done = subprocess.run(
             argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=20, env={**os.environ, **environment}
         )
     except (OSError, subprocess.TimeoutExpired):
-        continue
-    if done.returncode == 0:
-        found[key] = (done.stdout + done.stderr).decode("utf-8", "replace")[:400]
-print(json.dumps(found))
+        return key, None
+    return key, (done.stdout + done.stderr).decode("utf-8", "replace")[:400] if done.returncode == 0 else None
+
+with ThreadPoolExecutor(2) as pool:
+    answers = pool.map(ask, json.load(sys.stdin).items())
+print(json.dumps({key: answer for key, answer in answers if answer is not None}))
 """
 DOTTED = re.compile(r"\d+(?:\.\d+)+")
 NUMBER = re.compile(r"\d+")
@@ -48,11 +52,11 @@ class _Collected:
 
 def ask_versions(backend: Backend) -> dict[str, str]:
     """Language key -> version number; a language whose compiler or interpreter is absent is left out."""
-    families: dict[str, list[Language]] = {}
+    together: dict[Hashable, list[Language]] = {}
     for language in LANGUAGES.values():
-        families.setdefault(language.family, []).append(language)
+        together.setdefault(backend.shape(LIMITS, language.key), []).append(language)
     found: dict[str, str] = {}
-    for languages in families.values():
+    for languages in together.values():
         try:
             found |= _ask(languages, backend)
         except SandboxFault as fault:
