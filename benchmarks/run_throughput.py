@@ -72,22 +72,27 @@ def resident_bytes() -> int:
 
 
 def traces(backend: Backend) -> dict[str, int]:
+    """What this process, and its engine, hold now. Other work on the machine must not show here."""
+    mounts = Path("/proc/self/mounts").read_text().splitlines()
+    cgroups = Path("/sys/fs/cgroup").glob(f"**/codecrafter/{os.getpid()}-*")
     found = {
-        "agents": sum(_is_agent(pid) for pid in os.listdir("/proc") if pid.isdigit()),
-        "mounts": len(Path("/proc/self/mounts").read_text().splitlines()),
+        "processes": sum(_parent(pid) == os.getpid() for pid in os.listdir("/proc") if pid.isdigit()),
+        "cgroups": sum(1 for _folder in cgroups),
         "temporary files": len(os.listdir(tempfile.gettempdir())),
         "descriptors": len(os.listdir("/proc/self/fd")),
     }
     if isinstance(backend, DockerBackend):
+        root = backend.root_folder()
         found["containers"] = backend.count()
+        found["mounts"] = sum(root in line for line in mounts)
     return found
 
 
-def _is_agent(pid: str) -> bool:
+def _parent(pid: str) -> int:
     try:
-        return Path("/proc", pid, "cmdline").read_bytes() == b"python3\0main.py\0"
+        return int(Path("/proc", pid, "stat").read_text().rpartition(")")[2].split()[1])
     except OSError:
-        return False
+        return 0
 
 
 def main() -> None:
@@ -96,9 +101,14 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=2000)
     parser.add_argument("--clients", type=int, default=4)
     chosen = parser.parse_args()
-    backend = backend_of(chosen.backend)
+    with tempfile.TemporaryDirectory(prefix="codecrafter-bench-") as folder:
+        tempfile.tempdir = folder
+        measure(backend_of(chosen.backend), chosen.runs, chosen.clients)
+
+
+def measure(backend: Backend, runs: int, clients: int) -> None:
     before = traces(backend)
-    pool = Pool(backend, minimum=chosen.clients, maximum=chosen.clients)
+    pool = Pool(backend, minimum=clients, maximum=clients)
     job = prepare(
         languages.get(PROGRAM.language), {PROGRAM.file_name: PROGRAM.source.encode()}, run_limits=PROGRAM.limits
     )
@@ -115,15 +125,15 @@ def main() -> None:
         finally:
             handle.close()
 
-    print(f"{backend.describe()}\n{machine()}\n{chosen.runs} runs, {chosen.clients} clients")
-    share = max(chosen.runs // ROUNDS, 1)
-    per_second(run, min(share, 50), chosen.clients)
+    print(f"{backend.describe()}\n{machine()}\n{runs} runs, {clients} clients")
+    share = max(runs // ROUNDS, 1)
+    per_second(run, min(share, 50), clients)
     memory = resident_bytes()
     ours, theirs = [], []
     for number in range(ROUNDS):
-        ours.append(per_second(run, share, chosen.clients))
+        ours.append(per_second(run, share, clients))
         pool.settle(60)
-        theirs.append(per_second(engine_alone, max(share // 4, 10), chosen.clients))
+        theirs.append(per_second(engine_alone, max(share // 4, 10), clients))
         print(f"round {number + 1}: {ours[-1]:.1f} runs/s, engine alone {theirs[-1]:.1f}/s", flush=True)
     grown = resident_bytes() - memory
     pool.close()

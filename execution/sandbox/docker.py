@@ -144,6 +144,10 @@ class DockerBackend:
         """Sandboxes of any worker that the engine knows, running or not."""
         return len(self._api.containers(all=True, filters={"label": DEADLINE_LABEL}))
 
+    def root_folder(self) -> str:
+        """Where the engine keeps its containers."""
+        return str(self._api.info()["DockerRootDir"])
+
     def _stopped_for(self, container: dict[str, Any]) -> float:
         """Seconds; 0 for one that runs."""
         if container["State"] == "created":
