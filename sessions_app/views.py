@@ -9,8 +9,8 @@ from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
 from django.db.models import Q
 from django.http import Http404
-from django.middleware.csrf import get_token
 from django.shortcuts import redirect, render
+from django.views.decorators.csrf import ensure_csrf_cookie
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from sessions_app import actions, documents, languages
@@ -95,6 +95,7 @@ def session_create(request: SignedInPageRequest) -> HttpResponse:
 
 @require_GET
 @login_required
+@ensure_csrf_cookie
 def session_detail(request: SignedInPageRequest, session_id: UUID) -> HttpResponse:
     try:
         standing = standing_in(request.user, session_id)
@@ -130,7 +131,6 @@ def _page_data(request: SignedInPageRequest, standing: Standing) -> dict[str, An
             for language in languages.LANGUAGES.values()
         ],
         "document": {"epoch": str(session.document.epoch)},
-        "csrf_token": get_token(request),
     }
 
 

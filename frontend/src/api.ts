@@ -14,18 +14,15 @@ interface ProblemBody {
   title?: string;
   detail?: string;
   code?: string;
-  errors?: Record<string, string[] | string>;
+  errors?: Record<string, { message: string; code: string }[]>;
 }
 
-let csrfToken = "";
-
-export function useCsrfToken(token: string): void {
-  csrfToken = token;
-}
+/** Read at every call: signing in again in another tab changes it, and this page stays open. */
+const csrfToken = (): string => /(?:^|; )csrftoken=([^;]+)/.exec(document.cookie)?.[1] ?? "";
 
 export async function call<T>(method: "GET" | "POST" | "PATCH" | "DELETE", path: string, body?: unknown): Promise<T> {
   const headers: Record<string, string> = { Accept: "application/json" };
-  if (method !== "GET") headers["X-CSRFToken"] = csrfToken;
+  if (method !== "GET") headers["X-CSRFToken"] = csrfToken();
   if (body !== undefined) headers["Content-Type"] = "application/json";
   let response: Response;
   try {
@@ -45,6 +42,6 @@ export async function call<T>(method: "GET" | "POST" | "PATCH" | "DELETE", path:
 async function problemOf(response: Response): Promise<Problem> {
   const body = (await response.json().catch(() => ({}))) as ProblemBody;
   const first = Object.values(body.errors ?? {}).flat()[0];
-  const words = first ?? body.detail ?? body.title ?? `The server answered ${response.status}. Nothing was changed.`;
+  const words = first?.message ?? body.detail ?? body.title ?? `The server answered ${response.status}. Nothing was changed.`;
   return new Problem(words, response.status, body.code ?? "unknown");
 }

@@ -1,5 +1,5 @@
 // The editor page: joins the live document, the editor, the runs and the people to the elements of the page.
-import { call, Problem, useCsrfToken } from "./api";
+import { call, Problem } from "./api";
 import { caretPosition } from "./carets";
 import { Collab, type SaveState, type ServerMessage } from "./collab";
 import { Editor } from "./editor";
@@ -16,7 +16,6 @@ const SETTLE_MS = 2_000;
 const LONG_BREAK_MS = 30_000;
 
 const page = readPage();
-useCsrfToken(page.csrf_token);
 const { session } = page;
 const isMac = /Mac|iPhone|iPad/.test(navigator.platform);
 

@@ -37,7 +37,6 @@ export interface Page {
   user: Person & { hue?: number };
   languages: Language[];
   document: { epoch: number | string };
-  csrf_token: string;
 }
 
 export function readPage(): Page {

@@ -165,3 +165,32 @@ def test_a_reader_sees_everything_and_changes_nothing(live, visit):
     assert carol.text() == before == ana.text()
     ana.page.keyboard.press("Control+Enter")
     expect(carol.page.locator("#runs")).to_contain_text("for everybody", timeout=20_000)
+
+
+def test_signing_in_again_in_another_tab_leaves_an_open_page_working(live, visit):
+    ana = visit(live, "ana")
+    ana.sign_up()
+    ana.create_session("Python", "Two tabs")
+    other = ana.page.context.new_page()
+    other.goto(f"{live.url}/sessions")
+    other.get_by_role("button", name="Log out").click()
+    other.goto(f"{live.url}/login")
+    other.get_by_label("Username or email").fill(ana.username)
+    other.get_by_label("Password", exact=True).fill("correct horse battery")
+    other.get_by_role("button", name="Log in").click()
+    other.wait_for_url("**/sessions")
+    ana.page.bring_to_front()
+    ana.write("print('still at work')\n")
+    ana.expect_saved()
+    ana.page.keyboard.press("Control+Enter")
+    expect(ana.page.locator("#runs")).to_contain_text("still at work", timeout=20_000)
+
+
+def test_a_mistake_in_the_share_dialog_is_told_in_words(live, visit):
+    ana = visit(live, "ana")
+    ana.sign_up()
+    ana.create_session("Python", "Sharing")
+    ana.page.get_by_role("button", name="Share").click()
+    ana.page.get_by_label("Username").fill("nobody-of-this-name")
+    ana.page.get_by_role("button", name="Add").click()
+    expect(ana.page.locator("#share-problem")).to_have_text("Nobody here has that name.")
