@@ -77,6 +77,7 @@ class BubblewrapBackend:
         self._own_files = {f"{AGENT_FOLDER}/{name}": (here / name).read_bytes() for name in AGENT_FILES}
         self._own_files |= {f"/etc/{name}": text.encode() for name, text in ETC_OWN.items()}
         self._uids: set[int] = set()
+        self._lingering: list[Cgroup] = []
         self._lock = threading.Lock()
         self._probe()
 
@@ -107,6 +108,10 @@ class BubblewrapBackend:
         return "|".join([self.name, *(_last_change(path) for path in TOOLSET_FILES)])
 
     def reap(self) -> int:
+        with self._lock:
+            lingering, self._lingering = self._lingering, []
+        for cgroup in lingering:
+            self._remove(cgroup)
         return self.cgroups.reap() if self.cgroups is not None and self.cgroups.version else 0
 
     def close(self) -> None:
@@ -166,7 +171,7 @@ class BubblewrapBackend:
                 for descriptor in (our_out, our_in, our_err):
                     os.close(descriptor)
                 raise
-        return BubblewrapHandle(process, our_in, our_out, our_err, cgroup, lambda: self._give_back_uid(uid))
+        return BubblewrapHandle(process, our_in, our_out, our_err, cgroup, lambda: self._ended(uid, cgroup))
 
     def _prefix(self, uid: int, cgroup: Cgroup | None) -> list[str]:
         files = [str(file) for file in cgroup.join_files()] if cgroup is not None else []
@@ -186,6 +191,17 @@ class BubblewrapBackend:
                 if uid not in self._uids:
                     self._uids.add(uid)
                     return uid
+
+    def _ended(self, uid: int, cgroup: Cgroup | None) -> None:
+        if cgroup is not None:
+            self._remove(cgroup)
+        self._give_back_uid(uid)
+
+    def _remove(self, cgroup: Cgroup) -> None:
+        cgroup.kill()
+        if not cgroup.remove():
+            with self._lock:
+                self._lingering.append(cgroup)
 
     def _give_back_uid(self, uid: int) -> None:
         with self._lock:
@@ -277,8 +293,6 @@ class BubblewrapHandle:
             self._process.wait(timeout=5)
         for descriptor in (self._reader, self._writer, self._errors):
             os.close(descriptor)
-        if self._cgroup is not None:
-            self._cgroup.remove()
         self._on_close()
 
 

@@ -83,7 +83,8 @@ class Cgroup:
                     continue
             time.sleep(0.002)
 
-    def remove(self) -> None:
+    def remove(self) -> bool:
+        """Whether nothing of it is left; on a busy host its last process may take longer to go than this waits."""
         deadline = time.monotonic() + REMOVE_SECONDS
         for folder in sorted({folder for _name, folder in self.folders}):
             while True:
@@ -98,6 +99,7 @@ class Cgroup:
                     time.sleep(0.002)
                     continue
                 break
+        return not any(folder.exists() for _name, folder in self.folders)
 
 
 class Cgroups:
