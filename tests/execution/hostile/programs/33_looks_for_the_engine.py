@@ -18,7 +18,9 @@ OWN = ("/etc/hostname", "/etc/hosts", "/etc/resolv.conf")
 with open("/proc/self/mountinfo") as mounts:
     for line in mounts:
         _number, _parent, _device, inner, place, options = line.split()[:6]
-        writable = "rw" in options.split(",") and not place.startswith(("/work", "/tmp", "/dev", "/proc"))
+        # Some runtimes leave the folder above the cgroups to root; rows 21 and 32 try to write into it.
+        own = place.startswith(("/work", "/tmp", "/dev", "/proc")) or place == "/sys/fs/cgroup"
+        writable = "rw" in options.split(",") and not own
         if writable or "docker.sock" in line or (inner.startswith(("/root", "/home")) and place not in OWN) or "/var/lib/" in place:
             print("a mount", line.strip())
 print("end")
