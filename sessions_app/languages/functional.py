@@ -64,7 +64,6 @@ ROWS = (
         suffixes=(".rkt",),
         version_argv=("racket", "--version"),
         run=("racket", "{entry}"),
-        run_limits={"memory_bytes": 384 * MIB},
         error_line=r"^(?P<file>[^\s:]+):(?P<line>\d+):\d+:",
         hello="""\
 #lang racket/base
@@ -123,7 +122,6 @@ main(_Arguments) ->
         version_argv=("elixir", "--short-version"),
         run=("elixir", "{entry}"),
         environment={"ERL_FLAGS": ERLANG_FLAGS},
-        run_limits={"memory_bytes": 192 * MIB},
         error_line=r"(?P<file>[^\s:()]+):(?P<line>\d+):",
         hello="""\
 for name <- ["Ada", "Grace", "Linus"] do

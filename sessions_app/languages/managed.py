@@ -22,7 +22,6 @@ ROWS = (
         version_argv=("mcs", "--version"),
         compile=("mcs", "-nologo", "-debug", f"-out:{PROGRAM}.exe", "{sources}"),
         run=("mono", "--debug", f"{PROGRAM}.exe"),
-        run_limits={"memory_bytes": 192 * MIB},
         error_line=r"^(?P<file>[^\s(]+)\((?P<line>\d+),\d+\): error",
         hello="""\
 using System;

@@ -100,7 +100,6 @@ end Main;
         version_argv=("gdc", "--version"),
         compile=("gdc", "-g", "-Wall", "-o", PROGRAM, "{sources}"),
         run=(PROGRAM,),
-        compile_limits={"memory_bytes": 768 * MIB},
         error_line=GNU_ERROR,
         hello="""\
 import std.stdio;
@@ -301,7 +300,6 @@ endmodule
         suffixes=(".ll",),
         version_argv=("lli", "--version"),
         run=("lli", "{entry}"),
-        run_limits={"memory_bytes": 256 * MIB},
         error_line=r"^lli: (?:lli: )?(?P<file>[^\s:]+):(?P<line>\d+):\d+: error",
         hello="""\
 @format = constant [12 x i8] c"Hello, %s!\\0A\\00"

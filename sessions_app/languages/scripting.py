@@ -304,7 +304,6 @@ for <Ada Grace Linus> -> $name {
         suffixes=(".R", ".r"),
         version_argv=("Rscript", "--version"),
         run=("Rscript", "--vanilla", "{entry}"),
-        run_limits={"memory_bytes": 256 * MIB},
         hello="""\
 names <- c("Ada", "Grace", "Linus")
 
@@ -322,7 +321,6 @@ for (name in names) {
         suffixes=(".m",),
         version_argv=("octave-cli", "--version"),
         run=("octave-cli", "--quiet", "--no-init-file", "--no-history", "{entry}"),
-        run_limits={"memory_bytes": 512 * MIB},
         error_line=r"near line (?P<line>\d+)",
         hello="""\
 names = {"Ada", "Grace", "Linus"};
