@@ -107,6 +107,7 @@ def test_no_self_test_is_left_without_its_language():
 
 def test_the_documented_table_is_this_one():
     page = (Path(__file__).parents[3] / "docs" / "sandbox.md").read_text()
+    page = page[page.index("## Languages") : page.index("### Images")]
     listed = re.findall(r"^\| (.+?) \| `(\w+)` \| [^|]+ \| (\w+) \|", page, re.MULTILINE)
     assert listed == [(language.name, language.key, language.family) for language in LANGUAGES.values()]
 
