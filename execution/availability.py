@@ -113,6 +113,8 @@ def report_worker() -> None:
     )
     if created and row.sandbox:
         _report_languages(backend().versions())
+        for key, reason in backend().failures().items():
+            keep_self_test(key, "", reason)
 
 
 @transaction.atomic

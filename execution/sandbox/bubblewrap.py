@@ -97,6 +97,10 @@ class BubblewrapBackend:
     def versions(self) -> dict[str, str]:
         return ask_versions(self)
 
+    def failures(self) -> dict[str, str]:
+        """The host's tools are tried by `manage.py selftest` only."""
+        return {}
+
     def describe(self) -> str:
         return f"bubblewrap, limits held by {self.held_by()}"
 

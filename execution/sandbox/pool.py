@@ -120,6 +120,9 @@ class Pool:
     def versions(self) -> dict[str, str]:
         return self._backend.versions()
 
+    def failures(self) -> dict[str, str]:
+        return self._backend.failures()
+
     def describe(self) -> str:
         return f"{self._backend.describe()}, {self._minimum} to {self._maximum} parked for each kind of sandbox"
 
