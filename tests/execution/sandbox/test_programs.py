@@ -17,10 +17,12 @@ from tests.execution.sandbox.running import LIMITS, Watcher, run
 
 GREETINGS = b"Hello, Ada!\nHello, Grace!\nHello, Linus!\n"
 NEEDED = ("python", "javascript", "c", "bash")
+# tests/execution/languages tries all of them.
+COMMON = list(LANGUAGES)[:12]
 
 
-@pytest.mark.parametrize("key", LANGUAGES)
-def test_the_starter_program_of_each_language_greets(backend, versions, key):
+@pytest.mark.parametrize("key", COMMON)
+def test_the_starter_program_of_each_common_language_greets(backend, versions, key):
     if key not in versions:
         assert key not in NEEDED
         pytest.skip(f"{key} is not installed")
