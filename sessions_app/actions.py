@@ -11,6 +11,7 @@ from django.db import transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
+from accounts.access import people_named
 from accounts.models import User
 from activity.log import record
 from sessions_app import documents, events, languages
@@ -131,7 +132,7 @@ def _require_power_over(standing: Standing, *permissions: str) -> None:
 
 def set_collaborator(standing: Standing, by: User, username: str, permission: str) -> Collaborator:
     """Add a person by name, or change what they may do."""
-    person = User.objects.filter(username__iexact=username, is_active=True).first()
+    person = people_named(username).filter(is_active=True).first()
     if person is None:
         raise PersonNotFound(errors={"username": [PersonNotFound.detail]})
     return _set_permission(standing, by, person, permission)

@@ -15,7 +15,6 @@ from sessions_app.models import CodeSession, Collaborator, Invite, Permission
 if TYPE_CHECKING:
     from sessions_app.access import Standing
 
-TEXT_MAX_BYTES = 512 * 1024
 METADATA_MAX_BYTES = 16 * 1024
 
 
@@ -45,7 +44,7 @@ class TextField(serializers.CharField):
             size = len(text.encode())
         except UnicodeEncodeError:
             raise serializers.ValidationError("The text holds a lone surrogate.", "invalid") from None
-        if size > TEXT_MAX_BYTES:
+        if size > documents.TEXT_MAX_BYTES:
             raise serializers.ValidationError("The text is larger than 512 KiB.", "too_large")
         return text
 

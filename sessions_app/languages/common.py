@@ -11,7 +11,6 @@ ROWS = (
         suffixes=(".py",),
         version_argv=("python3", "--version"),
         run=("python3", "{entry}"),
-        starts_in_agent=True,
         environment={"PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONIOENCODING": "utf-8"},
         error_line=r'File "(?:/work/)?(?P<file>[^"]+)", line (?P<line>\d+)',
         hello="""\

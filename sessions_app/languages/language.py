@@ -38,8 +38,6 @@ class Language:
     error_line: str | None = None
     # Whether a program can choose its exit code.
     exits: bool = True
-    # The agent may fork its own interpreter, already started, instead of executing one.
-    starts_in_agent: bool = False
 
     def run_argv(self, entry: str, paths: Iterable[str]) -> tuple[str, ...]:
         return self._expand(self.run, entry, paths)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from execution import availability
+from execution.sandbox.doctor import checks
+from tests.live import ROOT
 
 
 def listed(api) -> dict[str, dict]:
@@ -43,3 +48,12 @@ def test_a_passed_self_test_makes_it_available_again(db, api):
 def test_the_list_takes_few_queries_however_many_languages(api, db, django_assert_max_num_queries):
     with django_assert_max_num_queries(3):
         listed(api)
+
+
+def test_the_doctor_is_content_with_one_kind_of_sandbox():
+    said = subprocess.run(
+        [sys.executable, "manage.py", "doctor"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    can_run = checks()[0].ok
+    assert said.returncode == (0 if can_run else 1), said.stdout + said.stderr
+    assert said.stdout.startswith("ok" if can_run else "missing")
