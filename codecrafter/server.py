@@ -13,6 +13,7 @@ import uvicorn
 from django.conf import settings
 
 from codecrafter import health
+from codecrafter.socket_protocol import SocketProtocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -91,7 +92,7 @@ def serve(on_ready: Callable[[], None] = lambda: None) -> None:
         host=settings.HOST,
         port=settings.PORT,
         lifespan="on",
-        ws="websockets-sansio",
+        ws=SocketProtocol,
         # Above what the consumer takes: its 4413 is final, while clients repeat themselves for ever after a 1009.
         ws_max_size=16 * settings.SOCKET_MAX_BYTES,
         ws_per_message_deflate=False,

@@ -1,7 +1,8 @@
 """One socket: what it may do, what it was told, and its bounded outbox. Lives on the event loop; pycrdt-free.
 
 A reader that does not keep up loses queued document updates and cursors, and gets one state diff and the whole
-table when it can read again: memory per socket is bounded and no gap is left.
+table when it can read again: memory per socket is bounded and no gap is left. While a socket keeps up, what its room
+tells everybody goes to it at once, as one encoded frame for all, past the outbox and the writer.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from accounts.models import User
 
     Send = Callable[[dict[str, Any]], Awaitable[None]]
+    # Takes an encoded WebSocket frame; False when the socket cannot take it now.
+    WriteFrame = Callable[[bytes], bool]
     # Given the state vector that the socket was last at: the frames that bring it up to date.
     CatchUp = Callable[[bytes], Awaitable[list[bytes]]]
 
@@ -46,6 +49,19 @@ class _Kind(Enum):
     TEXT = 4
     PASSING = 5
     DENIED = 6
+
+
+class Shared:
+    """What many sockets are told alike, encoded once: as a payload, and as the WebSocket frame that carries it."""
+
+    __slots__ = ("payload", "wire")
+
+    def __init__(self, payload: bytes | str) -> None:
+        self.payload = payload
+        self.wire = protocol.encode_websocket_frame(payload)
+
+
+KEEP_ALIVE = Shared(protocol.KEEP_ALIVE)
 
 
 @dataclass(slots=True)
@@ -77,6 +93,7 @@ class Connection:
         *,
         speaks_json: bool,
         catch_up: CatchUp,
+        write_frame: WriteFrame | None = None,
         session_key: str = "",
         password_mark: str = "",
     ) -> None:
@@ -97,6 +114,9 @@ class Connection:
         self.last_sent = time.monotonic()
         self.closing: tuple[int, str] | None = None
         self._catch_up = catch_up
+        self._write_frame = write_frame
+        # Whether the writer waits for something to do: only then may a frame pass it by.
+        self._is_idle = False
         self._outbox: deque[_Item] = deque()
         self._outbox_bytes = 0
         self._behind: bytes | None = None
@@ -113,13 +133,13 @@ class Connection:
 
     # What goes out
 
-    def put_update(self, frame: bytes, base: bytes) -> None:
-        if self._behind is None:
-            self._put(_Item(_Kind.UPDATE, frame, base))
+    def put_update(self, frame: Shared, base: bytes) -> None:
+        if not self._write_now(frame.wire) and self._behind is None:
+            self._put(_Item(_Kind.UPDATE, frame.payload, base))
 
-    def put_awareness(self, frame: bytes) -> None:
-        if self._behind is None:
-            self._put(_Item(_Kind.AWARENESS, frame))
+    def put_awareness(self, frame: Shared) -> None:
+        if not self._write_now(frame.wire) and self._behind is None:
+            self._put(_Item(_Kind.AWARENESS, frame.payload))
 
     def put_answer(self, frame: bytes) -> None:
         self._put(_Item(_Kind.ANSWER, frame))
@@ -129,13 +149,13 @@ class Connection:
         if not self.speaks_json:
             self._put(_Item(_Kind.DENIED, protocol.encode_denied(reason)))
 
-    def put_text(self, frame: str, *, may_be_lost: bool = False) -> None:
+    def put_text(self, frame: Shared, *, may_be_lost: bool = False) -> None:
         """`may_be_lost`: the page can read it again over REST."""
-        if self.speaks_json:
-            self._put(_Item(_Kind.PASSING if may_be_lost else _Kind.TEXT, frame))
+        if self.speaks_json and not self._write_now(frame.wire):
+            self._put(_Item(_Kind.PASSING if may_be_lost else _Kind.TEXT, frame.payload))
 
     def tell(self, frame: protocol.TextFrame) -> None:
-        self.put_text(protocol.encode_text(frame))
+        self.put_text(Shared(protocol.encode_text(frame)))
 
     def close(self, code: int, reason: str = "") -> None:
         """Send the text frames that wait, then close. Nothing more of the document goes out."""
@@ -144,6 +164,13 @@ class Connection:
             self._keep({_Kind.TEXT, _Kind.DENIED})
             self._behind = None
             self._wake.set()
+
+    def _write_now(self, wire: bytes) -> bool:
+        """Whether the frame went out at once: nothing waits that must go before it, and the socket takes it."""
+        if not self._is_idle or self._wake.is_set() or self._write_frame is None or not self._write_frame(wire):
+            return False
+        self.last_sent = time.monotonic()
+        return True
 
     def _put(self, item: _Item) -> None:
         if self.closing is not None:
@@ -197,7 +224,9 @@ class Connection:
                     self.put_answer(frame)
                 continue
             self._wake.clear()
+            self._is_idle = True
             await self._wake.wait()
+            self._is_idle = False
 
     # What came in
 
@@ -230,5 +259,7 @@ class Connection:
             settled = frame.number
             metrics.ACK_SECONDS.observe(time.monotonic() - frame.taken_at)
         if settled and self.speaks_json:
-            self._ack = {"type": "ack", "received": settled, "seq": seq}
-            self._wake.set()
+            ack: protocol.Ack = {"type": "ack", "received": settled, "seq": seq}
+            if not self._write_now(protocol.encode_websocket_frame(protocol.encode_text(ack))):
+                self._ack = ack
+                self._wake.set()

@@ -19,7 +19,7 @@ from django.conf import settings
 from accounts.models import User
 from realtime import connections
 from realtime.connections import Connection
-from realtime.protocol import SUBPROTOCOL, ProtocolError, encode_text
+from realtime.protocol import SUBPROTOCOL, ProtocolError
 from realtime.rooms import Unavailable, rooms
 from sessions_app.errors import SessionNotFound
 
@@ -81,6 +81,7 @@ class SessionConsumer(AsyncConsumer):
             permission,
             speaks_json=speaks_json,
             catch_up=room.catch_up,
+            write_frame=scope.get("extensions", {}).get("codecrafter.frames", {}).get("write"),
             session_key=scope.get("auth_session_key", ""),
             password_mark=user.get_session_auth_hash(),
         )
@@ -168,4 +169,4 @@ def _take_text(room: Room, connection: Connection, text: str) -> None:
 
 
 def _tell_error(connection: Connection, code: str, detail: str) -> None:
-    connection.put_text(encode_text({"type": "error", "code": code, "detail": detail}))
+    connection.tell({"type": "error", "code": code, "detail": detail})

@@ -132,6 +132,20 @@ def encode_text(frame: TextFrame | dict[str, Any]) -> str:
     return json.dumps(frame, separators=(",", ":"), allow_nan=False)
 
 
+def encode_websocket_frame(payload: bytes | str) -> bytes:
+    """One whole frame from a server (RFC 6455, 5.2): FIN and opcode, length, no mask."""
+    if isinstance(payload, str):
+        first, data = 0x81, payload.encode()
+    else:
+        first, data = 0x82, payload
+    length = len(data)
+    if length < 126:
+        return bytes((first, length)) + data
+    if length < 1 << 16:
+        return bytes((first, 126)) + length.to_bytes(2, "big") + data
+    return bytes((first, 127)) + length.to_bytes(8, "big") + data
+
+
 def decode(frame: bytes) -> list[Message]:
     """All messages of one inbound frame, in order."""
     reader = _Reader(frame)

@@ -14,6 +14,7 @@ from uuid import UUID
 
 from realtime import connections, metrics, protocol
 from realtime.awareness import AwarenessTable
+from realtime.connections import Shared
 from sessions_app import crdt, documents, events
 from sessions_app.access import can_edit
 
@@ -126,7 +127,7 @@ class Room:
         people = self._people()
         connection.tell({"type": "presence", "people": people})
         if present := self._awareness.present():
-            connection.put_awareness(self._awareness.encode(present))
+            connection.put_awareness(Shared(self._awareness.encode(present)))
         self._show_people()
 
     def leave(self, connection: Connection) -> None:
@@ -182,7 +183,7 @@ class Room:
     def keep_alive(self, older_than: float) -> None:
         for connection in self.connections.values():
             if connection.last_sent <= older_than:
-                connection.put_awareness(protocol.KEEP_ALIVE)
+                connection.put_awareness(connections.KEEP_ALIVE)
 
     def _answer_step1(self, connection: Connection, state: bytes) -> None:
         try:
@@ -299,7 +300,7 @@ class Room:
         self._replica, self._full = replica, None
         self.head = max(self.head, loaded.head)
         base = b"\x00"
-        frame = protocol.encode_update(replica.diff())
+        frame = Shared(protocol.encode_update(replica.diff()))
         for connection in self.connections.values():
             connection.put_update(frame, base)
 
@@ -308,7 +309,7 @@ class Room:
         kind = message.get("type")
         if kind == "room.event":
             event = message["event"]
-            text = protocol.encode_text(event)
+            text = Shared(protocol.encode_text(event))
             for connection in self.connections.values():
                 connection.put_text(text, may_be_lost=event.get("type") == "run.output")
         elif kind == "room.check":
@@ -391,13 +392,13 @@ class Room:
         self._flush_handle = None
         self._flushed_at = self._loop.time()
         if self._outgoing:
-            frame = protocol.encode_update(crdt.merge(self._outgoing))
+            frame = Shared(protocol.encode_update(crdt.merge(self._outgoing)))
             only = self._outgoing_from.copy().pop() if len(self._outgoing_from) == 1 else None
             self._outgoing.clear()
             self._outgoing_from.clear()
             self._tell_others(only, lambda connection: connection.put_update(frame, self._outgoing_base))
         if self._moved:
-            frame = self._awareness.encode(self._moved)
+            frame = Shared(self._awareness.encode(self._moved))
             only = self._moved_by.copy().pop() if len(self._moved_by) == 1 else None
             local = self._awareness.local(self._moved)
             self._moved.clear()
@@ -432,7 +433,7 @@ class Room:
         if people == self._shown_people:
             return
         self._shown_people = people
-        text = protocol.encode_text({"type": "presence", "people": people})
+        text = Shared(protocol.encode_text({"type": "presence", "people": people}))
         for connection in self.connections.values():
             connection.put_text(text)
         if is_local:

@@ -14,11 +14,12 @@ from asgiref.sync import sync_to_async
 from channels.testing import WebsocketCommunicator
 from django.test import Client
 from rest_framework_simplejwt.tokens import AccessToken
+from websockets.frames import Frame, Opcode
 
 from codecrafter.asgi import application
 from realtime import connections, protocol, rooms
 from realtime.awareness import AwarenessTable
-from realtime.connections import Connection
+from realtime.connections import Connection, Shared
 from realtime.protocol import AwarenessEntry
 from sessions_app import crdt, documents, events
 from sessions_app.models import CodeSession, Update
@@ -360,19 +361,19 @@ async def written(one: Connection) -> list[Any]:
 async def test_outbox_of_a_slow_reader_stays_small_and_ends_in_one_diff():
     one = connection()
     for number in range(1000):
-        one.put_update(b"u" * 1000, b"state %d" % number)
-        one.put_awareness(b"cursor")
+        one.put_update(Shared(b"u" * 1000), b"state %d" % number)
+        one.put_awareness(Shared(b"cursor"))
         assert one._outbox_bytes <= connections.OUTBOX_MAX_BYTES
-    one.put_text('{"type":"notice"}')
+    one.put_text(Shared('{"type":"notice"}'))
     assert await written(one) == ['{"type":"notice"}', b"diff from state 0"]
-    one.put_update(b"next", b"state")
+    one.put_update(Shared(b"next"), b"state")
     assert await written(one) == [b"next"]
 
 
 async def test_socket_that_reads_nothing_and_is_told_much_is_let_go():
     one = connection()
     for _ in range(400):
-        one.put_text("t" * 10_000)
+        one.put_text(Shared("t" * 10_000))
     assert one.closing == (1013, "too slow")
 
 
@@ -425,3 +426,44 @@ async def test_cursors_of_a_process_that_fell_silent_expire():
     assert table.expire(10) == set()
     assert table.expire(40) == {9}
     assert table.present() == {7}
+
+
+async def test_frame_passes_the_outbox_only_while_nothing_waits_there():
+    """The order of frames is the order of the calls, whichever way each one takes."""
+    out: list[bytes] = []
+    takes = True
+
+    def write_frame(frame: bytes) -> bool:
+        if takes:
+            out.append(frame)
+        return takes
+
+    async def catch_up(state: bytes) -> list[bytes]:
+        return []
+
+    async def send(message: dict[str, Any]) -> None:
+        out.append(protocol.encode_websocket_frame(message.get("bytes") or message["text"]))
+
+    one = Connection("1", "alice", 1, "write", speaks_json=True, catch_up=catch_up, write_frame=write_frame)
+    one.put_update(Shared(b"first"), b"")
+    writer = asyncio.create_task(one.write(send))
+    await until(lambda: len(out) == 1)
+    one.put_update(Shared(b"at once"), b"")
+    assert len(out) == 2
+    takes = False
+    one.put_update(Shared(b"waits"), b"")
+    takes = True
+    one.put_awareness(Shared(b"waits behind it"))
+    one.tell({"type": "error", "code": "c", "detail": "d"})
+    assert len(out) == 2
+    await until(lambda: len(out) == 5)
+    writer.cancel()
+    payloads = (b"first", b"at once", b"waits", b"waits behind it", '{"type":"error","code":"c","detail":"d"}')
+    assert out == [protocol.encode_websocket_frame(payload) for payload in payloads]
+
+
+@pytest.mark.parametrize("size", [0, 125, 126, 65_535, 65_536, 200_000])
+def test_encoded_frame_is_what_another_implementation_writes(size):
+    for payload, opcode in ((b"x" * size, Opcode.BINARY), ("é" * (size // 2), Opcode.TEXT)):
+        data = payload if isinstance(payload, bytes) else payload.encode()
+        assert protocol.encode_websocket_frame(payload) == Frame(opcode, data).serialize(mask=False)
