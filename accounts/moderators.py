@@ -12,6 +12,8 @@ PERMISSIONS = (
     "accounts.view_user",
     "sessions_app.view_codesession",
     "sessions_app.view_collaborator",
+    "sessions_app.view_chatmessage",
+    "sessions_app.remove_chatmessage",
     "execution.view_run",
     "execution.cancel_run",
     "execution.view_deadletter",

@@ -280,6 +280,7 @@ RATES = {
     "register": env.str("RATE_REGISTER", default="20/3600"),
     "run": env.str("RATE_RUN", default="60/60"),
     "status": env.str("RATE_STATUS", default="600/60"),
+    "chat": env.str("RATE_CHAT", default="30/30"),
 }
 BODY_MAX_BYTES = 10 * 1024 * 1024
 DATA_UPLOAD_MAX_MEMORY_SIZE = BODY_MAX_BYTES

@@ -10,6 +10,7 @@ import json
 import logging
 import time
 import uuid
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
@@ -18,6 +19,7 @@ from django.conf import settings
 
 from accounts.models import User
 from realtime import connections
+from realtime.chat import Sayings
 from realtime.connections import Connection
 from realtime.protocol import SUBPROTOCOL, ProtocolError
 from realtime.rooms import Unavailable, rooms
@@ -107,7 +109,8 @@ async def _converse(scope: dict[str, Any], room: Room, connection: Connection, r
         expiry = loop.call_later(
             max(0, expires_at - time.time()), room.expel, connection, connections.SIGNED_OUT, "the sign-in has expired"
         )
-    reader = loop.create_task(_read(room, connection, receive))
+    sayings = Sayings(room, connection, partial(rooms().say, connection.user_id, room.session_id))
+    reader = loop.create_task(_read(room, connection, sayings, receive))
     writer = loop.create_task(connection.write(send))
     try:
         await asyncio.wait({reader, writer}, return_when=asyncio.FIRST_COMPLETED)
@@ -125,7 +128,7 @@ async def _converse(scope: dict[str, Any], room: Room, connection: Connection, r
                 logger.debug("a socket of %s ended: %r", room.session_id, outcome)
 
 
-async def _read(room: Room, connection: Connection, receive: Any) -> None:
+async def _read(room: Room, connection: Connection, sayings: Sayings, receive: Any) -> None:
     while connection.closing is None:
         message = await receive()
         if message["type"] == "websocket.disconnect":
@@ -133,7 +136,7 @@ async def _read(room: Room, connection: Connection, receive: Any) -> None:
         if message["type"] != "websocket.receive" or connection.closing is not None:
             continue
         if (frame := message.get("bytes")) is None:
-            _take_text(room, connection, message.get("text") or "")
+            _take_text(room, connection, sayings, message.get("text") or "")
             continue
         if len(frame) > settings.SOCKET_MAX_BYTES:
             _tell_error(connection, "too_large", "The frame is larger than this server takes.")
@@ -151,8 +154,8 @@ async def _read(room: Room, connection: Connection, receive: Any) -> None:
             room.expel(connection, 1011, "internal error")
 
 
-def _take_text(room: Room, connection: Connection, text: str) -> None:
-    """The page sends no text frames yet; a stock client that does speaks some other protocol."""
+def _take_text(room: Room, connection: Connection, sayings: Sayings, text: str) -> None:
+    """A stock client that sends text frames speaks some other protocol."""
     if not connection.speaks_json:
         room.expel(connection, connections.BAD_FRAME, "text frame")
         return
@@ -165,6 +168,9 @@ def _take_text(room: Room, connection: Connection, text: str) -> None:
         _tell_error(connection, "bad_frame", "A text frame must be JSON.")
         return
     kind = message.get("type") if isinstance(message, dict) else None
+    if kind == "chat":
+        sayings.take(message)
+        return
     _tell_error(connection, "unknown_message", f"There is no message {str(kind)[:40]!r}.")
 
 

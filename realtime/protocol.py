@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, NotRequired, TypedDict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 SUBPROTOCOL = "codecrafter.v1"
 MAX_NUMBER = 2**53 - 1
@@ -120,15 +120,18 @@ class Access(TypedDict):
 
 
 class Error(TypedDict):
+    """`ref` is that of the message which could not be done, when it had one."""
+
     type: Literal["error"]
     code: str
     detail: str
+    ref: NotRequired[str]
 
 
 TextFrame = Hello | Ack | Refused | Presence | Access | Error
 
 
-def encode_text(frame: TextFrame | dict[str, Any]) -> str:
+def encode_text(frame: TextFrame | Mapping[str, Any]) -> str:
     return json.dumps(frame, separators=(",", ":"), allow_nan=False)
 
 

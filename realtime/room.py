@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID
@@ -31,6 +32,8 @@ MERGE_SECONDS = 0.02
 REMOTE_PEOPLE_SECONDS = 30
 ANNOUNCE_SECONDS = 10
 ASK_AGAIN_SECONDS = 5
+# Ids of chat messages that are remembered as shown.
+SHOWN_CHAT_MAX = 200
 
 
 class Host(Protocol):
@@ -84,6 +87,7 @@ class Room:
         self._awareness = AwarenessTable()
         self._remote: dict[str, _RemotePeople] = {}
         self._shown_people: list[protocol.Present] = []
+        self._shown_chat: deque[str] = deque(maxlen=SHOWN_CHAT_MAX)
         # Counts of changes taken from sockets, and of those committed: what acknowledgements wait for.
         self._taken = 0
         self._committed = 0
@@ -308,14 +312,21 @@ class Room:
         """A message of the channel layer: an event for the page, a changed permission, or the doorbell."""
         kind = message.get("type")
         if kind == "room.event":
-            event = message["event"]
-            text = Shared(protocol.encode_text(event))
-            for connection in self.connections.values():
-                connection.put_text(text, may_be_lost=event.get("type") == "run.output")
+            self.show_event(message["event"])
         elif kind == "room.check":
             self._host.check_soon(self)
         elif kind == "room.bell" and message.get("process") != self._host.process:
             self._hear_bell(message)
+
+    def show_event(self, event: dict[str, Any] | events.Chat) -> None:
+        """Pass an event on to every socket; a chat message once, however often it is heard."""
+        if event["type"] == "chat":
+            if event["id"] in self._shown_chat:
+                return
+            self._shown_chat.append(event["id"])
+        text = Shared(protocol.encode_text(event))
+        for connection in self.connections.values():
+            connection.put_text(text, may_be_lost=event["type"] == "run.output")
 
     def _hear_bell(self, message: dict[str, Any]) -> None:
         if message.get("epoch") != self.epoch.hex:

@@ -23,7 +23,7 @@ from accounts.models import User
 from accounts.socket_auth import open_sessions
 from realtime import connections, metrics
 from realtime.room import Room
-from sessions_app import crdt, documents, events
+from sessions_app import actions, crdt, documents, events
 from sessions_app.access import permission_in
 from sessions_app.errors import SessionNotFound
 
@@ -122,6 +122,10 @@ class Rooms:
         except Exception as error:
             logger.exception("the access of a socket could not be read")
             raise Unavailable from error
+
+    async def say(self, user_id: str, session_id: UUID, text: str, ref: str | None) -> events.Chat:
+        """Store a chat message, which every process is told of. Raises DomainError."""
+        return await self._read(_say, user_id, session_id, text, ref)
 
     # What rooms ask for (room.Host)
 
@@ -477,6 +481,13 @@ def _append(entries: dict[UUID, list[documents.Entry]]) -> dict[UUID, documents.
                 for session_id, group in entries.items()
             }
         )
+
+
+def _say(user_id: str, session_id: UUID, text: str, ref: str | None) -> events.Chat:
+    user = User.objects.filter(pk=user_id, is_active=True).first()
+    if user is None:
+        raise SessionNotFound
+    return actions.chat_event(actions.say(user, session_id, text, ref), user, ref)
 
 
 def _permissions(pairs: Iterable[tuple[UUID, str]]) -> dict[tuple[UUID, str], tuple[User | None, str | None]]:

@@ -25,6 +25,7 @@ PERMISSIONS = (OWNER, Permission.ADMIN.value, Permission.WRITE.value, Permission
 
 class Action(StrEnum):
     VIEW = "view"
+    CHAT = "chat"
     EDIT = "edit"
     RUN = "run"
     TYPE_INTO_RUN = "type_into_run"
@@ -40,6 +41,7 @@ _WRITE = frozenset({OWNER, "admin", "write"})
 _ADMIN = frozenset({OWNER, "admin"})
 TABLE: dict[Action, frozenset[str]] = {
     Action.VIEW: _READ,
+    Action.CHAT: _READ,
     Action.EDIT: _WRITE,
     Action.RUN: _WRITE,
     Action.TYPE_INTO_RUN: _WRITE,
@@ -49,20 +51,28 @@ TABLE: dict[Action, frozenset[str]] = {
     Action.MANAGE_ADMINS: frozenset({OWNER}),
     Action.ARCHIVE: frozenset({OWNER}),
 }
+# What a visitor of a public session may not do before joining it, whatever the table gives to readers.
+JOINED_ONLY = frozenset({Action.CHAT})
 # A moderator answers for what happens here: looks and stops, in any session, and never edits.
 MODERATOR = frozenset({Action.VIEW, Action.STOP_ANY_RUN})
 
 
 @dataclass(frozen=True)
 class Standing:
-    """One person in one session. `permission` is None for a moderator who was not let in."""
+    """One person in one session. `permission` is None for a moderator who was not let in.
+
+    `has_joined` is false for the visitor of a public session, who reads it without being one of its people.
+    """
 
     session: CodeSession
     permission: str | None
+    has_joined: bool
     is_moderator: bool
 
     def may(self, action: Action) -> bool:
-        return self.permission in TABLE[action] or (self.is_moderator and action in MODERATOR)
+        if self.permission in TABLE[action] and (self.has_joined or action not in JOINED_ONLY):
+            return True
+        return self.is_moderator and action in MODERATOR
 
     @property
     def shown_permission(self) -> str:
@@ -112,7 +122,9 @@ def _session(user: User | AnonymousUser, session_id: uuid.UUID | str, *, archive
 
 def _standing(user: User | AnonymousUser, session: CodeSession, action: Action, *, hide: bool = False) -> Standing:
     assert user.is_authenticated
-    standing = Standing(session, _permission(user, session), user.is_moderator)
+    given = _given(user, session)
+    seen = given or (Permission.READ.value if session.is_public else None)
+    standing = Standing(session, seen, given is not None, user.is_moderator)
     if not standing.may(Action.VIEW):
         raise SessionNotFound
     if not standing.may(action):
@@ -120,10 +132,7 @@ def _standing(user: User | AnonymousUser, session: CodeSession, action: Action, 
     return standing
 
 
-def _permission(user: User, session: CodeSession) -> str | None:
+def _given(user: User, session: CodeSession) -> str | None:
     if session.owner_id == user.pk:
         return OWNER
-    given = Collaborator.objects.filter(session=session, user=user).values_list("permission", flat=True).first()
-    if given is None and session.is_public:
-        return Permission.READ.value
-    return given
+    return Collaborator.objects.filter(session=session, user=user).values_list("permission", flat=True).first()

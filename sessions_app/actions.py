@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
+import unicodedata
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +16,19 @@ from django.utils import timezone
 from accounts.access import people_named
 from accounts.models import User
 from activity.log import record
-from sessions_app import documents, events, languages
-from sessions_app.access import PERMISSIONS, Action, Standing
-from sessions_app.errors import InviteNotFound, NotAllowed, OwnerStays, PersonNotFound
-from sessions_app.models import RESTORE_DAYS, CodeSession, Collaborator, Invite, Permission
+from codecrafter.http.throttles import count_or_refuse
+from sessions_app import crdt, documents, events, languages
+from sessions_app.access import PERMISSIONS, Action, Standing, standing_in
+from sessions_app.errors import InviteNotFound, MessageTooLong, NotAllowed, NothingSaid, OwnerStays, PersonNotFound
+from sessions_app.models import (
+    CHAT_MAX_CHARACTERS,
+    RESTORE_DAYS,
+    ChatMessage,
+    CodeSession,
+    Collaborator,
+    Invite,
+    Permission,
+)
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -64,7 +75,7 @@ def change_session(
     )
     if not changed:
         return None
-    old_language = session.language
+    old_title, old_language = session.title, session.language
     session.refresh_from_db()
     if session.language != old_language:
         _swap_hello(session, old_language, user)
@@ -86,7 +97,16 @@ def change_session(
             "version": session.version,
         },
     )
+    by = events.speaker(user)
+    if session.title != old_title:
+        _notify(session, {"type": "notice", "kind": "title_changed", "title": session.title, "by": by})
+    if session.language != old_language:
+        _notify(session, {"type": "notice", "kind": "language_changed", "language": session.language, "by": by})
     return session
+
+
+def _notify(session: CodeSession, notice: events.AnyNotice) -> None:
+    events.announce_on_commit(session.pk, notice)
 
 
 def _swap_hello(session: CodeSession, old_language: str, user: User) -> None:
@@ -107,6 +127,8 @@ def archive_session(standing: Standing, user: User) -> None:
         archived_at=timezone.now(), version=F("version") + 1
     )
     record("session.archived", f"{user.username} archived “{session.title}”", user_id=user.pk, session_id=session.pk)
+    # Before the check, which closes the sockets.
+    _notify(session, {"type": "notice", "kind": "archived", "by": events.speaker(user)})
     events.recheck_access_on_commit(session.pk)
 
 
@@ -163,8 +185,20 @@ def _set_permission(standing: Standing, by: User, person: User, permission: str)
         session_id=session.pk,
         metadata={"person": str(person.pk), "permission": permission},
     )
+    if existing is None or existing.permission != permission:
+        _tell_role(session, person, permission, by=by, is_new=existing is None)
     events.recheck_access_on_commit(session.pk)
     return collaborator
+
+
+def _tell_role(session: CodeSession, person: User, permission: str, *, by: User, is_new: bool) -> None:
+    user, changer = events.speaker(person), events.speaker(by)
+    if is_new:
+        _notify(session, {"type": "notice", "kind": "joined", "user": user, "permission": permission, "by": changer})
+    else:
+        _notify(
+            session, {"type": "notice", "kind": "role_changed", "user": user, "permission": permission, "by": changer}
+        )
 
 
 @transaction.atomic
@@ -196,6 +230,8 @@ def remove_collaborator(standing: Standing, by: User, user_id: UUID) -> None:
         session_id=session.pk,
         metadata={"person": str(user_id)},
     )
+    gone = events.speaker(collaborator.user)
+    _notify(session, {"type": "notice", "kind": "left", "user": gone, "by": events.speaker(by)})
     events.recheck_access_on_commit(session.pk)
 
 
@@ -263,6 +299,76 @@ def _join(session: CodeSession, user: User, permission: str) -> None:
     if not created and PERMISSIONS.index(permission) < PERMISSIONS.index(collaborator.permission):
         collaborator.permission = permission
         collaborator.save(update_fields=["permission"])
+        _tell_role(session, user, permission, by=user, is_new=False)
     if created:
+        _tell_role(session, user, permission, by=user, is_new=True)
         record("session.joined", f"{user.username} joined “{session.title}”", user_id=user.pk, session_id=session.pk)
     events.recheck_access_on_commit(session.pk)
+
+
+def say(user: User, session_id: UUID | str, text: str, ref: str | None = None) -> ChatMessage:
+    """Store a message and show it to everybody in the room, with `ref` so that the sender knows it again.
+
+    Raises SessionNotFound, NotAllowed for who has not joined, RateLimited, NothingSaid, MessageTooLong.
+    """
+    standing = standing_in(user, session_id, Action.CHAT)
+    count_or_refuse("chat", f"user:{user.pk}")
+    text = _clean(text)
+    session = standing.session
+    with transaction.atomic():
+        message = ChatMessage.objects.create(session=session, user=user, text=text)
+        record(
+            "chat.said",
+            f"{user.username} wrote in the chat of “{session.title}”",
+            user_id=user.pk,
+            session_id=session.pk,
+            metadata={"message": str(message.pk)},
+        )
+        events.announce_on_commit(session.pk, chat_event(message, user, ref))
+    return message
+
+
+def chat_event(message: ChatMessage, user: User, ref: str | None = None) -> events.Chat:
+    event: events.Chat = {
+        "type": "chat",
+        "id": str(message.pk),
+        "user": events.speaker(user),
+        "text": message.text,
+        "created_at": message.created_at.isoformat(),
+    }
+    if ref is not None:
+        event["ref"] = ref
+    return event
+
+
+# Control characters, and those that reverse how the text around them is shown.
+_UNSEEN = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_LINE_ENDS = str.maketrans({"\t": "    ", "\x85": "\n", "\u2028": "\n", "\u2029": "\n"})
+
+
+def _clean(text: str) -> str:
+    """The message as it is stored: composed characters, \\n for every line end, and nothing that cannot be seen."""
+    text = _UNSEEN.sub("", crdt.normalise(text).translate(_LINE_ENDS))
+    text = unicodedata.normalize("NFC", text).strip()
+    if not any(unicodedata.category(character)[0] not in "CZ" for character in text):
+        raise NothingSaid(errors={"text": [NothingSaid.detail]})
+    if len(text) > CHAT_MAX_CHARACTERS:
+        raise MessageTooLong(errors={"text": [MessageTooLong.detail]})
+    return text
+
+
+@transaction.atomic
+def remove_message(message: ChatMessage, by: User) -> bool:
+    """Take a message out of the chat of everybody but moderators; False when it already is."""
+    removed = ChatMessage.objects.shown().filter(pk=message.pk).update(removed_at=timezone.now(), removed_by=by)
+    if not removed:
+        return False
+    record(
+        "moderation.chat_removed",
+        f"{by.username} removed a chat message",
+        user_id=by.pk,
+        session_id=message.session_id,
+        metadata={"message": str(message.pk), "author": str(message.user_id)},
+    )
+    events.announce_on_commit(message.session_id, {"type": "chat.removed", "id": str(message.pk)})
+    return True

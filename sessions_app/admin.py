@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django.apps import apps
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.db.models import OuterRef
 from django.urls import reverse
 from django.utils.html import format_html
 
+from accounts.models import User
 from activity.log import record
-from codecrafter.http.admin import Counted, ReadOnlyAdmin, ReadOnlyInline, link
-from sessions_app.models import CodeSession, Collaborator
+from codecrafter.http.admin import ACTION_MAX_ROWS, Counted, ReadOnlyAdmin, ReadOnlyInline, link, too_many
+from sessions_app import actions
+from sessions_app.models import ChatMessage, CodeSession, Collaborator
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
@@ -108,3 +110,72 @@ class CodeSessionAdmin(ReadOnlyAdmin):
     def runs(self, session: Any) -> str:
         listed = reverse("admin:execution_run_changelist") + f"?session__id__exact={session.pk}"
         return format_html('<a href="{}">{}</a>', listed, session.runs_count)
+
+
+class RemovedFilter(admin.SimpleListFilter):
+    title = "state"
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("shown", "Shown"), ("removed", "Removed")]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        if self.value() == "shown":
+            return queryset.shown()
+        return queryset.exclude(removed_at=None) if self.value() == "removed" else queryset
+
+
+@admin.register(ChatMessage)
+class ChatMessageAdmin(ReadOnlyAdmin):
+    list_display = ("beginning", "user_link", "session_link", "created_at", "removed_at")
+    list_filter = (RemovedFilter, "created_at")
+    list_select_related = ("user", "session")
+    search_fields = ("text", "user__username", "=id", "=session__id")
+    date_hierarchy = "created_at"
+    ordering = ("-created_at",)
+    actions = ("remove",)
+    fields = ("id", "user_link", "session_link", "text", "created_at", "removed_at", "removed_by")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ChatMessage]:
+        found: QuerySet[ChatMessage] = super().get_queryset(request)
+        return found.select_related("user", "session", "removed_by")
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        response = super().change_view(request, object_id, form_url, extra_context)
+        if response.status_code == 200:
+            record(
+                "moderation.chat_viewed",
+                f"{request.user.get_username()} looked at a chat message in the admin",
+                user_id=request.user.pk,
+                session_id=ChatMessage.objects.filter(pk=object_id).values_list("session_id", flat=True).first(),
+                metadata={"message": object_id},
+            )
+        return response
+
+    def has_remove_permission(self, request: HttpRequest) -> bool:
+        return bool(request.user.has_perm("sessions_app.remove_chatmessage"))
+
+    @admin.action(description="Remove the selected messages", permissions=["remove"])
+    def remove(self, request: HttpRequest, queryset: QuerySet[ChatMessage]) -> None:
+        selected = list(queryset[: ACTION_MAX_ROWS + 1])
+        if len(selected) > ACTION_MAX_ROWS:
+            self.message_user(request, too_many(queryset.count()), messages.ERROR)
+            return
+        assert isinstance(request.user, User)
+        removed = sum(actions.remove_message(message, request.user) for message in selected)
+        gone = len(selected) - removed
+        self.message_user(request, f"{removed} removed" + (f", {gone} already were" if gone else "") + ".")
+
+    @admin.display(description="text")
+    def beginning(self, message: ChatMessage) -> str:
+        return str(message)
+
+    @admin.display(description="user", ordering="user__username")
+    def user_link(self, message: ChatMessage) -> str:
+        return link("accounts_user", message.user_id, message.user)
+
+    @admin.display(description="session", ordering="session__title")
+    def session_link(self, message: ChatMessage) -> str:
+        return link("sessions_app_codesession", message.session_id, message.session)

@@ -21,6 +21,8 @@ from sessions_app.access import Action, Standing, archived_standing, standing_in
 from sessions_app.errors import InviteNotFound
 from sessions_app.models import CodeSession, Collaborator
 from sessions_app.serializers import (
+    ChatInput,
+    ChatMessageSerializer,
     CollaboratorChangeInput,
     CollaboratorInput,
     CollaboratorSerializer,
@@ -254,3 +256,26 @@ class InviteDetail(APIView):
     def delete(self, request: SignedInRequest, session_id: UUID, invite_id: UUID) -> Response:
         actions.revoke_invite(standing_in(request.user, session_id, Action.SHARE), request.user, invite_id)
         return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class ChatList(APIView):
+    """What was said in the session, newest first. Whoever sees the session reads it; whoever joined also writes."""
+
+    @extend_schema(
+        operation_id="chat_list",
+        parameters=[OpenApiParameter(name, str) for name in ("cursor", "page_size")],
+        responses=ChatMessageSerializer(many=True),
+    )
+    def get(self, request: SignedInRequest, session_id: UUID) -> Response:
+        standing = standing_in(request.user, session_id)
+        refuse_unknown_parameters(request, ())
+        paging = Paging(("-created_at", "id"))
+        page = paging.paginate_queryset(standing.session.chat_messages.shown().select_related("user"), request, self)
+        return paging.get_paginated_response(ChatMessageSerializer(page, many=True).data)
+
+    @extend_schema(operation_id="chat_say", request=ChatInput, responses={201: ChatMessageSerializer})
+    def post(self, request: SignedInRequest, session_id: UUID) -> Response:
+        standing_in(request.user, session_id, Action.CHAT)
+        given = valid(ChatInput(data=request.data))
+        message = actions.say(request.user, session_id, given["text"], given.get("ref"))
+        return Response(ChatMessageSerializer(message).data, status=status.HTTP_201_CREATED)

@@ -8,6 +8,8 @@ DomainError (codecrafter/http/problems.py)
   OwnerStays          the owner cannot be added, changed or removed
   RevisionPassed      the text has moved on since the revision that the edit was made against
   TextTooLarge        over the size that one text may have
+  NothingSaid         a chat message without a visible character
+  MessageTooLong      a chat message over CHAT_MAX_CHARACTERS
 """
 
 from __future__ import annotations
@@ -49,3 +51,13 @@ class TextTooLarge(DomainError):
     code = "text_too_large"
     status = 413
     detail = "A text may have 512 KiB at most."
+
+
+class NothingSaid(Invalid):
+    code = "nothing_said"
+    detail = "A message needs at least one visible character."
+
+
+class MessageTooLong(Invalid):
+    code = "message_too_long"
+    detail = "A message may have 2,000 characters at most."

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, NotRequired, TypedDict
 
 from channels.layers import get_channel_layer
 from django.db import transaction
@@ -18,12 +18,24 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
     from uuid import UUID
 
+    from accounts.models import User
+
 logger = logging.getLogger(__name__)
 
 
 class Person(TypedDict):
     id: str
     username: str
+
+
+class Speaker(Person):
+    """`hue` picks the person's colour, the same everywhere."""
+
+    hue: int
+
+
+def speaker(user: User) -> Speaker:
+    return {"id": str(user.pk), "username": user.username, "hue": user.hue}
 
 
 class SessionChanged(TypedDict):
@@ -58,7 +70,70 @@ class RunInputTyped(TypedDict):
     text: str
 
 
-Event = SessionChanged | RunState | RunOutputPiece | RunInputTyped
+class Chat(TypedDict):
+    """A stored message. `ref` is what its sender called it; others pass over it."""
+
+    type: Literal["chat"]
+    id: str
+    user: Speaker
+    text: str
+    created_at: str
+    ref: NotRequired[str]
+
+
+class ChatRemoved(TypedDict):
+    """A moderator took a message out of the chat."""
+
+    type: Literal["chat.removed"]
+    id: str
+
+
+class Notice(TypedDict):
+    """Something about the session itself happened; `by` did it."""
+
+    type: Literal["notice"]
+    by: Speaker
+
+
+class Joined(Notice):
+    """`user` became one of the session's people."""
+
+    kind: Literal["joined"]
+    user: Speaker
+    permission: str
+
+
+class Left(Notice):
+    """`user` is no longer one of them: left when `by` is the same person, was removed otherwise."""
+
+    kind: Literal["left"]
+    user: Speaker
+
+
+class RoleChanged(Notice):
+    kind: Literal["role_changed"]
+    user: Speaker
+    permission: str
+
+
+class TitleChanged(Notice):
+    kind: Literal["title_changed"]
+    title: str
+
+
+class LanguageChanged(Notice):
+    kind: Literal["language_changed"]
+    language: str
+
+
+class Archived(Notice):
+    """The sockets of the room are closed next."""
+
+    kind: Literal["archived"]
+
+
+AnyNotice = Joined | Left | RoleChanged | TitleChanged | LanguageChanged | Archived
+Event = SessionChanged | RunState | RunOutputPiece | RunInputTyped | Chat | ChatRemoved | AnyNotice
 
 
 def group_name(session_id: UUID) -> str:

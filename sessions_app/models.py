@@ -10,6 +10,7 @@ from django.db.models import Q
 
 # 30 days in which the owner can bring an archived session back.
 RESTORE_DAYS = 30
+CHAT_MAX_CHARACTERS = 2000
 
 
 class Permission(models.TextChoices):
@@ -126,3 +127,30 @@ class Snapshot(models.Model):
     class Meta:
         ordering = ["-seq"]
         constraints = [models.UniqueConstraint(fields=["document", "seq"], name="snapshot_seq_once_per_document")]
+
+
+class ChatMessageQuerySet(models.QuerySet["ChatMessage"]):
+    def shown(self) -> ChatMessageQuerySet:
+        return self.filter(removed_at=None)
+
+
+class ChatMessage(models.Model):
+    """What somebody said in a session. A removed message is shown to moderators only."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    session = models.ForeignKey(CodeSession, models.CASCADE, related_name="chat_messages")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
+    text = models.TextField()
+    created_at = models.DateTimeField(auto_now_add=True)
+    removed_at = models.DateTimeField(null=True, blank=True)
+    removed_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
+
+    objects = ChatMessageQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-created_at", "id"]
+        permissions = [("remove_chatmessage", "Can remove chat message")]
+        indexes = [models.Index(fields=["session", "-created_at"], name="chat_session_recent")]
+
+    def __str__(self) -> str:
+        return self.text[:60]

@@ -10,7 +10,7 @@ from rest_framework import serializers
 
 from sessions_app import documents, languages
 from sessions_app.access import OWNER
-from sessions_app.models import CodeSession, Collaborator, Invite, Permission
+from sessions_app.models import ChatMessage, CodeSession, Collaborator, Invite, Permission
 
 if TYPE_CHECKING:
     from sessions_app.access import Standing
@@ -145,3 +145,24 @@ class InviteSerializer(serializers.ModelSerializer):
     class Meta:
         model = Invite
         fields = ["id", "permission", "created_by", "created_at", "expires_at", "uses_left"]
+
+
+class SpeakerSerializer(PersonSerializer):
+    hue = serializers.IntegerField()
+
+
+class ChatMessageSerializer(serializers.ModelSerializer):
+    """`user` is null when the account is gone."""
+
+    user = SpeakerSerializer(read_only=True, allow_null=True)
+
+    class Meta:
+        model = ChatMessage
+        fields = ["id", "user", "text", "created_at"]
+
+
+class ChatInput(serializers.Serializer):
+    """`ref` comes back with the message over the socket, so that its sender knows it again."""
+
+    text = TextField()
+    ref = serializers.CharField(max_length=64, required=False)

@@ -28,6 +28,7 @@ api_urlpatterns = [
         api.CollaboratorDetail.as_view(),
         name="collaborator",
     ),
+    path("sessions/<uuid:session_id>/chat", api.ChatList.as_view(), name="chat"),
     path("sessions/<uuid:session_id>/invites", api.InviteList.as_view(), name="invites"),
     path("sessions/<uuid:session_id>/invites/<uuid:invite_id>", api.InviteDetail.as_view(), name="invite"),
 ]

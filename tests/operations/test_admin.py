@@ -21,14 +21,21 @@ from accounts.models import Role, User
 from activity.models import Activity
 from codecrafter.http.problems import Forbidden
 from execution.models import DeadLetter, Run, RunFile, RunOutput, Status
-from sessions_app.models import CodeSession, Collaborator
+from sessions_app.models import ChatMessage, CodeSession, Collaborator
 
 if TYPE_CHECKING:
     from pytest_django.fixtures import DjangoCaptureOnCommitCallbacks, SettingsWrapper
 
 pytestmark = pytest.mark.django_db
 
-LISTS = ["accounts_user", "sessions_app_codesession", "execution_run", "execution_deadletter", "activity_activity"]
+LISTS = [
+    "accounts_user",
+    "sessions_app_codesession",
+    "sessions_app_chatmessage",
+    "execution_run",
+    "execution_deadletter",
+    "activity_activity",
+]
 OURS = ["accounts", "sessions_app", "execution", "activity"]
 
 
@@ -39,6 +46,7 @@ def fill(count: int) -> None:
         person = User.objects.create(username=f"person{number}", email=f"person{number}@example.org")
         session = CodeSession.objects.create(owner=person, title=f"Session {number}", language="python")
         Collaborator.objects.create(session=session, user=User.objects.earliest("date_joined"), permission="read")
+        ChatMessage.objects.create(session=session, user=person, text="hello")
         run = Run.objects.create(user=person, session=session, language="python", status=Status.ERROR)
         DeadLetter.objects.create(run=run, reason="three attempts")
         Activity.objects.create(
@@ -162,6 +170,21 @@ def test_more_than_ten_at_once_are_refused(mod_client: Client, alice: User) -> N
     assert Run.objects.active().count() == 11
 
 
+def test_a_removed_message_leaves_the_chat_and_is_kept_for_moderators(
+    mod_client: Client, moderator: User, alice: User, django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks
+) -> None:
+    session = CodeSession.objects.create(owner=alice, title="Together", language="python")
+    said = [ChatMessage.objects.create(session=session, user=alice, text=f"<b>{n}</b>") for n in range(2)]
+    with django_capture_on_commit_callbacks(execute=True):
+        assert "1 removed." in act(mod_client, "sessions_app_chatmessage", "remove", said[:1])
+        assert "1 removed, 1 already were." in act(mod_client, "sessions_app_chatmessage", "remove", said)
+    assert not ChatMessage.objects.shown().exists()
+    assert set(ChatMessage.objects.values_list("removed_by", flat=True)) == {moderator.pk}
+    assert Activity.objects.filter(action="moderation.chat_removed", user_id=moderator.pk).count() == 2
+    page = mod_client.get(reverse("admin:sessions_app_chatmessage_change", args=[said[0].pk])).text
+    assert "&lt;b&gt;0&lt;/b&gt;" in page and "<b>0" not in page
+
+
 def test_a_dead_letter_is_requeued_once(mod_client: Client, alice: User) -> None:
     run = Run.objects.create(user=alice, language="python", status=Status.ERROR, attempt=3)
     letter = DeadLetter.objects.create(run=run, reason="three attempts")
@@ -195,12 +218,13 @@ def test_no_page_changes_anything_by_get(mod_client: Client) -> None:
         return [list(model._default_manager.order_by("pk").values()) for model in models]
 
     before = state()
-    run = Run.objects.first()
-    assert run is not None
+    run, said = Run.objects.first(), ChatMessage.objects.first()
+    assert run is not None and said is not None
     for page in LISTS:
         url = reverse(f"admin:{page}_changelist")
         mod_client.get(url, {"action": "cancel", "_selected_action": run.pk})
         mod_client.get(url, {"action": "requeue", "_selected_action": run.pk})
+        mod_client.get(url, {"action": "remove", "_selected_action": str(said.pk)})
     mod_client.get(reverse("admin:execution_run_change", args=[run.pk]))
     mod_client.get(reverse("admin:sessions_app_codesession_change", args=[run.session_id]))
     mod_client.get(reverse("admin:accounts_user_change", args=[run.user_id]), {"role": "admin"})

@@ -15,7 +15,7 @@ from accounts.models import Role, User
 from execution.models import AvailableLanguage, Run, RunInput, Status
 from sessions_app import actions, documents
 from sessions_app.access import standing_in
-from sessions_app.models import CodeSession, Collaborator, Invite
+from sessions_app.models import ChatMessage, CodeSession, Collaborator, Invite
 
 # ok, or how it is refused: no (403), hidden (404, as if absent), stays (409, the owner), absent (400, not in there).
 # The anonymous get 401 over REST and are sent to the login page elsewhere.
@@ -24,6 +24,8 @@ REST = """
 view                 ok      ok      ok      ok      hidden    ok
 people               ok      ok      ok      ok      hidden    ok
 ticket               ok      ok      ok      ok      hidden    ok
+read_chat            ok      ok      ok      ok      hidden    ok
+say                  ok      ok      ok      ok      hidden    no
 edit                 ok      ok      ok      no      hidden    no
 rename               ok      ok      no      no      hidden    no
 make_public          ok      ok      no      no      hidden    no
@@ -71,6 +73,8 @@ session              no      no      no      no      no        ok
 runs                 no      no      no      no      no        ok
 run                  no      no      no      no      no        ok
 cancel_runs          no      no      no      no      no        ok
+chat                 no      no      no      no      no        ok
+remove_chat          no      no      no      no      no        ok
 """
 STATUS = {"ok": range(200, 300), "no": (403,), "hidden": (404,), "stays": (409,), "absent": (400,)}
 OWN_RUN = ("read_own_run", "type_into_own_run", "stop_own_run")
@@ -96,6 +100,7 @@ class World:
     own_run: Run
     invite: Invite
     token: str
+    message: ChatMessage
 
     def of(self, name: str) -> str:
         return str(self.people[name].pk)
@@ -127,12 +132,13 @@ def world(session, people, action, role):
     if action in ARCHIVED:
         session.archived_at = timezone.now()
         session.save()
-    return World(session, people, run, own_run, invite, token)
+    message = ChatMessage.objects.create(session=session, user=people["other_admin"], text="hello")
+    return World(session, people, run, own_run, invite, token, message)
 
 
 def stored(world):
     """Everything that an action here could change."""
-    rows = (CodeSession, Collaborator, Invite, Run, RunInput)
+    rows = (CodeSession, Collaborator, Invite, Run, RunInput, ChatMessage)
     text = documents.entry_text(CodeSession.objects.get(pk=world.session.pk))
     return text, [sorted(model.objects.values_list(), key=str) for model in rows]
 
@@ -148,6 +154,10 @@ def over_rest(client, action, world):
             return client.get(f"{path}/collaborators")
         case "ticket":
             return client.post(f"{path}/ticket")
+        case "read_chat":
+            return client.get(f"{path}/chat")
+        case "say":
+            return client.post(f"{path}/chat", {"text": "hello"})
         case "edit":
             return client.patch(path, {"content": "print(2)\n"})
         case "rename":
@@ -241,6 +251,11 @@ def by_admin(client, action, world):
         case "cancel_runs":
             chosen = {"action": "cancel", "_selected_action": [str(world.run.pk)]}
             return client.post(reverse("admin:execution_run_changelist"), chosen)
+        case "chat":
+            return client.get(reverse("admin:sessions_app_chatmessage_changelist"))
+        case "remove_chat":
+            chosen = {"action": "remove", "_selected_action": [str(world.message.pk)]}
+            return client.post(reverse("admin:sessions_app_chatmessage_changelist"), chosen)
     raise AssertionError(action)
 
 
@@ -285,8 +300,9 @@ def test_the_table_holds_in_the_admin(action, role, expected, world):
     client, before = browser(world.people[role]), stored(world)
     answer = by_admin(client, action, world)
     if expected == "ok":
-        assert answer.status_code == (302 if action == "cancel_runs" else 200)
-        assert (stored(world) != before) == (action == "cancel_runs")
+        changes = action in ("cancel_runs", "remove_chat")
+        assert answer.status_code == (302 if changes else 200)
+        assert (stored(world) != before) == changes
         return
     assert answer.status_code in (302, 403)
     assert world.session.title not in answer.text
@@ -309,6 +325,8 @@ def test_the_table_holds_in_the_admin(action, role, expected, world):
         ("read_run", "ok"),
         ("read_output", "ok"),
         ("join_without", "ok"),
+        ("read_chat", "ok"),
+        ("say", "no"),
         ("edit", "no"),
         ("rename", "no"),
         ("make_public", "no"),
