@@ -93,8 +93,7 @@ def serve(on_ready: Callable[[], None] = lambda: None) -> None:
         port=settings.PORT,
         lifespan="on",
         ws=SocketProtocol,
-        # Above what the consumer takes: its 4413 is final, while clients repeat themselves for ever after a 1009.
-        ws_max_size=16 * settings.SOCKET_MAX_BYTES,
+        ws_max_size=settings.SOCKET_MAX_BYTES,
         ws_per_message_deflate=False,
         ws_ping_interval=20,
         ws_ping_timeout=20,

@@ -166,7 +166,26 @@ if REDIS_URL:
     }
 else:
     CHANNEL_LAYERS = {"default": {"BACKEND": "codecrafter.local_layer.LocalLayer", "CONFIG": {"capacity": 10_000}}}
+TEXT_MAX_BYTES = env.int("TEXT_MAX_BYTES", default=512 * 1024)
+DOCUMENT_MAX_BYTES = env.int("DOCUMENT_MAX_BYTES", default=8 * 1024 * 1024)
 SOCKET_MAX_BYTES = env.int("SOCKET_MAX_BYTES", default=1024 * 1024)
+# Past these a socket is not read until it may say more; RATE_LIMITS turns them off too.
+SOCKET_UPDATES_PER_SECOND = env.float("SOCKET_UPDATES_PER_SECOND", default=50)
+SOCKET_UPDATES_BURST = env.float("SOCKET_UPDATES_BURST", default=200)
+SOCKET_TEXTS_PER_SECOND = env.float("SOCKET_TEXTS_PER_SECOND", default=50)
+SOCKET_FRAMES_PER_SECOND = env.float("SOCKET_FRAMES_PER_SECOND", default=250)
+# Cursors: the newest counts, so those in between are passed over.
+SOCKET_AWARENESS_MAX_BYTES = env.int("SOCKET_AWARENESS_MAX_BYTES", default=4096)
+SOCKET_AWARENESS_IN_PER_SECOND = env.float("SOCKET_AWARENESS_IN_PER_SECOND", default=20)
+SOCKET_AWARENESS_OUT_PER_SECOND = env.float("SOCKET_AWARENESS_OUT_PER_SECOND", default=10)
+SOCKET_ADMISSION_SECONDS = env.float("SOCKET_ADMISSION_SECONDS", default=20)
+SOCKET_FIRST_FRAME_SECONDS = env.float("SOCKET_FIRST_FRAME_SECONDS", default=10)
+# A cursor stays so long after its socket broke, for a page that comes back.
+SOCKET_GRACE_SECONDS = env.float("SOCKET_GRACE_SECONDS", default=3)
+SOCKET_MAX_PER_USER_AND_ROOM = env.int("SOCKET_MAX_PER_USER_AND_ROOM", default=8)
+SOCKET_MAX_PER_USER = env.int("SOCKET_MAX_PER_USER", default=64)
+ROOM_MAX_WRITERS = env.int("ROOM_MAX_WRITERS", default=200)
+ROOM_MAX_SOCKETS = env.int("ROOM_MAX_SOCKETS", default=1000)
 # y-websocket reconnects when it hears nothing for 30 seconds.
 SOCKET_KEEP_ALIVE_SECONDS = env.float("SOCKET_KEEP_ALIVE_SECONDS", default=20)
 ROOM_TICK_SECONDS = env.float("ROOM_TICK_SECONDS", default=5)

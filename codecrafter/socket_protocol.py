@@ -1,13 +1,35 @@
-"""uvicorn's WebSocket protocol with a way to write a frame that is encoded already (server.py serves with it)."""
+"""uvicorn's WebSocket protocol (server.py serves with it), with two things added.
+
+A way to write a frame that is encoded already. And what a hostile peer could use is taken away. uvicorn stops reading
+a socket while the application has an unread message, so a reader that takes its time pushes back to the peer's TCP.
+What it leaves open: a read of 256 KiB is parsed at once, which may be 40,000 messages; pings, pongs and fragments never
+reach the application and so cost a peer nothing; answers to pings pile up for a peer that reads nothing; a connection
+whose peer reads nothing is closed only when TCP gives up; and a frame over the limit closes with 1009, after which
+clients come back with the same frame for ever.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.exceptions import PayloadTooBig
+from websockets.frames import Close, Frame, Opcode
 
 if TYPE_CHECKING:
+    import asyncio
+
+    from uvicorn._types import ASGIReceiveEvent, ASGISendEvent
     from websockets.http11 import Request
+
+TOO_LARGE, TOO_MANY_FRAMES = 4413, 1008
+# Of what is read at once; between two of these the application may stop the reading.
+PARSE_BYTES = 4096
+# Frames that the application does not see: control frames, parts of messages, messages after the close.
+UNSEEN_FRAMES = 2000
+UNSEEN_SECONDS = 10
+LINGER_SECONDS = 10
 
 
 class SocketProtocol(WebSocketsSansIOProtocol):
@@ -15,6 +37,16 @@ class SocketProtocol(WebSocketsSansIOProtocol):
 
     A hundred sockets that are told the same would each encode it, and each pass two coroutines, on the way of `send`.
     """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # Read from the socket and not parsed yet; only while reading is paused.
+        self._unread = bytearray()
+        self._is_deaf = False
+        self._unseen = 0
+        self._unseen_since = 0.0
+        self._late_pong = b""
+        self._linger: asyncio.TimerHandle | None = None
 
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
@@ -28,3 +60,117 @@ class SocketProtocol(WebSocketsSansIOProtocol):
             return False
         self.transport.write(frame)
         return True
+
+    def data_received(self, data: bytes) -> None:
+        self._unread += data
+        self._parse()
+
+    def _parse(self) -> None:
+        while self._unread and not self.read_paused:
+            if self._is_deaf:
+                self._unread.clear()
+                return
+            part = bytes(self._unread[:PARSE_BYTES])
+            del self._unread[:PARSE_BYTES]
+            super().data_received(part)
+
+    async def receive(self) -> ASGIReceiveEvent:
+        message = await self.queue.get()
+        if self.read_paused and self.queue.empty():
+            self.read_paused = False
+            self._parse()
+            if not self.read_paused:
+                self.transport.resume_reading()
+        return message
+
+    async def send(self, message: ASGISendEvent) -> None:
+        if self._is_deaf:
+            raise ClientDisconnected
+        await super().send(message)
+        if self.close_sent:
+            # The answer to the close may be among it.
+            self._parse()
+
+    def handle_ping(self) -> None:
+        if self._pays_for_frame():
+            pong = b"".join(self.conn.data_to_send())
+            if self.writable.is_set():
+                self.transport.write(pong)
+            else:
+                # RFC 6455, 5.5.3: the most recent ping may be answered alone.
+                self._late_pong = pong
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._late_pong and not self.close_sent:
+            self.transport.write(self._late_pong)
+        self._late_pong = b""
+
+    def handle_pong(self, event: Frame) -> None:
+        if self._pays_for_frame():
+            super().handle_pong(event)
+
+    def handle_cont(self, event: Frame) -> None:
+        if self._pays_for_frame():
+            super().handle_cont(event)
+
+    def send_receive_event_to_app(self) -> None:
+        if not self.close_sent or self._pays_for_frame():
+            super().send_receive_event_to_app()
+
+    def _pays_for_frame(self) -> bool:
+        """Count a frame that the application will not see; False once the peer has sent too many."""
+        if self._is_deaf:
+            return False
+        now = self.loop.time()
+        if now - self._unseen_since > UNSEEN_SECONDS:
+            self._unseen, self._unseen_since = 0, now
+        self._unseen += 1
+        if self._unseen > UNSEEN_FRAMES:
+            self._shut(TOO_MANY_FRAMES, "too many frames")
+        return not self._is_deaf
+
+    def handle_parser_exception(self) -> None:
+        if self._is_deaf:
+            return
+        if not isinstance(self.conn.parser_exc, PayloadTooBig):
+            super().handle_parser_exception()
+        self._is_deaf = True
+        if not self.close_sent:
+            # Messages that came before the one that is too large are good.
+            self.handle_events()
+            self._shut(TOO_LARGE, "frame too large")
+
+    def _shut(self, code: int, reason: str) -> None:
+        """Close from here. What the peer still sends is thrown away unread: a reset would overtake the close frame."""
+        self._is_deaf = True
+        # Whatever the protocol object wanted to say, it has not been written.
+        self.conn.data_to_send()
+        if self.close_sent or self.transport.is_closing():
+            self.transport.abort()
+            return
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
+        self.transport.write(Frame(Opcode.CLOSE, Close(code, reason).serialize()).serialize(mask=False))
+        self.close_sent = True
+        self.close_timer = self.loop.call_later(LINGER_SECONDS, self.transport.close)
+
+    def keepalive_timeout(self) -> None:
+        if self.read_paused:
+            # The answer may be among what is not read yet; it is the application that waits.
+            self.pong_timer = None
+            self.pending_ping_payload = None
+            self.schedule_ping()
+        else:
+            super().keepalive_timeout()
+
+    def on_task_complete(self, task: asyncio.Task[None]) -> None:
+        super().on_task_complete(task)
+        if not self.disconnected:
+            # A peer that reads nothing would keep the connection until TCP gives up.
+            self._linger = self.loop.call_later(LINGER_SECONDS, self.transport.abort)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._unread.clear()
+        if self._linger is not None:
+            self._linger.cancel()

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 # A page has one client id; a few more allow for one that reloads its document on the same socket.
 MAX_CLIENT_IDS = 4
+# Stock clients say again what they hear, in one frame, and no frame with more than protocol.MAX_AWARENESS_ENTRIES is
+# taken.
+ENTRIES_PER_FRAME = 100
 # Stock clients renew every 15 s and take a state for outdated after 30 s.
 REMOTE_SECONDS = 30
 GONE_SECONDS = 120
@@ -36,6 +39,8 @@ class _Known:
     process: str
     # Whose it is, also after it left; empty when nobody said.
     user_id: str
+    # When its socket broke, while it may still come back.
+    broke_at: float | None = None
 
 
 class AwarenessTable:
@@ -49,18 +54,18 @@ class AwarenessTable:
         """
         changed: set[int] = set()
         for entry in entries:
-            if not self._bind(connection, entry):
+            if not self.bind(connection, entry):
                 continue
-            known = self._known.get(entry.client_id)
             state = None
             if entry.state is not None:
                 state = {"cursor": _cursor(entry.state.get("cursor")), "user": connection.identity()}
-            clock = known.clock + 1 if known else _first_clock()
+            clock = _next_clock(self._known.get(entry.client_id))
             self._known[entry.client_id] = _Known(clock, state, now, connection, "", connection.user_id)
             changed.add(entry.client_id)
         return changed
 
-    def _bind(self, connection: Connection, entry: AwarenessEntry) -> bool:
+    def bind(self, connection: Connection, entry: AwarenessEntry) -> bool:
+        """Whether the entry's client is one of this socket's, from now on if nobody else's."""
         if entry.client_id in connection.client_ids:
             return True
         if entry.state is None or len(connection.client_ids) >= MAX_CLIENT_IDS:
@@ -80,9 +85,18 @@ class AwarenessTable:
         for message in decode(frame):
             for entry in message.entries if isinstance(message, Awareness) else ():
                 known = self._known.get(entry.client_id)
-                if known is not None and (known.clock >= entry.clock or known.connection is not None):
-                    continue
                 owner = entry.state["user"]["id"] if entry.state else known.user_id if known else ""
+                if known is not None and known.connection is not None:
+                    if entry.state is None and entry.clock >= known.clock:
+                        # Over there it seems to have left after it came here: say again that it is here.
+                        known.clock = entry.clock + 1
+                        changed.add(entry.client_id)
+                    if entry.state is None or entry.clock <= known.clock or owner != known.user_id:
+                        continue
+                    # It moved there, and its socket here is not known to be dead yet.
+                    known.connection.client_ids.discard(entry.client_id)
+                elif known is not None and known.clock >= entry.clock:
+                    continue
                 self._known[entry.client_id] = _Known(entry.clock, entry.state, now, None, process, owner)
                 changed.add(entry.client_id)
         return changed
@@ -96,6 +110,19 @@ class AwarenessTable:
         connection.client_ids.clear()
         return changed
 
+    def linger(self, connection: Connection, now: float) -> None:
+        """The socket broke: its states stay for a while, for a page that comes back."""
+        for client_id in connection.client_ids:
+            known = self._known.get(client_id)
+            if known is not None and known.connection is connection:
+                known.connection, known.broke_at = None, now
+        connection.client_ids.clear()
+
+    def let_go(self, broken_by: float, now: float) -> set[int]:
+        """Remove those whose socket broke by then and that did not come back."""
+        gone = [k for k, known in self._known.items() if known.broke_at is not None and known.broke_at <= broken_by]
+        return self._rewrite(gone, None, now, leaves=True)
+
     def _rewrite(self, ids: Iterable[int], connection: Connection | None, now: float, *, leaves: bool) -> set[int]:
         changed: set[int] = set()
         for client_id in ids:
@@ -103,7 +130,7 @@ class AwarenessTable:
             if known is None or known.state is None:
                 continue
             state = None if leaves or connection is None else {**known.state, "user": connection.identity()}
-            self._known[client_id] = _Known(known.clock + 1, state, now, connection, "", known.user_id)
+            self._known[client_id] = _Known(_next_clock(known), state, now, connection, "", known.user_id)
             changed.add(client_id)
         return changed
 
@@ -115,16 +142,19 @@ class AwarenessTable:
             if known.state is None and age > GONE_SECONDS and known.connection is None:
                 del self._known[client_id]
             elif known.state is not None and known.connection is None and age > REMOTE_SECONDS:
-                self._known[client_id] = _Known(known.clock + 1, None, now, None, known.process, known.user_id)
+                self._known[client_id] = _Known(_next_clock(known), None, now, None, known.process, known.user_id)
                 changed.add(client_id)
         return changed
 
-    def encode(self, ids: Iterable[int]) -> bytes:
-        return encode_awareness(
+    def encode(self, ids: Iterable[int]) -> list[bytes]:
+        """Frames about these clients, none too long to be said again; none at all about nobody."""
+        entries = [
             AwarenessEntry(client_id, known.clock, known.state)
             for client_id in sorted(ids)
             if (known := self._known.get(client_id)) is not None
-        )
+        ]
+        starts = range(0, len(entries), ENTRIES_PER_FRAME)
+        return [encode_awareness(entries[start : start + ENTRIES_PER_FRAME]) for start in starts]
 
     def present(self) -> set[int]:
         return {client_id for client_id, known in self._known.items() if known.state is not None}
@@ -135,12 +165,12 @@ class AwarenessTable:
         return {client_id for client_id in chosen if (known := self._known.get(client_id)) and not known.process}
 
 
-def _first_clock() -> int:
-    """Above every clock that this client left with before, also in a process or a room that is gone: pages remember it.
+def _next_clock(known: _Known | None) -> int:
+    """Above every clock that this client was shown with, also by a process or a room that is gone: pages remember it.
 
     No client changes its state a thousand times a second for long.
     """
-    return time.time_ns() // 1_000_000
+    return max(time.time_ns() // 1_000_000, known.clock + 1 if known else 0)
 
 
 def _cursor(value: Any) -> dict[str, Any] | None:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from django.utils.crypto import constant_time_compare
 
 from realtime import metrics, protocol
+from realtime.limits import Pace
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
     Send = Callable[[dict[str, Any]], Awaitable[None]]
     # Takes an encoded WebSocket frame; False when the socket cannot take it now.
     WriteFrame = Callable[[bytes], bool]
-    # Given the state vector that the socket was last at: the frames that bring it up to date.
-    CatchUp = Callable[[bytes], Awaitable[list[bytes]]]
+    # Given the state vector that the socket was last at: the frames that bring it up to date; None: of cursors only.
+    CatchUp = Callable[[bytes | None], Awaitable[list[bytes]]]
 
 OUTBOX_MAX_BYTES = 256 * 1024
 OUTBOX_TEXT_MAX_BYTES = 1024 * 1024
@@ -36,8 +37,8 @@ ANSWERS_MAX_BYTES = 24 * 1024 * 1024
 HELD_MAX_BYTES = 1024 * 1024
 
 SIGNED_OUT, LOST_ACCESS, ABSENT = 4401, 4403, 4404
-BAD_FRAME, OTHER_EPOCH, TOO_LARGE = 4400, 4409, 4413
-UNAVAILABLE, RESTARTING, TRY_AGAIN = 4503, 1012, 1013
+BAD_FRAME, OTHER_EPOCH, TOO_LARGE, TOO_MANY = 4400, 4409, 4413, 4429
+UNAVAILABLE, SILENT, RESTARTING, TRY_AGAIN = 4503, 4508, 1012, 1013
 # Outside 4400 to 4499, so that clients come back, with the cookie that the browser holds by then.
 SIGN_IN_CHANGED = 4501
 
@@ -111,7 +112,11 @@ class Connection:
         self.received = 0
         # When it was last asked for everything it has; None once it answered.
         self.asked_at: float | None = None
-        self.last_sent = time.monotonic()
+        self.last_sent = self.last_heard = time.monotonic()
+        self.pace = Pace()
+        # Cursors that came too soon after the last, and the loop's time from when on the next are taken.
+        self.waiting_states: dict[int, protocol.AwarenessEntry] = {}
+        self.states_at = 0.0
         self.closing: tuple[int, str] | None = None
         self._catch_up = catch_up
         self._write_frame = write_frame
@@ -120,6 +125,7 @@ class Connection:
         self._outbox: deque[_Item] = deque()
         self._outbox_bytes = 0
         self._behind: bytes | None = None
+        self._lost_cursors = False
         self._ack: protocol.Ack | None = None
         self._unsettled: deque[_Frame] = deque()
         self._held_bytes = 0
@@ -162,7 +168,7 @@ class Connection:
         if self.closing is None:
             self.closing = (code, reason)
             self._keep({_Kind.TEXT, _Kind.DENIED})
-            self._behind = None
+            self._behind, self._lost_cursors = None, False
             self._wake.set()
 
     def _write_now(self, wire: bytes) -> bool:
@@ -190,6 +196,7 @@ class Connection:
         if first is not None:
             self._behind = first
             metrics.RESYNCS.labels("slow_reader").inc()
+        self._lost_cursors |= any(item.kind is _Kind.AWARENESS for item in self._outbox)
         self._keep({_Kind.TEXT, _Kind.ANSWER, _Kind.DENIED})
         if sum(len(item.payload) for item in self._outbox if item.kind is _Kind.TEXT) > OUTBOX_TEXT_MAX_BYTES:
             self.close(TRY_AGAIN, "too slow")
@@ -218,8 +225,8 @@ class Connection:
                 code, reason = self.closing
                 await send({"type": "websocket.close", "code": code, "reason": reason})
                 return
-            if self._behind is not None:
-                behind, self._behind = self._behind, None
+            if self._behind is not None or self._lost_cursors:
+                behind, self._behind, self._lost_cursors = self._behind, None, False
                 for frame in await self._catch_up(behind):
                     self.put_answer(frame)
                 continue

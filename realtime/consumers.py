@@ -18,11 +18,11 @@ from channels.consumer import AsyncConsumer
 from django.conf import settings
 
 from accounts.models import User
-from realtime import connections
+from realtime import connections, metrics
 from realtime.chat import Sayings
 from realtime.connections import Connection
 from realtime.protocol import SUBPROTOCOL, ProtocolError
-from realtime.rooms import Unavailable, rooms
+from realtime.rooms import Full, Unavailable, rooms
 from sessions_app.errors import SessionNotFound
 
 if TYPE_CHECKING:
@@ -49,7 +49,12 @@ class SessionConsumer(AsyncConsumer):
         # Close codes reach a client only after accept.
         await send({"type": "websocket.accept", "subprotocol": SUBPROTOCOL if speaks_json else None})
         try:
-            room, connection = await self._admit(scope, speaks_json=speaks_json)
+            async with asyncio.timeout(settings.SOCKET_ADMISSION_SECONDS):
+                room, connection = await self._admit(scope, speaks_json=speaks_json)
+        except TimeoutError:
+            metrics.LIMITED.labels("admission").inc()
+            await send({"type": "websocket.close", "code": connections.UNAVAILABLE, "reason": "not open in time"})
+            return
         except _Refusal as refusal:
             await send({"type": "websocket.close", "code": refusal.code, "reason": refusal.reason})
             return
@@ -87,6 +92,11 @@ class SessionConsumer(AsyncConsumer):
             session_key=scope.get("auth_session_key", ""),
             password_mark=user.get_session_auth_hash(),
         )
+        # Nothing is awaited from here to the joining, so that two who come at once do not take one place.
+        try:
+            live.make_place(room, connection)
+        except Full as full:
+            raise _Refusal(connections.TOO_MANY, str(full)) from None
         return room, connection
 
 
@@ -109,8 +119,9 @@ async def _converse(scope: dict[str, Any], room: Room, connection: Connection, r
         expiry = loop.call_later(
             max(0, expires_at - time.time()), room.expel, connection, connections.SIGNED_OUT, "the sign-in has expired"
         )
+    deadline = loop.call_later(settings.SOCKET_FIRST_FRAME_SECONDS, _expel_silent, room, connection)
     sayings = Sayings(room, connection, partial(rooms().say, connection.user_id, room.session_id))
-    reader = loop.create_task(_read(room, connection, sayings, receive))
+    reader = loop.create_task(_read(room, connection, sayings, receive, deadline))
     writer = loop.create_task(connection.write(send))
     try:
         await asyncio.wait({reader, writer}, return_when=asyncio.FIRST_COMPLETED)
@@ -118,6 +129,7 @@ async def _converse(scope: dict[str, Any], room: Room, connection: Connection, r
             await asyncio.wait({writer}, timeout=GOODBYE_SECONDS)
     finally:
         room.leave(connection)
+        deadline.cancel()
         if expiry is not None:
             expiry.cancel()
         for task in (reader, writer):
@@ -128,14 +140,30 @@ async def _converse(scope: dict[str, Any], room: Room, connection: Connection, r
                 logger.debug("a socket of %s ended: %r", room.session_id, outcome)
 
 
-async def _read(room: Room, connection: Connection, sayings: Sayings, receive: Any) -> None:
+def _expel_silent(room: Room, connection: Connection) -> None:
+    metrics.LIMITED.labels("first_frame").inc()
+    room.expel(connection, connections.SILENT, "nothing was said")
+
+
+async def _read(
+    room: Room, connection: Connection, sayings: Sayings, receive: Any, deadline: asyncio.TimerHandle
+) -> None:
     while connection.closing is None:
+        # The server reads no more of a socket than this takes, so the pause pushes back to its sender.
+        seconds, limit = connection.pace.pause()
+        if limit is not None:
+            metrics.LIMITED.labels(limit).inc()
+            await asyncio.sleep(seconds)
         message = await receive()
         if message["type"] == "websocket.disconnect":
             return
         if message["type"] != "websocket.receive" or connection.closing is not None:
             continue
+        deadline.cancel()
+        connection.last_heard = time.monotonic()
+        connection.pace.spend("frames")
         if (frame := message.get("bytes")) is None:
+            connection.pace.spend("texts")
             _take_text(room, connection, sayings, message.get("text") or "")
             continue
         if len(frame) > settings.SOCKET_MAX_BYTES:

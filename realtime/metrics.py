@@ -3,6 +3,8 @@
 from prometheus_client import Counter, Gauge, Histogram
 
 CONNECTIONS = Gauge("active_websocket_connections", "Open sockets in live rooms.")
+BY_PERMISSION = Gauge("realtime_connections", "Open sockets in live rooms, by what they may do.", ["permission"])
+LIMITED = Counter("realtime_limited", "Sockets that a limit paused, refused or closed, by limit.", ["limit"])
 ROOMS = Gauge("realtime_rooms", "Live rooms in memory.")
 UPDATES = Counter("realtime_updates", "Document updates taken from sockets.")
 REFUSED = Counter("realtime_refused", "Document updates not taken, by reason.", ["code"])

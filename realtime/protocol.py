@@ -149,8 +149,8 @@ def encode_websocket_frame(payload: bytes | str) -> bytes:
     return bytes((first, 127)) + length.to_bytes(8, "big") + data
 
 
-def decode(frame: bytes) -> list[Message]:
-    """All messages of one inbound frame, in order."""
+def decode(frame: bytes, *, state_bytes: int = MAX_AWARENESS_BYTES) -> list[Message]:
+    """All messages of one inbound frame, in order. No awareness state in it may be larger than `state_bytes`."""
     reader = _Reader(frame)
     messages: list[Message] = []
     if reader.is_at_end():
@@ -158,7 +158,7 @@ def decode(frame: bytes) -> list[Message]:
     while not reader.is_at_end():
         if len(messages) == MAX_MESSAGES:
             raise ProtocolError(f"more than {MAX_MESSAGES} messages in one frame")
-        messages.append(_decode_message(reader))
+        messages.append(_decode_message(reader, state_bytes))
     return messages
 
 
@@ -188,21 +188,20 @@ def encode_awareness(entries: Iterable[AwarenessEntry]) -> bytes:
     return b"\x01" + _byte_string(bytes(body))
 
 
-def decode_awareness_body(body: bytes) -> tuple[AwarenessEntry, ...]:
+def decode_awareness_body(body: bytes, state_bytes: int = MAX_AWARENESS_BYTES) -> tuple[AwarenessEntry, ...]:
     reader = _Reader(body)
     count = reader.number()
     if count > MAX_AWARENESS_ENTRIES:
         raise ProtocolError("too many awareness entries")
     entries = tuple(
-        AwarenessEntry(reader.number(), reader.number(), _state(reader.byte_string(MAX_AWARENESS_BYTES)))
-        for _ in range(count)
+        AwarenessEntry(reader.number(), reader.number(), _state(reader.byte_string(state_bytes))) for _ in range(count)
     )
     if not reader.is_at_end():
         raise ProtocolError("bytes after the last awareness entry")
     return entries
 
 
-def _decode_message(reader: _Reader) -> Message:
+def _decode_message(reader: _Reader, state_bytes: int) -> Message:
     kind = reader.number()
     if kind == _SYNC:
         step = reader.number()
@@ -216,7 +215,7 @@ def _decode_message(reader: _Reader) -> Message:
             return SyncUpdate(body)
         raise ProtocolError(f"unknown sync message {step}")
     if kind == _AWARENESS:
-        return Awareness(decode_awareness_body(reader.byte_string()))
+        return Awareness(decode_awareness_body(reader.byte_string(), state_bytes))
     if kind == _QUERY_AWARENESS:
         return QueryAwareness()
     raise ProtocolError(f"unknown message type {kind}")

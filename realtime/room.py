@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID
 
+from django.conf import settings
+
 from realtime import connections, metrics, protocol
 from realtime.awareness import AwarenessTable
 from realtime.connections import Shared
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-LIMITS = crdt.Limits(documents.TEXT_MAX_BYTES, documents.DOCUMENT_MAX_BYTES)
 # The first change of a quiet room is relayed at once; while a room is busy, one frame per window.
 MERGE_SECONDS = 0.02
 REMOTE_PEOPLE_SECONDS = 30
@@ -51,6 +52,12 @@ class Host(Protocol):
     def rebuild_soon(self, room: Room) -> None: ...
 
     def check_soon(self, room: Room) -> None: ...
+
+    def left(self, connection: Connection) -> None: ...
+
+
+def _limits() -> crdt.Limits:
+    return crdt.Limits(settings.TEXT_MAX_BYTES, settings.DOCUMENT_MAX_BYTES)
 
 
 @dataclass(slots=True)
@@ -82,7 +89,7 @@ class Room:
         self.idle_since = time.monotonic()
         self._host = host
         self._loop = asyncio.get_running_loop()
-        self._replica = crdt.Replica(loaded.update, LIMITS)
+        self._replica = crdt.Replica(loaded.update, _limits())
         self._full: bytes | None = None
         self._awareness = AwarenessTable()
         self._remote: dict[str, _RemotePeople] = {}
@@ -97,6 +104,8 @@ class Room:
         self._outgoing_from: set[Connection | None] = set()
         self._moved: set[int] = set()
         self._moved_by: set[Connection | None] = set()
+        self._moved_handle: asyncio.TimerHandle | None = None
+        self._moved_told_at = 0.0
         self._flush_handle: asyncio.Handle | None = None
         self._flushed_at = 0.0
         self._announced_at = 0.0
@@ -109,15 +118,18 @@ class Room:
         """Free the replica on this thread and break the references that keep it."""
         if self._flush_handle is not None:
             self._flush_handle.cancel()
+        if self._moved_handle is not None:
+            self._moved_handle.cancel()
         self._replica.close()
-        metrics.CONNECTIONS.dec(len(self.connections))
-        self.connections.clear()
+        for connection in list(self.connections.values()):
+            self._forget(connection)
 
     # Sockets
 
     def join(self, connection: Connection) -> None:
         self.connections[connection.id] = connection
         metrics.CONNECTIONS.inc()
+        metrics.BY_PERMISSION.labels(connection.permission).inc()
         connection.tell(
             {
                 "type": "hello",
@@ -130,21 +142,36 @@ class Room:
         )
         people = self._people()
         connection.tell({"type": "presence", "people": people})
-        if present := self._awareness.present():
-            connection.put_awareness(Shared(self._awareness.encode(present)))
+        for frame in self._awareness.encode(self._awareness.present()):
+            connection.put_awareness(Shared(frame))
         self._show_people()
 
-    def leave(self, connection: Connection) -> None:
-        if self.connections.pop(connection.id, None) is None:
+    def leave(self, connection: Connection, *, comes_back: bool = True) -> None:
+        if connection.id not in self.connections:
             return
-        metrics.CONNECTIONS.dec()
+        self._forget(connection)
         self.idle_since = time.monotonic()
-        self._note_moved(self._awareness.leave(connection, time.monotonic()), None)
+        if comes_back:
+            broke_at = time.monotonic()
+            self._awareness.linger(connection, broke_at)
+            self._loop.call_later(settings.SOCKET_GRACE_SECONDS, self._let_go, broke_at)
+        else:
+            self._note_moved(self._awareness.leave(connection, time.monotonic()), None)
         self._show_people()
+
+    def _let_go(self, broke_at: float) -> None:
+        """Take away the cursors of those whose sockets broke by then and that did not come back."""
+        self._note_moved(self._awareness.let_go(broke_at, time.monotonic()), None)
+
+    def _forget(self, connection: Connection) -> None:
+        del self.connections[connection.id]
+        metrics.CONNECTIONS.dec()
+        metrics.BY_PERMISSION.labels(connection.permission).dec()
+        self._host.left(connection)
 
     def expel(self, connection: Connection, code: int, reason: str) -> None:
         """Close a socket from here: it hears nothing more, and nothing more of it is taken."""
-        self.leave(connection)
+        self.leave(connection, comes_back=False)
         connection.close(code, reason)
 
     def expel_all(self, code: int, reason: str) -> None:
@@ -154,6 +181,8 @@ class Room:
     def set_permission(self, connection: Connection, permission: str) -> None:
         if permission == connection.permission:
             return
+        metrics.BY_PERMISSION.labels(connection.permission).dec()
+        metrics.BY_PERMISSION.labels(permission).inc()
         connection.permission = permission
         connection.tell({"type": "access", "permission": permission})
         self._note_moved(self._awareness.refresh(connection, time.monotonic()), None)
@@ -161,28 +190,47 @@ class Room:
 
     def receive(self, connection: Connection, frame: bytes) -> None:
         """Take one binary frame of a socket. Raises ProtocolError."""
-        for message in protocol.decode(frame):
+        for message in protocol.decode(frame, state_bytes=settings.SOCKET_AWARENESS_MAX_BYTES):
             if connection.closing is not None:
                 return
             if isinstance(message, protocol.SyncUpdate):
                 self._take_update(connection, message.update)
             elif isinstance(message, protocol.Awareness):
-                changed = self._awareness.take(connection, message.entries, time.monotonic())
-                self._note_moved(changed, connection)
+                self._take_states(connection, message.entries)
             elif isinstance(message, protocol.SyncStep1):
                 self._answer_step1(connection, message.state)
             elif isinstance(message, protocol.SyncStep2):
                 connection.asked_at = None
                 self._take_update(connection, message.update)
             else:
-                connection.put_answer(self._awareness.encode(self._awareness.present()))
+                for answer in self._awareness.encode(self._awareness.present()) or [protocol.KEEP_ALIVE]:
+                    connection.pace.spend("updates", len(answer))
+                    connection.put_answer(answer)
 
-    async def catch_up(self, state: bytes) -> list[bytes]:
+    def _take_states(self, connection: Connection, entries: Iterable[protocol.AwarenessEntry]) -> None:
+        """At most so many times a second; of what comes in between the newest counts."""
+        waiting = connection.waiting_states
+        was_waiting = bool(waiting)
+        waiting.update({entry.client_id: entry for entry in entries if self._awareness.bind(connection, entry)})
+        if waiting and not was_waiting:
+            wait = connection.states_at - self._loop.time() if settings.RATE_LIMITS else 0
+            if wait > 0:
+                self._loop.call_later(wait, self._show_states, connection)
+            else:
+                self._show_states(connection)
+
+    def _show_states(self, connection: Connection) -> None:
+        entries = list(connection.waiting_states.values())
+        connection.waiting_states.clear()
+        connection.states_at = self._loop.time() + 1 / settings.SOCKET_AWARENESS_IN_PER_SECOND
+        if connection.id in self.connections:
+            self._note_moved(self._awareness.take(connection, entries, time.monotonic()), connection)
+
+    async def catch_up(self, state: bytes | None) -> list[bytes]:
+        """The table of cursors, after the text since `state` when one is given."""
         await self.ready.wait()
-        frames = [protocol.encode_update(self._replica.diff(state))]
-        if present := self._awareness.present():
-            frames.append(self._awareness.encode(present))
-        return frames
+        frames = [] if state is None else [protocol.encode_update(self._replica.diff(state))]
+        return frames + self._awareness.encode(self._awareness.present())
 
     def keep_alive(self, older_than: float) -> None:
         for connection in self.connections.values():
@@ -194,6 +242,7 @@ class Room:
             update = self._everything() if state == b"\x00" else self._replica.diff(state)
         except crdt.Malformed as error:
             raise protocol.ProtocolError("the state vector cannot be read") from error
+        connection.pace.spend("updates", len(update))
         connection.put_answer(protocol.encode_step2(update))
         self._ask(connection)
 
@@ -212,6 +261,7 @@ class Room:
 
     def _take_update(self, connection: Connection, update: bytes) -> None:
         connection.received += 1
+        connection.pace.spend("updates", len(update))
         number = connection.received
         try:
             if not can_edit(connection.permission):
@@ -297,7 +347,7 @@ class Room:
 
     def replace(self, loaded: documents.Loaded) -> None:
         """Start over from the log, keeping what is not committed yet. Raises Malformed or Broken."""
-        replica = crdt.Replica(loaded.update, LIMITS)
+        replica = crdt.Replica(loaded.update, _limits())
         for change in [*self.in_flight, *self.queue]:
             replica.apply(change.payload, is_checked=False)
         self._replica.close()
@@ -339,7 +389,8 @@ class Room:
             else:
                 self._host.repair_soon(self, "gap")
         if "awareness" in message:
-            self._note_moved(self._awareness.take_remote(process, message["awareness"], now), None)
+            for frame in message["awareness"]:
+                self._note_moved(self._awareness.take_remote(process, frame, now), None)
         if "people" in message:
             if message["people"]:
                 self._remote[process] = _RemotePeople(message["people"], now)
@@ -391,7 +442,31 @@ class Room:
         if client_ids:
             self._moved |= client_ids
             self._moved_by.add(source)
-            self._flush_soon()
+            if self._moved_handle is None:
+                wait = self._moved_told_at + 1 / settings.SOCKET_AWARENESS_OUT_PER_SECOND - self._loop.time()
+                self._moved_handle = self._loop.call_later(max(wait, 0), self.tell_moved)
+
+    def tell_moved(self) -> None:
+        """Tell every socket, and the other processes, of the cursors that moved; after the text they point into."""
+        if self._moved_handle is not None:
+            self._moved_handle.cancel()
+            self._moved_handle = None
+        self._moved_told_at = self._loop.time()
+        if self._outgoing:
+            self._flush()
+        frames = [Shared(frame) for frame in self._awareness.encode(self._moved)]
+        only = self._moved_by.copy().pop() if len(self._moved_by) == 1 else None
+        local = self._awareness.local(self._moved)
+        self._moved.clear()
+        self._moved_by.clear()
+
+        def put(connection: Connection) -> None:
+            for frame in frames:
+                connection.put_awareness(frame)
+
+        self._tell_others(only, put)
+        if local:
+            self.ring({"awareness": self._awareness.encode(local)})
 
     def _flush_soon(self) -> None:
         if self._flush_handle is None:
@@ -399,8 +474,10 @@ class Room:
             self._flush_handle = self._loop.call_later(max(wait, 0), self._flush)
 
     def _flush(self) -> None:
-        """Encode once what changed since the last flush and put it to every socket; cursors follow their text."""
-        self._flush_handle = None
+        """Encode once what changed since the last flush and put it to every socket."""
+        if self._flush_handle is not None:
+            self._flush_handle.cancel()
+            self._flush_handle = None
         self._flushed_at = self._loop.time()
         if self._outgoing:
             frame = Shared(protocol.encode_update(crdt.merge(self._outgoing)))
@@ -408,15 +485,6 @@ class Room:
             self._outgoing.clear()
             self._outgoing_from.clear()
             self._tell_others(only, lambda connection: connection.put_update(frame, self._outgoing_base))
-        if self._moved:
-            frame = Shared(self._awareness.encode(self._moved))
-            only = self._moved_by.copy().pop() if len(self._moved_by) == 1 else None
-            local = self._awareness.local(self._moved)
-            self._moved.clear()
-            self._moved_by.clear()
-            self._tell_others(only, lambda connection: connection.put_awareness(frame))
-            if local:
-                self.ring({"awareness": self._awareness.encode(local)})
 
     def _tell_others(self, only_source: Connection | None, put: Callable[[Connection], None]) -> None:
         for connection in self.connections.values():

@@ -24,13 +24,14 @@ from accounts.socket_auth import open_sessions
 from realtime import connections, metrics
 from realtime.room import Room
 from sessions_app import actions, crdt, documents, events
-from sessions_app.access import permission_in
+from sessions_app.access import can_edit, permission_in
 from sessions_app.errors import SessionNotFound
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
     from uuid import UUID
 
+    from realtime.connections import Connection
     from realtime.room import Change
 
 logger = logging.getLogger(__name__)
@@ -47,6 +48,10 @@ _open: dict[asyncio.AbstractEventLoop, Rooms] = {}
 
 class Unavailable(Exception):
     """The room cannot be opened now: the database or the log failed, or the process is going down."""
+
+
+class Full(Exception):
+    """The room takes no more sockets, or no more that may edit."""
 
 
 def rooms() -> Rooms:
@@ -72,6 +77,8 @@ class Rooms:
         self.process = uuid.uuid4().hex
         self.is_draining = False
         self._rooms: dict[UUID, Room] = {}
+        # Of each person with sockets here, every one and its room.
+        self._sockets: dict[str, dict[Connection, Room]] = {}
         self._opening: dict[UUID, asyncio.Task[Room]] = {}
         self._listeners: dict[UUID, asyncio.Task[None]] = {}
         self._dirty: set[Room] = set()
@@ -127,7 +134,39 @@ class Rooms:
         """Store a chat message, which every process is told of. Raises DomainError."""
         return await self._read(_say, user_id, session_id, text, ref)
 
+    def make_place(self, room: Room, comes: Connection) -> None:
+        """Count a socket that joins the room next. Raises Full.
+
+        Of one person's sockets the quietest gives way: most likely its page is gone and TCP has not noticed.
+        """
+        mine = self._sockets.get(comes.user_id, {})
+        if settings.RATE_LIMITS:
+            here = [socket for socket, its_room in mine.items() if its_room is room]
+            if len(here) >= settings.SOCKET_MAX_PER_USER_AND_ROOM:
+                self._give_way(here, "user_and_room")
+            if len(mine) >= settings.SOCKET_MAX_PER_USER:
+                self._give_way(list(mine), "user")
+            if len(room.connections) >= settings.ROOM_MAX_SOCKETS:
+                metrics.LIMITED.labels("room").inc()
+                raise Full("the session is full")
+            writers = sum(can_edit(member.permission) for member in room.connections.values())
+            if can_edit(comes.permission) and writers >= settings.ROOM_MAX_WRITERS:
+                metrics.LIMITED.labels("writers").inc()
+                raise Full("too many people edit this session")
+        self._sockets.setdefault(comes.user_id, {})[comes] = room
+
+    def _give_way(self, sockets: list[Connection], limit: str) -> None:
+        metrics.LIMITED.labels(limit).inc()
+        quietest = min(sockets, key=lambda socket: socket.last_heard)
+        self._sockets[quietest.user_id][quietest].expel(quietest, connections.TOO_MANY, "open too many times")
+
     # What rooms ask for (room.Host)
+
+    def left(self, leaves: Connection) -> None:
+        if mine := self._sockets.get(leaves.user_id):
+            mine.pop(leaves, None)
+            if not mine:
+                del self._sockets[leaves.user_id]
 
     def commit_soon(self, room: Room) -> None:
         self._dirty.add(room)
@@ -228,6 +267,9 @@ class Rooms:
                 for connection in list(room.connections.values())
             )
         )
+        # The other processes take the cursors of this one away at once.
+        for room in self._rooms.values():
+            room.tell_moved()
         self._main.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._main

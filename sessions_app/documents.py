@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Literal
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from uuid import UUID
 
-TEXT_MAX_BYTES = 512 * 1024
-DOCUMENT_MAX_BYTES = 8 * 1024 * 1024
 # What a message on the channel layer may carry of an update; a larger one is read from the log.
 BELL_MAX_BYTES = 32 * 1024
 TOUCH_SECONDS = 5
@@ -158,7 +157,7 @@ def entry_text(session: CodeSession) -> str:
 def replace_entry_text(session_id: UUID, text: str, user_id: UUID | None, base_revision: int | None = None) -> int:
     """Turn the entry file into `text` by the smallest edit, which live rooms show at once. Returns the new revision.
 
-    Raises RevisionPassed when `base_revision` is given and is not the head, TextTooLarge over TEXT_MAX_BYTES.
+    Raises RevisionPassed when `base_revision` is given and is not the head, TextTooLarge over settings.TEXT_MAX_BYTES.
     """
     text = crdt.normalise(text)
     _require_size(text)
@@ -198,5 +197,5 @@ def _keep_text(session_id: UUID, text: str, seq: int) -> None:
 
 
 def _require_size(text: str) -> None:
-    if len(text.encode()) > TEXT_MAX_BYTES:
+    if len(text.encode()) > settings.TEXT_MAX_BYTES:
         raise TextTooLarge

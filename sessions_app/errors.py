@@ -50,7 +50,7 @@ class RevisionPassed(Conflict):
 class TextTooLarge(DomainError):
     code = "text_too_large"
     status = 413
-    detail = "A text may have 512 KiB at most."
+    detail = "The text would be larger than a session may hold."
 
 
 class NothingSaid(Invalid):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from django.conf import settings
 from django.core.validators import ProhibitNullCharactersValidator
 from rest_framework import serializers
 
@@ -44,8 +45,8 @@ class TextField(serializers.CharField):
             size = len(text.encode())
         except UnicodeEncodeError:
             raise serializers.ValidationError("The text holds a lone surrogate.", "invalid") from None
-        if size > documents.TEXT_MAX_BYTES:
-            raise serializers.ValidationError("The text is larger than 512 KiB.", "too_large")
+        if size > settings.TEXT_MAX_BYTES:
+            raise serializers.ValidationError(f"The text is larger than {settings.TEXT_MAX_BYTES} bytes.", "too_large")
         return text
 
 

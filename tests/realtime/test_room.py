@@ -396,7 +396,7 @@ async def test_awareness_clock_only_grows_whatever_a_client_says():
     clocks = []
     for number, (who, clock) in enumerate([(one, 5), (one, 2**53 - 1), (again, 5), (again, 0)]):
         assert table.take(who, [AwarenessEntry(7, clock, {"cursor": caret(7, number)})], 0) == {7}
-        (entry,) = protocol.decode(table.encode({7}))[0].entries
+        (entry,) = protocol.decode(table.encode({7})[0])[0].entries
         assert entry.state["cursor"] == caret(7, number)
         clocks.append(entry.clock)
         if number == 1:
@@ -405,7 +405,7 @@ async def test_awareness_clock_only_grows_whatever_a_client_says():
     # The client is remembered by pages longer than by the server: a table made later goes on above.
     later = AwarenessTable()
     assert later.take(one, [AwarenessEntry(7, 0, {})], 0) == {7}
-    (entry,) = protocol.decode(later.encode({7}))[0].entries
+    (entry,) = protocol.decode(later.encode({7})[0])[0].entries
     assert entry.clock >= clocks[0]
 
 
