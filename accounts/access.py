@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from django.db.models import Q
 from django.db.models.functions import Lower
 
-from accounts.models import User
+from accounts.models import PersonalToken, User
 from codecrafter.http.problems import Forbidden, NotFound
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from django.contrib.auth.models import AnonymousUser
     from django.db.models import QuerySet
     from django.http import HttpRequest
@@ -58,3 +61,35 @@ def check_moderator(user: User | AnonymousUser) -> User:
     if not isinstance(user, User) or not user.is_moderator:
         raise Forbidden("Only moderators may do this.")
     return user
+
+
+def own_bots(user: User) -> QuerySet[User]:
+    return user.bots.filter(is_active=True).order_by("username")
+
+
+def own_bot(user: User, bot_id: UUID) -> User:
+    """A bot of this person; NotFound for anybody else's."""
+    bot = own_bots(user).filter(pk=bot_id).first()
+    if bot is None:
+        raise NotFound("You have no such bot.")
+    return bot
+
+
+def own_bot_named(user: User, username: str) -> User:
+    bot = people_named(username, own_bots(user)).first()
+    if bot is None:
+        raise NotFound("You have no bot with this username.")
+    return bot
+
+
+def own_tokens(user: User) -> QuerySet[PersonalToken]:
+    """The tokens of this person and of their bots that were not revoked, newest first."""
+    theirs = PersonalToken.objects.filter(Q(user=user) | Q(user__bot_of=user), revoked_at=None)
+    return theirs.select_related("user").order_by("-created_at", "id")
+
+
+def own_token(user: User, token_id: UUID) -> PersonalToken:
+    token = own_tokens(user).filter(pk=token_id).first()
+    if token is None:
+        raise NotFound("You have no such token.")
+    return token

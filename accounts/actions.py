@@ -8,19 +8,40 @@ from allauth.account.models import EmailAddress
 from django.contrib.auth import authenticate
 from django.db import IntegrityError, transaction
 from django.db.models import F
+from django.dispatch import Signal
 from django.utils import timezone
 
-from accounts import access, tokens
-from accounts.errors import CredentialsRefused, EmailTaken, TokenExpired, TokenRefused, UsernameTaken
-from accounts.models import Role, User
+from accounts import access, mail, mfa, personal_tokens, tokens
+from accounts.errors import (
+    CodeRefused,
+    CodeRequired,
+    CredentialsRefused,
+    EmailTaken,
+    EmailUnverified,
+    TokenExpired,
+    TokenRefused,
+    TooMany,
+    UsernameTaken,
+)
+from accounts.lockout import count_code, refuse_locked
+from accounts.models import BOT_DOMAIN, PersonalToken, Role, Scope, User
 from accounts.moderators import ensure_group
 from activity.log import record
 from codecrafter.http.problems import Forbidden
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
+    from datetime import datetime
+
+    from django.http import HttpRequest
 
     from accounts.tokens import TokenPair
+
+
+# Sent when what a person signed in with before is good no more, with `user`; the apps above close what is open.
+sign_ins_ended = Signal()
+TOKENS_MAX = 50
+BOTS_MAX = 10
 
 
 def register(*, username: str, email: str, password: str) -> User:
@@ -33,6 +54,7 @@ def register(*, username: str, email: str, password: str) -> User:
     try:
         with transaction.atomic():
             user.save(force_insert=True)
+            EmailAddress.objects.create(user=user, email=email, primary=True)
     except IntegrityError:
         # Somebody else took the name between the look and the write.
         _refuse_taken(username, email)
@@ -41,11 +63,26 @@ def register(*, username: str, email: str, password: str) -> User:
     return user
 
 
-def sign_in(name: str, password: str) -> tuple[User, TokenPair]:
-    """Tokens for the API by user name or e-mail address; CredentialsRefused for every reason alike."""
-    user = authenticate(None, username=name, password=password)
+def sign_in(request: HttpRequest, name: str, password: str, code: str = "") -> tuple[User, TokenPair]:
+    """Tokens for the API by user name or e-mail address, with a `code` where a second factor is on.
+
+    RateLimited, or CredentialsRefused for every reason alike; once the password is right, CodeRequired, CodeRefused
+    or EmailUnverified.
+    """
+    user = authenticate(request, username=name, password=password)
+    refuse_locked(request)
     if not isinstance(user, User):
         raise CredentialsRefused
+    if mfa.is_enabled(user):
+        if not code:
+            raise CodeRequired
+        count_code(user, request)
+        if not mfa.accepts(user, code):
+            record("user.code_refused", f"A wrong second factor for {user.username}", user_id=user.pk, level="warning")
+            raise CodeRefused
+    if mail.must_be_confirmed(user):
+        mail.send_confirmation(request, user)
+        raise EmailUnverified
     with transaction.atomic():
         now = timezone.now()
         User.objects.filter(pk=user.pk).update(last_login=now)
@@ -120,6 +157,7 @@ def change_profile(
             if "email" in changes:
                 # Mail must never again go to an address that is no longer theirs.
                 EmailAddress.objects.filter(user=stored).delete()
+                EmailAddress.objects.create(user=stored, email=changes["email"], primary=True)
     except IntegrityError:
         _refuse_taken(username, email, but=user)
         raise
@@ -144,6 +182,86 @@ def _refuse_taken(username: str | None, email: str | None, *, but: User | None =
     if refusals:
         errors = {name: [{"message": kind.detail, "code": kind.code}] for name, kind in refusals.items()}
         raise next(iter(refusals.values()))(errors=errors)
+
+
+def end_sign_ins(user: User) -> None:
+    """Every cookie, access and refresh token of this person ends, and their sockets close; personal tokens stay."""
+    with transaction.atomic():
+        User.objects.filter(pk=user.pk).update(sign_in_mark=F("sign_in_mark") + 1)
+        tokens.revoke_families_of(user)
+        note_sign_ins_ended(user)
+    user.refresh_from_db(fields=["sign_in_mark"])
+    record("user.signed_out_everywhere", f"Every sign-in of {user.username} was ended", user_id=user.pk)
+
+
+def note_sign_ins_ended(user: User) -> None:
+    """For whoever changed what sign-ins are compared with (a password, `is_active`): the sockets are looked at now."""
+    transaction.on_commit(lambda: sign_ins_ended.send(User, user=user))
+
+
+def make_token(
+    user: User, *, name: str, scopes: Collection[Scope], expires_at: datetime | None = None
+) -> tuple[PersonalToken, str]:
+    """A personal token of a person or of their bot, and its text, which is told this once. TooMany."""
+    with transaction.atomic():
+        # Held, so that two at once do not both find room for one more.
+        User.objects.select_for_update().get(pk=user.pk)
+        if user.personal_tokens.filter(revoked_at=None).count() >= TOKENS_MAX:
+            raise TooMany
+        token, text = personal_tokens.make(user, name, scopes, expires_at)
+        record(
+            "user.token_made",
+            f"A token of {user.username} was made: {name}",
+            user_id=user.pk,
+            level="warning",
+            metadata={"token": str(token.pk), "scopes": token.scopes},
+        )
+    return token, text
+
+
+def revoke_token(token: PersonalToken) -> None:
+    """From now on it opens nothing, and sockets that it opened close. Revoking it twice is fine."""
+    with transaction.atomic():
+        if PersonalToken.objects.filter(pk=token.pk, revoked_at=None).update(revoked_at=timezone.now()):
+            record(
+                "user.token_revoked",
+                f"A token of {token.user.username} was revoked: {token.name}",
+                user_id=token.user_id,
+                metadata={"token": str(token.pk)},
+            )
+            note_sign_ins_ended(token.user)
+
+
+def make_bot(owner: User, username: str) -> User:
+    """A bot of this person: it has a name and a place in sessions, and signs in by its tokens alone.
+
+    UsernameTaken, or TooMany.
+    """
+    _refuse_taken(username, None)
+    bot = User(username=username, bot_of=owner)
+    # Nobody can receive mail there; the column wants an address of its own.
+    bot.email = f"{bot.pk}@{BOT_DOMAIN}"
+    bot.set_unusable_password()
+    try:
+        with transaction.atomic():
+            User.objects.select_for_update().get(pk=owner.pk)
+            if owner.bots.filter(is_active=True).count() >= BOTS_MAX:
+                raise TooMany
+            bot.save(force_insert=True)
+    except IntegrityError:
+        _refuse_taken(username, None)
+        raise
+    record("user.bot_made", f"{owner.username} made the bot {username}", user_id=owner.pk)
+    return bot
+
+
+def retire_bot(bot: User) -> None:
+    """It does nothing from now on; what it wrote keeps its name."""
+    with transaction.atomic():
+        User.objects.filter(pk=bot.pk).update(is_active=False)
+        bot.personal_tokens.filter(revoked_at=None).update(revoked_at=timezone.now())
+        note_sign_ins_ended(bot)
+        record("user.bot_retired", f"The bot {bot.username} was retired", user_id=bot.bot_of_id)
 
 
 def set_role(user: User, role: Role, *, by: User) -> None:

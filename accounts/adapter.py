@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 from allauth.account import app_settings
@@ -11,10 +12,12 @@ from django.core.exceptions import ValidationError
 from django.utils.http import url_has_allowed_host_and_scheme
 
 from accounts.errors import CredentialsRefused, EmailTaken, UsernameTaken
-from accounts.lockout import count_sign_in
+from accounts.lockout import refuse_locked
 from activity.log import record
 from codecrafter.http.client import client_address
 from codecrafter.http.throttles import RateLimited
+
+logger = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -41,11 +44,27 @@ class AccountAdapter(DefaultAccountAdapter):
             raise ValidationError(f"Use at most {app_settings.EMAIL_MAX_LENGTH} characters.", code="max_length")
         return email
 
+    def generate_unique_username(self, txts: list[str | None], regex: str | None = None) -> str:
+        """For who comes through another's sign-in: what of their name fits into ours."""
+        return super().generate_unique_username(txts, regex or r"[^A-Za-z0-9_.-]")
+
     def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
+        """Nothing: the lockout counts in authenticate() itself."""
+
+    def authenticate(self, request: HttpRequest, **credentials: Any) -> User | None:
+        user: User | None = super().authenticate(request, **credentials)
         try:
-            count_sign_in(credentials.get("username") or credentials.get("email") or "", request)
+            refuse_locked(request)
         except RateLimited as refused:
             raise ValidationError(refused.detail, code=refused.code, params=refused.extra) from refused
+        return user
+
+    def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
+        """A mail server that is away is logged: the page answers as it always does, whoever was written to."""
+        try:
+            super().send_mail(template_prefix, email, context)
+        except OSError:
+            logger.exception("mail %s could not be sent", template_prefix)
 
     def login(self, request: HttpRequest, user: User) -> None:
         super().login(request, user)

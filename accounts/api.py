@@ -11,14 +11,20 @@ from rest_framework.permissions import AllowAny
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from accounts import actions, tokens
-from accounts.lockout import count_sign_in
+from accounts import access, actions, mail, tokens
+from accounts.bearer import ACCOUNT
 from accounts.serializers import (
+    BotInput,
+    BotSerializer,
     LoginInput,
+    MadeTokenSerializer,
+    PersonalTokenSerializer,
     ProfileInput,
     RefreshInput,
+    RegisteredSerializer,
     RegisterInput,
     SignedInSerializer,
+    TokenInput,
     TokenPairSerializer,
     UserSerializer,
 )
@@ -26,14 +32,22 @@ from codecrafter.http.conditional import check_if_match, etag
 from codecrafter.http.throttles import RegisterThrottle
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from rest_framework.request import Request
     from rest_framework.serializers import BaseSerializer
 
+    from accounts.access import SignedInRequest
     from accounts.models import User
 
 IF_MATCH = OpenApiParameter("If-Match", str, OpenApiParameter.HEADER, description="The ETag of the state you read.")
-REFUSED = OpenApiResponse(description="problem+json: `invalid_credentials` or `token_not_valid`.")
+REFUSED = OpenApiResponse(
+    description="problem+json: `invalid_credentials`, `code_required`, `code_refused` or `token_not_valid`."
+)
 WRONG = OpenApiResponse(description="problem+json: `invalid`, with `errors` by field.")
+MISSING = OpenApiResponse(description="problem+json: `not_found`.")
+FULL = OpenApiResponse(description="problem+json: `too_many`.")
+UNVERIFIED = OpenApiResponse(description="problem+json: `email_unverified`.")
 TOO_MANY = OpenApiResponse(description="problem+json: `rate_limited`, with Retry-After.")
 
 
@@ -67,7 +81,7 @@ class Register(EntranceView):
         operation_id="auth_register",
         request=RegisterInput,
         responses={
-            201: SignedInSerializer,
+            201: RegisteredSerializer,
             400: OpenApiResponse(description="problem+json: `invalid`, `username_taken` or `email_taken`."),
             429: TOO_MANY,
         },
@@ -76,21 +90,25 @@ class Register(EntranceView):
     def post(self, request: Request) -> Response:
         data = valid(RegisterInput(data=request.data))
         user = actions.register(**data)
-        return Response(signed_in(user, tokens.issue(user)), status=status.HTTP_201_CREATED)
+        mail.send_confirmation(request._request, user, is_new=True)
+        if mail.must_be_confirmed(user):
+            body = {"user": UserSerializer(user).data, "access": None, "refresh": None}
+        else:
+            body = signed_in(user, tokens.issue(user))
+        return Response(body, status=status.HTTP_201_CREATED)
 
 
 class Login(EntranceView):
     @extend_schema(
         operation_id="auth_login",
         request=LoginInput,
-        responses={200: SignedInSerializer, 400: WRONG, 401: REFUSED, 429: TOO_MANY},
+        responses={200: SignedInSerializer, 400: WRONG, 401: REFUSED, 403: UNVERIFIED, 429: TOO_MANY},
         auth=[],
     )
     def post(self, request: Request) -> Response:
         data = valid(LoginInput(data=request.data))
         name = data.get("username") or data["email"]
-        count_sign_in(name, request)
-        return Response(signed_in(*actions.sign_in(name, data["password"])))
+        return Response(signed_in(*actions.sign_in(request._request, name, data["password"], data.get("code", ""))))
 
 
 class Refresh(EntranceView):
@@ -115,7 +133,77 @@ class Logout(EntranceView):
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
+class SignOutEverywhere(APIView):
+    token_scope = ACCOUNT
+
+    @extend_schema(operation_id="auth_sign_out_everywhere", request=None, responses={204: None})
+    def post(self, request: SignedInRequest) -> Response:
+        """Ends every cookie, access and refresh token of yours, this one too. Personal tokens stay."""
+        actions.end_sign_ins(request.user)
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class Tokens(APIView):
+    """Your personal tokens and those of your bots."""
+
+    token_scope = ACCOUNT
+
+    @extend_schema(operation_id="auth_tokens_list", responses=PersonalTokenSerializer(many=True))
+    def get(self, request: SignedInRequest) -> Response:
+        return Response(PersonalTokenSerializer(access.own_tokens(request.user), many=True).data)
+
+    @extend_schema(
+        operation_id="auth_tokens_create",
+        request=TokenInput,
+        responses={201: MadeTokenSerializer, 400: WRONG, 404: MISSING, 409: FULL},
+    )
+    def post(self, request: SignedInRequest) -> Response:
+        data = valid(TokenInput(data=request.data))
+        bot = data.pop("bot", None)
+        holder = access.own_bot_named(request.user, bot) if bot is not None else request.user
+        token, text = actions.make_token(holder, **data)
+        body = {"token": text, "details": PersonalTokenSerializer(token).data}
+        return Response(body, status=status.HTTP_201_CREATED, headers={"Cache-Control": "no-store"})
+
+
+class Token(APIView):
+    token_scope = ACCOUNT
+
+    @extend_schema(operation_id="auth_tokens_revoke", request=None, responses={204: None, 404: MISSING})
+    def delete(self, request: SignedInRequest, token_id: UUID) -> Response:
+        actions.revoke_token(access.own_token(request.user, token_id))
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class Bots(APIView):
+    """Your bots. Add one to a session by its name, like anybody."""
+
+    token_scope = ACCOUNT
+
+    @extend_schema(operation_id="auth_bots_list", responses=BotSerializer(many=True))
+    def get(self, request: SignedInRequest) -> Response:
+        return Response(BotSerializer(access.own_bots(request.user), many=True).data)
+
+    @extend_schema(
+        operation_id="auth_bots_create", request=BotInput, responses={201: BotSerializer, 400: WRONG, 409: FULL}
+    )
+    def post(self, request: SignedInRequest) -> Response:
+        bot = actions.make_bot(request.user, valid(BotInput(data=request.data))["username"])
+        return Response(BotSerializer(bot).data, status=status.HTTP_201_CREATED)
+
+
+class Bot(APIView):
+    token_scope = ACCOUNT
+
+    @extend_schema(operation_id="auth_bots_retire", request=None, responses={204: None, 404: MISSING})
+    def delete(self, request: SignedInRequest, bot_id: UUID) -> Response:
+        actions.retire_bot(access.own_bot(request.user, bot_id))
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
 class Profile(APIView):
+    token_scope = ACCOUNT
+
     @extend_schema(operation_id="auth_profile_read", responses=UserSerializer)
     def get(self, request: Request) -> Response:
         return self._shown(cast("User", request.user))

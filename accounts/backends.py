@@ -33,4 +33,5 @@ class NameOrEmailBackend(ModelBackend):
             make_password(password)
             return None
         matches = person.check_password(password)
-        return person if matches and self.user_can_authenticate(person) else None
+        # A bot signs in by its tokens, whatever became of its password.
+        return person if matches and self.user_can_authenticate(person) and not person.is_bot else None

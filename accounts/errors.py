@@ -2,22 +2,43 @@
 
 DomainError
   CredentialsRefused     the one answer to every sign-in that fails
+  CodeRequired           the password is right, and a second factor is on
+    CodeRefused
+  EmailUnverified        the password is right, and this installation wants addresses confirmed first
   TokenRefused           not a token of ours, spent, revoked, or of somebody who may not sign in
     TokenExpired
   Invalid
     UsernameTaken
     EmailTaken
+  TooMany                a person has as many tokens or bots as one may have
 """
 
 from __future__ import annotations
 
-from codecrafter.http.problems import DomainError, Invalid
+from codecrafter.http.problems import Conflict, DomainError, Invalid
 
 
 class CredentialsRefused(DomainError):
     code = "invalid_credentials"
     status = 401
     detail = "That name and password do not match."
+
+
+class CodeRequired(DomainError):
+    code = "code_required"
+    status = 401
+    detail = "This account has a second factor. Send the code of your app, or a recovery code, as `code`."
+
+
+class CodeRefused(CodeRequired):
+    code = "code_refused"
+    detail = "This code is wrong, or was used before."
+
+
+class EmailUnverified(DomainError):
+    code = "email_unverified"
+    status = 403
+    detail = "Confirm your email address first: follow the link in the mail that was sent to it."
 
 
 class TokenRefused(DomainError):
@@ -38,3 +59,8 @@ class UsernameTaken(Invalid):
 class EmailTaken(Invalid):
     code = "email_taken"
     detail = "There is already an account with this email address."
+
+
+class TooMany(Conflict):
+    code = "too_many"
+    detail = "You have as many of these as one person may have. Remove one first."

@@ -7,3 +7,8 @@ EMAIL_MAX = 254
 # bcrypt takes any length (through SHA-256); nobody needs more, and hashing a megabyte is work for us.
 PASSWORD_MAX = 1024
 THEMES = ("system", "light", "dark")
+KEYMAPS = ("default", "vim", "emacs")
+FONT_SIZES = (10, 32)
+TAB_SIZES = (1, 8)
+CODE_MAX = 32
+TOKEN_DAYS_MAX = 3650

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import uuid
+from datetime import timedelta
 from typing import ClassVar
 
 from django.contrib.auth.models import AbstractUser, UserManager
 from django.core.validators import RegexValidator
 from django.db import models
+from django.db.models import F, Q
 from django.db.models.functions import Lower
+from django.utils import timezone
+from django.utils.crypto import salted_hmac
 
 USERNAME_PATTERN = r"^[A-Za-z0-9_.-]{3,30}\Z"
+
+# Never delivered to (RFC 2606).
+BOT_DOMAIN = "bots.invalid"
 
 # One hue of eight per person, the same everywhere they are shown (the palette is in frontend/styles).
 HUES = 8
@@ -26,13 +33,24 @@ def default_preferences() -> dict[str, object]:
     return {"theme": "system", "editor_settings": {}}
 
 
+class Scope(models.TextChoices):
+    """What a personal token may be used for; each is given by itself."""
+
+    READ = "read", "Read: look at sessions, runs and the profile"
+    EDIT = "edit", "Edit: create and change sessions"
+    RUN = "run", "Run: start, stop and type into programs"
+
+
 class PeopleManager(UserManager["User"]):
     def get_by_natural_key(self, username: str | None) -> User:
         return self.get(username__iexact=username)
 
 
 class User(AbstractUser):
-    """A person or, later, a bot. Names and addresses are unique without regard to case."""
+    """A person or a bot. Names and addresses are unique without regard to case.
+
+    A bot belongs to a person, has a name and a place in sessions like everybody, and signs in by its tokens alone.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     username = models.CharField(
@@ -46,6 +64,9 @@ class User(AbstractUser):
     role = models.CharField(max_length=10, choices=Role.choices, default=Role.USER)
     preferences = models.JSONField(default=default_preferences, blank=True)
     version = models.PositiveIntegerField(default=1, editable=False)
+    # Raised to end every sign-in at once: it is part of what cookies, JWTs and sockets are compared with.
+    sign_in_mark = models.PositiveIntegerField(default=0, editable=False)
+    bot_of = models.ForeignKey("self", models.CASCADE, null=True, blank=True, editable=False, related_name="bots")
 
     objects: ClassVar[PeopleManager] = PeopleManager()
 
@@ -62,3 +83,60 @@ class User(AbstractUser):
     @property
     def is_moderator(self) -> bool:
         return self.is_active and (self.is_superuser or self.role in (Role.MODERATOR, Role.ADMIN))
+
+    @property
+    def is_bot(self) -> bool:
+        return self.bot_of_id is not None
+
+    def _get_session_auth_hash(self, secret: str | None = None) -> str:
+        """Django's mark of a sign-in, with ours in it: what cookies and sockets carry to be compared."""
+        text = f"{self.password}:{self.sign_in_mark}"
+        return salted_hmac("accounts.User.sign_in", text, secret=secret, algorithm="sha256").hexdigest()
+
+
+class PersonalTokens(models.QuerySet["PersonalToken"]):
+    def usable(self) -> PersonalTokens:
+        """Neither revoked nor expired, of somebody who may sign in, whose owner may too if it is a bot's."""
+        return self.filter(
+            Q(expires_at=None) | Q(expires_at__gt=timezone.now()),
+            Q(user__bot_of=None) | Q(user__bot_of__is_active=True),
+            revoked_at=None,
+            user__is_active=True,
+        )
+
+
+class PersonalToken(models.Model):
+    """A named key for a program that acts as a person or as a bot. The text is shown once and not stored."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    user = models.ForeignKey(User, models.CASCADE, related_name="personal_tokens")
+    name = models.CharField(max_length=60)
+    # SHA-256 of the text: 256 random bits need no slow hash.
+    digest = models.CharField(max_length=64, unique=True, editable=False)
+    prefix = models.CharField(max_length=16, editable=False)
+    scopes = models.JSONField()
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    last_used_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+
+    objects = PersonalTokens.as_manager()
+
+    class Meta:
+        indexes = [models.Index(F("user"), F("created_at").desc(), name="personal_token_of_user")]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.prefix})"
+
+    @property
+    def is_usable(self) -> bool:
+        """As far as the token goes; whether its person may sign in is not looked at."""
+        return self.revoked_at is None and (self.expires_at is None or self.expires_at > timezone.now())
+
+    def mark_used(self) -> None:
+        """Note the time, at most once a minute, without waiting for anybody else who notes it."""
+        now = timezone.now()
+        stale = now - timedelta(minutes=1)
+        if self.last_used_at is None or self.last_used_at < stale:
+            noted = Q(last_used_at=None) | Q(last_used_at__lt=stale)
+            PersonalToken.objects.filter(noted, pk=self.pk).update(last_used_at=now)

@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-import math
-import re
+from datetime import timedelta
 from typing import Any
 
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError as DjangoValidationError
-from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import extend_schema_field
+from django.utils import timezone
 from rest_framework import serializers
 
-from accounts.fields import EMAIL_MAX, PASSWORD_MAX, THEMES, USERNAME_RULE
-from accounts.models import USERNAME_PATTERN, Role, User
+from accounts.fields import (
+    CODE_MAX,
+    EMAIL_MAX,
+    FONT_SIZES,
+    KEYMAPS,
+    PASSWORD_MAX,
+    TAB_SIZES,
+    THEMES,
+    TOKEN_DAYS_MAX,
+    USERNAME_RULE,
+)
+from accounts.models import USERNAME_PATTERN, PersonalToken, Role, Scope, User
 
 TOKEN_MAX = 4096
-SETTINGS_MAX = 32
-SETTING_TEXT_MAX = 100
-_SETTING_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}\Z")
+TOKEN_NAME_MAX = 60
 
 
 class TextField(serializers.CharField):
@@ -52,62 +58,61 @@ class EmailField(serializers.EmailField):
         return super().to_internal_value(data).lower()
 
 
-@extend_schema_field(OpenApiTypes.OBJECT)
-class EditorSettingsField(serializers.Field):
-    """A flat object of the editor's own settings. What they mean is the page's affair; their size is ours."""
+class NumberField(serializers.IntegerField):
+    """A number only: the field of the framework would also take its digits as text, and true."""
 
-    default_error_messages = {
-        "invalid": "Use an object.",
-        "too_many": f"Use at most {SETTINGS_MAX} settings.",
-        "name": "Name settings in lower case with digits and underscores, at most 40 characters.",
-        "value": f"Use true, false, null, a number below a billion or text of at most {SETTING_TEXT_MAX} characters.",
-    }
-
-    def to_internal_value(self, data: Any) -> dict[str, Any]:
-        if not isinstance(data, dict):
+    def to_internal_value(self, data: Any) -> int:
+        if isinstance(data, bool) or not isinstance(data, int):
             self.fail("invalid")
-        if len(data) > SETTINGS_MAX:
-            self.fail("too_many")
-        for name, value in data.items():
-            if not _SETTING_NAME.match(name):
-                self.fail("name")
-            if not _is_plain(value):
-                self.fail("value")
-        return dict(data)
-
-    def to_representation(self, value: Any) -> Any:
-        return value
+        return super().to_internal_value(data)
 
 
-def _is_plain(value: Any) -> bool:
-    if value is None or isinstance(value, bool):
-        return True
-    if isinstance(value, int | float):
-        return math.isfinite(value) and abs(value) < 1_000_000_000
-    return isinstance(value, str) and len(value) <= SETTING_TEXT_MAX and (value.isprintable() or not value)
+class FlagField(serializers.BooleanField):
+    """true or false only, not the words and numbers that forms send for them."""
+
+    def to_internal_value(self, data: Any) -> bool:
+        if not isinstance(data, bool):
+            self.fail("invalid", input="")
+        return data
 
 
-class PreferencesSerializer(serializers.Serializer):
+class _Known(serializers.Serializer):
+    """Names that are not fields are refused."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        if isinstance(data, dict) and set(data) - set(self.fields):
+            raise serializers.ValidationError(f"Use only {', '.join(self.fields)}.", code="unknown")
+        return super().to_internal_value(data)
+
+
+class EditorSettingsSerializer(_Known):
+    """What the person set for the editor; what is absent is as the editor has it by itself."""
+
+    keymap = serializers.ChoiceField(
+        choices=KEYMAPS, required=False, error_messages={"invalid_choice": f"Use {', '.join(KEYMAPS)}."}
+    )
+    font_size = NumberField(min_value=FONT_SIZES[0], max_value=FONT_SIZES[1], required=False, help_text="Pixels.")
+    tab_size = NumberField(min_value=TAB_SIZES[0], max_value=TAB_SIZES[1], required=False, help_text="Columns.")
+    wrap = FlagField(required=False, help_text="Whether long lines are wrapped.")
+
+
+class PreferencesSerializer(_Known):
     # The framework's own sentence repeats the input, which may be text that no encoding can send.
     theme = serializers.ChoiceField(
         choices=THEMES, default="system", error_messages={"invalid_choice": f"Use {', '.join(THEMES)}."}
     )
-    editor_settings = EditorSettingsField(default=dict)
-
-    def to_internal_value(self, data: Any) -> Any:
-        if isinstance(data, dict) and set(data) - set(self.fields):
-            raise serializers.ValidationError(f"Use only {' and '.join(self.fields)}.", code="unknown")
-        return super().to_internal_value(data)
+    editor_settings = EditorSettingsSerializer(default=dict)
 
 
 class UserSerializer(serializers.ModelSerializer[User]):
     role = serializers.ChoiceField(choices=Role.choices, read_only=True)
+    is_bot = serializers.BooleanField(read_only=True)
     preferences = PreferencesSerializer(read_only=True)
     created_at = serializers.DateTimeField(source="date_joined", read_only=True)
 
     class Meta:
         model = User
-        fields = ("id", "username", "email", "role", "preferences", "created_at")
+        fields = ("id", "username", "email", "role", "is_bot", "preferences", "created_at")
         read_only_fields = fields
 
 
@@ -137,6 +142,9 @@ class LoginInput(serializers.Serializer):
     username = TextField(required=False, max_length=EMAIL_MAX, help_text="A user name or an email address.")
     email = TextField(required=False, max_length=EMAIL_MAX, help_text="Instead of username.")
     password = TextField(max_length=PASSWORD_MAX, trim_whitespace=False, write_only=True)
+    code = TextField(
+        required=False, max_length=CODE_MAX, help_text="Of the authenticator app, or a recovery code, where MFA is on."
+    )
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if ("username" in attrs) == ("email" in attrs):
@@ -155,3 +163,53 @@ class TokenPairSerializer(serializers.Serializer):
 
 class SignedInSerializer(TokenPairSerializer):
     user = UserSerializer()
+
+
+class RegisteredSerializer(serializers.Serializer):
+    """Both tokens are null where an address must be confirmed before the first sign-in."""
+
+    access = serializers.CharField(allow_null=True)
+    refresh = serializers.CharField(allow_null=True)
+    user = UserSerializer()
+
+
+class PersonalTokenSerializer(serializers.ModelSerializer[PersonalToken]):
+    username = serializers.CharField(source="user.username", read_only=True, help_text="Yours, or that of a bot.")
+    scopes = serializers.ListField(child=serializers.ChoiceField(choices=Scope.values), read_only=True)
+
+    class Meta:
+        model = PersonalToken
+        fields = ("id", "name", "username", "prefix", "scopes", "created_at", "expires_at", "last_used_at")
+        read_only_fields = fields
+
+
+class MadeTokenSerializer(serializers.Serializer):
+    token = serializers.CharField(help_text="The token itself. It is told this once.")
+    details = PersonalTokenSerializer()
+
+
+class TokenInput(serializers.Serializer):
+    name = TextField(max_length=TOKEN_NAME_MAX)
+    scopes = serializers.ListField(child=serializers.ChoiceField(choices=Scope.values), min_length=1, max_length=3)
+    days = NumberField(
+        min_value=1, max_value=TOKEN_DAYS_MAX, required=False, help_text="Until it expires; absent: it does not."
+    )
+    bot = UsernameField(required=False, help_text="The name of a bot of yours that the token is for.")
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        days = attrs.pop("days", None)
+        expires_at = timezone.now() + timedelta(days=days) if days is not None else None
+        return attrs | {"scopes": {Scope(name) for name in attrs["scopes"]}, "expires_at": expires_at}
+
+
+class BotInput(serializers.Serializer):
+    username = UsernameField()
+
+
+class BotSerializer(serializers.ModelSerializer[User]):
+    created_at = serializers.DateTimeField(source="date_joined", read_only=True)
+
+    class Meta:
+        model = User
+        fields = ("id", "username", "created_at")
+        read_only_fields = fields

@@ -1,8 +1,10 @@
 """Who is at the other end of a socket: bearer token, one-use ticket or session cookie -> scope["user"].
 
 Scope after SocketAuth: `user` (a User or AnonymousUser), `auth_expires_at` (unix seconds, None for a cookie),
-`auth_failure` (None, "expired" or "invalid": what was wrong with the credential that was offered) and
-`auth_session_key` (of a cookie, else empty), for which `open_sessions` tells later whether it was logged out.
+`auth_failure` (None, "expired" or "invalid": what was wrong with the credential that was offered),
+`auth_session_key` (of a cookie, else empty), for which `open_sessions` tells later whether it was logged out,
+`auth_token` (the id of a personal token, else None), for which `open_tokens` tells whether it was revoked, and
+`auth_scopes` (what that token may be used for; None: everything that the person may).
 Refused with a plain HTTP answer before accept: a Host that is not ours, and a cookie sent by a foreign page.
 """
 
@@ -13,7 +15,7 @@ import re
 import secrets
 import time
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 from uuid import UUID
 
@@ -23,18 +25,17 @@ from django.contrib.auth import get_user
 from django.contrib.auth.models import AnonymousUser
 from django.contrib.sessions.models import Session
 from django.core.cache import cache
-from django.core.exceptions import ValidationError
 from django.http import HttpRequest, parse_cookie
 from django.http.request import split_domain_port, validate_host
 from django.utils import timezone
+from django.utils.crypto import constant_time_compare
 from django.utils.http import is_same_domain
-from rest_framework.exceptions import APIException
-from rest_framework_simplejwt.authentication import JWTAuthentication
-from rest_framework_simplejwt.exceptions import ExpiredTokenError, TokenError
 from rest_framework_simplejwt.settings import api_settings
-from rest_framework_simplejwt.tokens import AccessToken
 
-from accounts.models import User
+from accounts import personal_tokens, tokens
+from accounts.errors import TokenExpired, TokenRefused
+from accounts.models import PersonalToken, User
+from accounts.models import Scope as TokenScope
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, MutableMapping
@@ -52,6 +53,8 @@ class Identity(NamedTuple):
     expires_at: int | None = None
     failure: Literal["expired", "invalid"] | None = None
     session_key: str = ""
+    token_id: UUID | None = None
+    scopes: frozenset[str] | None = None
 
 
 class SocketAuth:
@@ -86,16 +89,22 @@ class SocketAuth:
             "auth_expires_at": identity.expires_at,
             "auth_failure": identity.failure,
             "auth_session_key": identity.session_key,
+            "auth_token": identity.token_id,
+            "auth_scopes": identity.scopes,
         }
         await self.app({**scope, **known}, receive, send)
 
 
 async def authenticate_token(token: str) -> tuple[User, int] | None:
-    """The person of an access token and when it ends (unix seconds), or None. For renewal over an open socket."""
-    identity = await database_sync_to_async(_by_token)(token)
-    if isinstance(identity.user, User) and identity.expires_at is not None:
-        return identity.user, identity.expires_at
-    return None
+    """The person of an access token and when it ends (unix seconds), or None. For renewal over an open socket.
+
+    Not for personal tokens: a socket that one of them opened lives as long as the token does.
+    """
+    try:
+        user, access = await database_sync_to_async(tokens.read_access)(token)
+    except TokenRefused:
+        return None
+    return user, int(access["exp"])
 
 
 def issue_ticket(user: User, session_id: UUID, *, expires_at: int | None = None) -> tuple[str, int]:
@@ -105,7 +114,8 @@ def issue_ticket(user: User, session_id: UUID, *, expires_at: int | None = None)
     """
     ticket = secrets.token_urlsafe(32)
     ends = expires_at or int(time.time() + api_settings.ACCESS_TOKEN_LIFETIME.total_seconds())
-    cache.set(_ticket_key(ticket), (str(user.pk), str(session_id), ends), timeout=TICKET_SECONDS)
+    kept = (str(user.pk), str(session_id), ends, user.get_session_auth_hash())
+    cache.set(_ticket_key(ticket), kept, timeout=TICKET_SECONDS)
     return ticket, TICKET_SECONDS
 
 
@@ -114,15 +124,32 @@ def open_sessions(keys: Collection[str]) -> set[str]:
     return set(Session.objects.filter(pk__in=keys, expire_date__gt=timezone.now()).values_list("pk", flat=True))
 
 
+def open_tokens(ids: Collection[UUID]) -> set[UUID]:
+    """Which of these personal tokens can still be used."""
+    return set(PersonalToken.objects.usable().filter(pk__in=ids).values_list("pk", flat=True)) if ids else set()
+
+
 def _by_token(text: str) -> Identity:
     try:
-        token = AccessToken(text)  # type: ignore[arg-type]
-        user = cast("User", JWTAuthentication().get_user(token))
-    except ExpiredTokenError:
+        if personal_tokens.looks_like_one(text):
+            return _by_personal_token(text)
+        user, token = tokens.read_access(text)
+    except TokenExpired:
         return Identity(AnonymousUser(), failure="expired")
-    except (TokenError, APIException, ValidationError, ValueError):
+    except TokenRefused:
         return Identity(AnonymousUser(), failure="invalid")
     return Identity(user, expires_at=int(token["exp"]))
+
+
+def _by_personal_token(text: str) -> Identity:
+    user, token = personal_tokens.read(text)
+    scopes = frozenset(token.scopes)
+    if TokenScope.READ not in scopes:
+        # A socket shows the document.
+        raise TokenRefused
+    token.mark_used()
+    ends = int(token.expires_at.timestamp()) if token.expires_at is not None else None
+    return Identity(user, expires_at=ends, token_id=token.pk, scopes=scopes)
 
 
 def _by_ticket(ticket: str, path: str) -> Identity:
@@ -131,9 +158,9 @@ def _by_ticket(ticket: str, path: str) -> Identity:
     # Deleting answers True to one caller only: that is what makes it a one-use ticket.
     if kept is None or not cache.delete(key):
         return Identity(AnonymousUser(), failure="invalid")
-    user_id, session_id, expires_at = kept
+    user_id, session_id, expires_at, mark = kept
     user = User.objects.filter(pk=user_id, is_active=True).first()
-    if user is None or _session_of(path) != session_id:
+    if user is None or _session_of(path) != session_id or not constant_time_compare(mark, user.get_session_auth_hash()):
         return Identity(AnonymousUser(), failure="invalid")
     return Identity(user, expires_at=expires_at)
 

@@ -1,11 +1,13 @@
 """What is in a token, and when it stops being good.
 
-Claims of both kinds: `sub` (user id), `jti`, `fam` (the sign-in it descends from), `hash_password` (a digest of the
-stored password hash, so that a changed password ends every token), `iat`, `exp`, `token_type`.
+Claims of both kinds: `sub` (user id), `jti`, `fam` (the sign-in it descends from), `mark` (a digest of the person's
+password hash and sign_in_mark, so that a changed password, a suspension or "sign out everywhere" ends every token),
+`iat`, `exp`, `token_type`.
 
 A refresh token's `jti` is "<fam>.<random>", and its row in OutstandingToken carries the jti: a family is a prefix of an
 indexed column. A row in BlacklistedToken, unique per token, means spent or revoked. The text of a token is not stored.
-Access tokens have no row: one that is already out lives to its end (15 minutes) whatever happens to its family.
+Access tokens have no row: one that is already out lives to its end (15 minutes) when only its family ends, and ends at
+once with the mark, which is compared on each use.
 """
 
 from __future__ import annotations
@@ -14,17 +16,22 @@ import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from django.core.exceptions import ValidationError
+from django.utils import timezone
+from django.utils.crypto import constant_time_compare
 from rest_framework_simplejwt.exceptions import ExpiredTokenError, TokenError
-from rest_framework_simplejwt.settings import api_settings
 from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
-from rest_framework_simplejwt.tokens import RefreshToken
-from rest_framework_simplejwt.utils import datetime_from_epoch, get_md5_hash_password
+from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
+from rest_framework_simplejwt.utils import datetime_from_epoch
 
 from accounts.errors import TokenExpired, TokenRefused
 from accounts.models import User
 
 if TYPE_CHECKING:
     from django.db.models import QuerySet
+    from rest_framework_simplejwt.tokens import Token
+
+MARK_CHARACTERS = 32
 
 
 @dataclass(frozen=True)
@@ -45,7 +52,7 @@ def issue(user: User, family: str | None = None) -> TokenPair:
     refresh["sub"] = str(user.pk)
     refresh["jti"] = f"{family}.{uuid.uuid4().hex}"
     refresh["fam"] = family
-    refresh[api_settings.REVOKE_TOKEN_CLAIM] = get_md5_hash_password(user.password)
+    refresh["mark"] = user.get_session_auth_hash()[:MARK_CHARACTERS]
     OutstandingToken.objects.create(
         user=user,
         jti=refresh["jti"],
@@ -69,12 +76,34 @@ def read_refresh(text: str) -> FamilyRefreshToken:
     return token
 
 
-def owner_of(token: FamilyRefreshToken) -> User:
-    """Whose it is, if they may still sign in with the password that it was made under; else TokenRefused."""
-    user = User.objects.filter(pk=token["sub"], is_active=True).first()
-    if user is None or token.get(api_settings.REVOKE_TOKEN_CLAIM) != get_md5_hash_password(user.password):
+def read_access(text: str) -> tuple[User, AccessToken]:
+    """The person of an access token, and the token; else TokenExpired or TokenRefused."""
+    try:
+        token = AccessToken(text)  # type: ignore[arg-type]
+    except ExpiredTokenError as expired:
+        raise TokenExpired from expired
+    except TokenError as refused:
+        raise TokenRefused from refused
+    return owner_of(token), token
+
+
+def owner_of(token: Token) -> User:
+    """Whose it is, if they may still sign in and nothing has ended their sign-ins since; else TokenRefused."""
+    try:
+        user = User.objects.filter(pk=token.get("sub"), is_active=True).first()
+    except (ValidationError, ValueError):
+        # Signed by us, but not naming a person as we do.
+        user = None
+    if user is None or not _is_of_today(token, user):
         raise TokenRefused
     return user
+
+
+def _is_of_today(token: Token, user: User) -> bool:
+    """A SECRET_KEY that was replaced, and is among SECRET_KEY_FALLBACKS, still counts."""
+    mark = str(token.get("mark"))
+    marks = (user.get_session_auth_hash(), *user.get_session_auth_fallback_hash())
+    return any(constant_time_compare(mark, made[:MARK_CHARACTERS]) for made in marks)
 
 
 def spend(token: FamilyRefreshToken) -> bool:
@@ -89,10 +118,20 @@ def spend(token: FamilyRefreshToken) -> bool:
 
 def revoke_family(family: str) -> None:
     """Blacklist every token of one sign-in, those that are being issued at this moment included."""
-    while live := list(_live(family)):
+    _revoke(OutstandingToken.objects.filter(jti__startswith=f"{family}."))
+
+
+def revoke_families_of(user: User) -> None:
+    """The same for every sign-in of a person over the API."""
+    _revoke(OutstandingToken.objects.filter(user=user))
+
+
+def live_families_of(user: User) -> int:
+    """How many sign-ins over the API can still be refreshed. Spent tokens are not live, so each family has one."""
+    return OutstandingToken.objects.filter(user=user, blacklistedtoken=None, expires_at__gt=timezone.now()).count()
+
+
+def _revoke(rows: QuerySet[OutstandingToken]) -> None:
+    while live := list(rows.filter(blacklistedtoken=None).order_by("id")):
         # Waits for a rotation that is spending one of these; the next look then sees its successor.
         BlacklistedToken.objects.bulk_create([BlacklistedToken(token=row) for row in live], ignore_conflicts=True)
-
-
-def _live(family: str) -> QuerySet[OutstandingToken]:
-    return OutstandingToken.objects.filter(jti__startswith=f"{family}.", blacklistedtoken=None).order_by("id")

@@ -1,24 +1,41 @@
-"""Sign-up, log-in, log-out and the profile page. The first three are django-allauth's, under our rules."""
+"""The account pages. Most are django-allauth's, under our rules; their templates are in templates/allauth and below."""
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from allauth.account.views import LoginView, LogoutView, SignupView
+from allauth.account.internal.flows.reauthentication import did_recently_reauthenticate
+from allauth.account.views import LoginView, LogoutView, PasswordResetView, ReauthenticateView, SignupView
+from allauth.core.exceptions import ReauthenticationRequired
+from allauth.mfa.base.views import AuthenticateView
+from allauth.mfa.base.views import ReauthenticateView as MFAReauthenticateView
+from allauth.usersessions.models import UserSession
 from django.contrib import messages
+from django.contrib.auth import update_session_auth_hash
 from django.contrib.auth.mixins import LoginRequiredMixin
-from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
+from django.core.exceptions import ValidationError
+from django.shortcuts import redirect
 from django.urls import reverse_lazy
-from django.views.generic import FormView
+from django.utils import timezone
+from django.utils.decorators import method_decorator
+from django.views.decorators.cache import never_cache
+from django.views.generic import FormView, TemplateView, View
 
-from accounts import actions
-from accounts.errors import EmailTaken, UsernameTaken
-from accounts.forms import ProfileForm, SignUpForm, add_refusal
+from accounts import access, actions, mail, tokens
+from accounts.errors import EmailTaken, TooMany, UsernameTaken
+from accounts.forms import BotForm, ProfileForm, SignUpForm, TokenForm, add_refusal
+from accounts.models import Scope
 from codecrafter.http.client import counted_address
+from codecrafter.http.problems import NotFound
 from codecrafter.http.throttles import RateLimited, count_or_refuse
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from django.http import HttpResponse
+
+    from accounts.access import SignedInPageRequest
 
 
 class _Counted:
@@ -26,7 +43,7 @@ class _Counted:
 
     def form_invalid(self, form: Any) -> HttpResponse:
         response: HttpResponse = super().form_invalid(form)  # type: ignore[misc]
-        for error in form.errors.as_data().get(NON_FIELD_ERRORS, []):
+        for error in (error for errors in form.errors.as_data().values() for error in errors):
             if error.code == RateLimited.code:
                 response.status_code = RateLimited.status
                 response["Retry-After"] = str(error.params["retry_after"])
@@ -38,6 +55,18 @@ class LogIn(_Counted, LoginView):
 
 
 class LogOut(LogoutView):
+    pass
+
+
+class SecondFactor(_Counted, AuthenticateView):
+    pass
+
+
+class Reauthenticate(_Counted, ReauthenticateView):
+    pass
+
+
+class ReauthenticateByCode(_Counted, MFAReauthenticateView):
     pass
 
 
@@ -55,26 +84,176 @@ class SignUp(_Counted, SignupView):
         return self.form_invalid(form)
 
 
+class PasswordReset(_Counted, PasswordResetView):
+    """Answers alike whether somebody has the address or not, and writes to it either way."""
+
+    def form_valid(self, form: Any) -> HttpResponse:
+        try:
+            count_or_refuse("reset", counted_address(self.request))
+            count_or_refuse("reset_name", form.cleaned_data["email"].strip().lower())
+        except RateLimited as refused:
+            form.add_error(None, ValidationError(refused.detail, code=refused.code, params=refused.extra))
+            return self.form_invalid(form)
+        return super().form_valid(form)
+
+
 class ProfileEdit(LoginRequiredMixin, FormView):
+    request: SignedInPageRequest
     template_name = "accounts/profile.html"
     form_class = ProfileForm
     success_url = reverse_lazy("accounts:profile-edit")
 
     def get_initial(self) -> dict[str, Any]:
         user = self.request.user
-        assert user.is_authenticated
-        return {"username": user.username, "email": user.email, "theme": user.preferences.get("theme", "system")}
+        chosen = user.preferences.get("editor_settings", {})
+        wrap = {True: "true", False: "false"}.get(chosen.get("wrap"), "")
+        return {
+            "username": user.username,
+            "email": user.email,
+            "theme": user.preferences.get("theme", "system"),
+            **{name: chosen.get(name) for name in ("keymap", "font_size", "tab_size")},
+            "wrap": wrap,
+        }
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return super().get_context_data(**kwargs) | {"is_confirmed": mail.is_confirmed(self.request.user)}
 
     def form_valid(self, form: ProfileForm) -> HttpResponse:
         user = self.request.user
-        assert user.is_authenticated
         data = form.cleaned_data
+        changed = data["email"].lower() != user.email
+        if changed and not did_recently_reauthenticate(self.request):
+            # Who finds an open page must not take the account by its mail. The password is asked, then this goes on.
+            raise ReauthenticationRequired
+        preferences: dict[str, Any] = {"theme": data["theme"]}
+        if any(name in form.data for name in ("keymap", "font_size", "tab_size", "wrap")):
+            preferences["editor_settings"] = form.editor_settings()
         try:
-            actions.change_profile(
-                user, username=data["username"], email=data["email"], preferences={"theme": data["theme"]}
+            stored = actions.change_profile(
+                user, username=data["username"], email=data["email"], preferences=preferences
             )
         except (UsernameTaken, EmailTaken) as refused:
             add_refusal(form, refused)
             return self.form_invalid(form)
+        if changed:
+            mail.send_confirmation(self.request, stored)
         messages.success(self.request, "Profile saved.")
         return super().form_valid(form)
+
+
+class EmailConfirmationResend(LoginRequiredMixin, View):
+    request: SignedInPageRequest
+    http_method_names = ["post"]
+
+    def post(self, request: SignedInPageRequest) -> HttpResponse:
+        mail.send_confirmation(request, request.user)
+        messages.info(request, "If no mail was sent in the last minutes, one is on its way to your address.")
+        return redirect("accounts:profile-edit")
+
+
+class SignIns(LoginRequiredMixin, TemplateView):
+    """Where this person is signed in; one browser, or all of them and the API, can be signed out."""
+
+    request: SignedInPageRequest
+    template_name = "accounts/sign_ins.html"
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        user = self.request.user
+        browsers = sorted(UserSession.objects.purge_and_list(user), key=lambda row: row.created_at, reverse=True)
+        context = super().get_context_data(**kwargs)
+        return context | {"browsers": browsers, "api_sign_ins": tokens.live_families_of(user)}
+
+    def post(self, request: SignedInPageRequest) -> HttpResponse:
+        user = request.user
+        if "everywhere" in request.POST:
+            actions.end_sign_ins(user)
+            # This browser stays, with a session of another name.
+            update_session_auth_hash(request, user)
+            UserSession.objects.create_from_request(request)
+            messages.success(request, "You are signed out everywhere but here.")
+        else:
+            number = request.POST.get("browser", "")
+            row = UserSession.objects.filter(user=user, pk=number).first() if number.isdecimal() else None
+            if row is not None:
+                row.end()
+                actions.note_sign_ins_ended(user)
+                messages.success(request, "That browser is signed out.")
+        return redirect("accounts:sign-ins")
+
+
+@method_decorator(never_cache, name="dispatch")
+class Tokens(LoginRequiredMixin, TemplateView):
+    """Personal tokens and bots. A new token is shown in the answer to the form, once, and is kept nowhere."""
+
+    request: SignedInPageRequest
+    template_name = "accounts/tokens.html"
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        user = self.request.user
+        bots = list(access.own_bots(user))
+        context = {
+            "tokens": list(access.own_tokens(user)),
+            "bots": bots,
+            "form": TokenForm(user=user, bots=bots, initial={"scopes": [Scope.READ], "days": "90"}),
+            "bot_form": BotForm(prefix="bot"),
+        }
+        return super().get_context_data(**context | kwargs)
+
+    def post(self, request: SignedInPageRequest) -> HttpResponse:
+        form = TokenForm(request.POST, user=request.user, bots=list(access.own_bots(request.user)))
+        if not form.is_valid():
+            return self.render_to_response(self.get_context_data(form=form), status=400)
+        data = form.cleaned_data
+        holder = access.own_bot(request.user, data["holder"]) if data["holder"] else request.user
+        ends = timezone.now() + timedelta(days=int(data["days"])) if data["days"] else None
+        try:
+            token, text = actions.make_token(
+                holder, name=data["name"], scopes={Scope(scope) for scope in data["scopes"]}, expires_at=ends
+            )
+        except TooMany as refused:
+            form.add_error(None, refused.detail)
+            return self.render_to_response(self.get_context_data(form=form), status=400)
+        return self.render_to_response(self.get_context_data(made=token, text=text))
+
+
+class TokenRevoke(LoginRequiredMixin, View):
+    http_method_names = ["post"]
+
+    def post(self, request: SignedInPageRequest, token_id: UUID) -> HttpResponse:
+        try:
+            actions.revoke_token(access.own_token(request.user, token_id))
+            messages.success(request, "The token is revoked.")
+        except NotFound:
+            messages.info(request, "That token is not there any more.")
+        return redirect("accounts:tokens")
+
+
+class BotMake(LoginRequiredMixin, View):
+    http_method_names = ["post"]
+
+    def post(self, request: SignedInPageRequest) -> HttpResponse:
+        form = BotForm(request.POST, prefix="bot")
+        if form.is_valid():
+            try:
+                actions.make_bot(request.user, form.cleaned_data["username"])
+                messages.success(request, "The bot is made. Give it a token, and add it to a session by its name.")
+                return redirect("accounts:tokens")
+            except UsernameTaken as refused:
+                add_refusal(form, refused)
+            except TooMany as refused:
+                form.add_error(None, refused.detail)
+        page = Tokens()
+        page.setup(request)
+        return page.render_to_response(page.get_context_data(bot_form=form), status=400)
+
+
+class BotRetire(LoginRequiredMixin, View):
+    http_method_names = ["post"]
+
+    def post(self, request: SignedInPageRequest, bot_id: UUID) -> HttpResponse:
+        try:
+            actions.retire_bot(access.own_bot(request.user, bot_id))
+            messages.success(request, "The bot is retired. What it wrote keeps its name.")
+        except NotFound:
+            messages.info(request, "That bot is not there any more.")
+        return redirect("accounts:tokens")

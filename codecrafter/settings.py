@@ -7,6 +7,7 @@ import secrets
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import environ
 from csp.constants import NONCE
@@ -78,6 +79,10 @@ INSTALLED_APPS = [
     "django.contrib.humanize",
     "allauth",
     "allauth.account",
+    "allauth.mfa",
+    "allauth.socialaccount",
+    "allauth.usersessions",
+    "axes",
     "channels",
     "corsheaders",
     "csp",
@@ -194,29 +199,84 @@ ROOM_IDLE_SECONDS = env.float("ROOM_IDLE_SECONDS", default=30)
 # People and sign-in
 AUTH_USER_MODEL = "accounts.User"
 # Names are unique without regard to case, by a constraint on lower(username).
-SILENCED_SYSTEM_CHECKS = ["auth.W004"]
+# axes.W002: the edges answer 429 themselves; axes' middleware would replace the form by a bare page.
+SILENCED_SYSTEM_CHECKS = ["auth.W004", "axes.W002"]
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.BCryptSHA256PasswordHasher"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 8}},
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
-AUTHENTICATION_BACKENDS = ["accounts.backends.NameOrEmailBackend"]
+# The first asks the lockout and signs nobody in; it stands in authenticate(), which every door calls.
+AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "accounts.backends.NameOrEmailBackend"]
+AXES_HANDLER = "accounts.lockout.Lockout"
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_CLIENT_IP_CALLABLE = "codecrafter.http.client.counted_address"
+AXES_ENABLE_ADMIN = AXES_VERBOSE = False
 LOGIN_URL = "/login"
 LOGIN_REDIRECT_URL = "/sessions"
 ACCOUNT_ADAPTER = "accounts.adapter.AccountAdapter"
 ACCOUNT_LOGIN_METHODS = {"username", "email"}
 ACCOUNT_SIGNUP_FIELDS = ["username*", "email*", "password1*"]
-ACCOUNT_EMAIL_VERIFICATION = "none"
+# "optional" asks new people to confirm their address; "mandatory" signs nobody in before they did.
+ACCOUNT_EMAIL_VERIFICATION = env.str("EMAIL_VERIFICATION", default="optional")
+ACCOUNT_EMAIL_NOTIFICATIONS = True
+ACCOUNT_EMAIL_SUBJECT_PREFIX = "CodeCrafter: "
+ACCOUNT_EMAIL_CONFIRMATION_EXPIRE_DAYS = 3
+PASSWORD_RESET_TIMEOUT = 3600
+ACCOUNT_FORMS = {"reset_password": "accounts.forms.PasswordResetForm"}
 ACCOUNT_LOGOUT_ON_GET = False
 ACCOUNT_LOGOUT_REDIRECT_URL = "/"
 ACCOUNT_PRESERVE_USERNAME_CASING = True
 ACCOUNT_SESSION_REMEMBER = True
-# Sign-in and sign-up are counted in the scopes of RATES, together with the API's.
-ACCOUNT_RATE_LIMITS = {"login": None, "login_failed": None, "signup": None}
+RATE_LIMITS = env.bool("RATE_LIMITS", default=True)
+# Sign-in, sign-up and reset are counted in the scopes of RATES, together with the API's.
+ACCOUNT_RATE_LIMITS: Any = (
+    {"login": None, "login_failed": None, "signup": None, "reset_password": None} if RATE_LIMITS else False
+)
+MFA_ADAPTER = "accounts.mfa.MFAAdapter"
+MFA_FORMS = {
+    "authenticate": "accounts.mfa.AuthenticateForm",
+    "reauthenticate": "accounts.mfa.ReauthenticateForm",
+}
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_PASSKEY_LOGIN_ENABLED = True
+# Where mail goes to the console nobody can confirm an address, and a second factor is worth having all the same.
+MFA_ALLOW_UNVERIFIED_EMAIL = ACCOUNT_EMAIL_VERIFICATION != "mandatory"
+if not RATE_LIMITS:
+    MFA_RATE_LIMITS = False
 EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
+EMAIL_TIMEOUT = 10
 if env.str("EMAIL_URL", default=""):
     vars().update(env.email("EMAIL_URL"))
+DEFAULT_FROM_EMAIL = env.str("EMAIL_FROM", default="CodeCrafter <codecrafter@localhost>")
+
+# Sign-in through others, each only when it is configured
+SOCIALACCOUNT_FORMS = {"signup": "accounts.forms.SocialSignUpForm"}
+SOCIALACCOUNT_PROVIDERS: dict[str, dict[str, Any]] = {}
+# Where their pages are: the browser asks the form-action of our pages before it follows us there.
+OAUTH_ORIGINS: list[str] = []
+if github_id := env.str("GITHUB_CLIENT_ID", default=""):
+    INSTALLED_APPS.append("allauth.socialaccount.providers.github")
+    SOCIALACCOUNT_PROVIDERS["github"] = {
+        "SCOPE": ["read:user", "user:email"],
+        "APPS": [{"client_id": github_id, "secret": env.str("GITHUB_CLIENT_SECRET", default="")}],
+    }
+    OAUTH_ORIGINS.append("https://github.com")
+if oidc_url := env.str("OIDC_URL", default=""):
+    INSTALLED_APPS.append("allauth.socialaccount.providers.openid_connect")
+    SOCIALACCOUNT_PROVIDERS["openid_connect"] = {
+        "APPS": [
+            {
+                "provider_id": "oidc",
+                "name": env.str("OIDC_NAME", default="single sign-on"),
+                "client_id": env.str("OIDC_CLIENT_ID", default=""),
+                "secret": env.str("OIDC_CLIENT_SECRET", default=""),
+                "settings": {"server_url": oidc_url},
+            }
+        ]
+    }
+    OAUTH_ORIGINS.append("{0.scheme}://{0.netloc}".format(urlsplit(oidc_url)))
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SESSION_COOKIE_HTTPONLY = True
 SIMPLE_JWT = {
@@ -224,7 +284,6 @@ SIMPLE_JWT = {
     "REFRESH_TOKEN_LIFETIME": timedelta(days=7),
     "ROTATE_REFRESH_TOKENS": True,
     "BLACKLIST_AFTER_ROTATION": True,
-    "CHECK_REVOKE_TOKEN": True,
     "SIGNING_KEY": secret_from("JWT_SIGNING_KEY", "jwt_signing_key"),
     "USER_ID_CLAIM": "sub",
 }
@@ -259,7 +318,7 @@ RUN_LIMITS_CEILING = {
 # REST
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
-        "codecrafter.http.bearer.BearerAuthentication",
+        "accounts.bearer.BearerAuthentication",
         "rest_framework.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
@@ -288,7 +347,6 @@ SPECTACULAR_SETTINGS = {
     "PREPROCESSING_HOOKS": ["codecrafter.http.schema.each_path_once"],
     "COMPONENT_SPLIT_REQUEST": True,
 }
-RATE_LIMITS = env.bool("RATE_LIMITS", default=True)
 # requests/seconds, by scope
 RATES = {
     "anonymous": env.str("RATE_ANONYMOUS", default="100/900"),
@@ -296,6 +354,9 @@ RATES = {
     "login": env.str("RATE_LOGIN", default="10/300"),
     "login_name": env.str("RATE_LOGIN_NAME", default="100/300"),
     "login_address": env.str("RATE_LOGIN_ADDRESS", default="60/300"),
+    "login_code": env.str("RATE_LOGIN_CODE", default="60/3600"),
+    "reset": env.str("RATE_RESET", default="20/3600"),
+    "reset_name": env.str("RATE_RESET_NAME", default="5/3600"),
     "register": env.str("RATE_REGISTER", default="20/3600"),
     "run": env.str("RATE_RUN", default="60/60"),
     "status": env.str("RATE_STATUS", default="600/60"),
@@ -329,7 +390,7 @@ CONTENT_SECURITY_POLICY = {
         "font-src": ["'self'"],
         "connect-src": ["'self'"],
         "manifest-src": ["'self'"],
-        "form-action": ["'self'"],
+        "form-action": ["'self'", *OAUTH_ORIGINS],
         "frame-ancestors": ["'none'"],
         "base-uri": ["'none'"],
     }

@@ -13,6 +13,7 @@ from rest_framework import permissions, status
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from accounts.models import Scope
 from codecrafter.http.paging import Paging, refuse_unknown_parameters
 from codecrafter.http.problems import Invalid
 from codecrafter.http.throttles import RunThrottle, StatusThrottle
@@ -56,6 +57,7 @@ class Execute(APIView):
     """Run a program, or a session's saved text. Answers at once; `?wait=SECONDS` waits for the result."""
 
     throttle_classes = [RunThrottle]
+    token_scope = Scope.RUN
 
     @extend_schema(
         operation_id="execute",
@@ -159,6 +161,8 @@ class RunOutputPiece(APIView):
 
 
 class RunCancel(APIView):
+    token_scope = Scope.RUN
+
     @extend_schema(operation_id="execute_cancel", request=None, responses={202: RunSerializer})
     def post(self, request: SignedInRequest, job_id: UUID) -> Response:
         run = actions.cancel_run_by_id(request.user, job_id)
@@ -169,6 +173,7 @@ class RunInput(APIView):
     """Type into an interactive run."""
 
     throttle_classes = [StatusThrottle]
+    token_scope = Scope.RUN
 
     @extend_schema(operation_id="execute_input", request=InputTyped, responses={204: None})
     def post(self, request: SignedInRequest, job_id: UUID) -> Response:

@@ -22,6 +22,7 @@ from realtime.limits import Pace
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from uuid import UUID
 
     from accounts.models import User
 
@@ -97,6 +98,9 @@ class Connection:
         write_frame: WriteFrame | None = None,
         session_key: str = "",
         password_mark: str = "",
+        is_bot: bool = False,
+        token_id: UUID | None = None,
+        scopes: frozenset[str] | None = None,
     ) -> None:
         self.id = uuid.uuid4().hex
         self.user_id = user_id
@@ -106,8 +110,12 @@ class Connection:
         self.speaks_json = speaks_json
         # Of the cookie session that opened it; empty for a token or a ticket.
         self.session_key = session_key
-        # Django's mark of the password at that time; a cookie session ends with its password.
+        # The mark of the person's sign-ins at that time: a new password, or ending them all, changes it.
         self.password_mark = password_mark
+        self.is_bot = is_bot
+        # Of the personal token that opened it, and what that one may be used for; None: whatever the person may.
+        self.token_id = token_id
+        self.scopes = scopes
         self.client_ids: set[int] = set()
         self.received = 0
         # When it was last asked for everything it has; None once it answered.
@@ -132,10 +140,17 @@ class Connection:
         self._wake = asyncio.Event()
 
     def identity(self) -> dict[str, object]:
-        return {"id": self.user_id, "name": self.username, "hue": self.hue, "permission": self.permission}
+        return {
+            "id": self.user_id,
+            "name": self.username,
+            "hue": self.hue,
+            "permission": self.permission,
+            "is_bot": self.is_bot,
+        }
 
     def is_signed_in_as(self, user: User) -> bool:
-        return not self.session_key or constant_time_compare(self.password_mark, user.get_session_auth_hash())
+        # A personal token has a life of its own.
+        return self.token_id is not None or constant_time_compare(self.password_mark, user.get_session_auth_hash())
 
     # What goes out
 

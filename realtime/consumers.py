@@ -17,12 +17,13 @@ from urllib.parse import parse_qs
 from channels.consumer import AsyncConsumer
 from django.conf import settings
 
-from accounts.models import User
+from accounts.models import Scope, User
 from realtime import connections, metrics
 from realtime.chat import Sayings
 from realtime.connections import Connection
 from realtime.protocol import SUBPROTOCOL, ProtocolError
 from realtime.rooms import Full, Unavailable, rooms
+from sessions_app.access import within_scopes
 from sessions_app.errors import SessionNotFound
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ class SessionConsumer(AsyncConsumer):
             permission = await live.permission(user, session_id)
             if permission is None:
                 raise _Refusal(connections.ABSENT, "no such session")
+            permission = str(within_scopes(permission, scope.get("auth_scopes")))
             room = await live.open(session_id)
         except SessionNotFound:
             raise _Refusal(connections.ABSENT, "no such session") from None
@@ -91,6 +93,9 @@ class SessionConsumer(AsyncConsumer):
             write_frame=scope.get("extensions", {}).get("codecrafter.frames", {}).get("write"),
             session_key=scope.get("auth_session_key", ""),
             password_mark=user.get_session_auth_hash(),
+            is_bot=user.is_bot,
+            token_id=scope.get("auth_token"),
+            scopes=scope.get("auth_scopes"),
         )
         # Nothing is awaited from here to the joining, so that two who come at once do not take one place.
         try:
@@ -197,7 +202,10 @@ def _take_text(room: Room, connection: Connection, sayings: Sayings, text: str) 
         return
     kind = message.get("type") if isinstance(message, dict) else None
     if kind == "chat":
-        sayings.take(message)
+        if connection.scopes is None or Scope.EDIT in connection.scopes:
+            sayings.take(message)
+        else:
+            _tell_error(connection, "scope_missing", "This token has not the scope 'edit'.")
         return
     _tell_error(connection, "unknown_message", f"There is no message {str(kind)[:40]!r}.")
 

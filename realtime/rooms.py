@@ -20,11 +20,11 @@ from django.conf import settings
 from django.db import IntegrityError, InterfaceError, OperationalError, connection
 
 from accounts.models import User
-from accounts.socket_auth import open_sessions
+from accounts.socket_auth import open_sessions, open_tokens
 from realtime import connections, metrics
 from realtime.room import Room
 from sessions_app import actions, crdt, documents, events
-from sessions_app.access import can_edit, permission_in
+from sessions_app.access import can_edit, permission_in, within_scopes
 from sessions_app.errors import SessionNotFound
 
 if TYPE_CHECKING:
@@ -444,10 +444,13 @@ class Rooms:
         pairs = {(room.session_id, member.user_id) for room in checked for member in room.connections.values()}
         if not pairs:
             return
-        keys = {member.session_key for room in checked for member in room.connections.values() if member.session_key}
+        members = [member for room in checked for member in room.connections.values()]
+        keys = {member.session_key for member in members if member.session_key}
+        token_ids = {member.token_id for member in members if member.token_id is not None}
         try:
             permissions = await self._read(_permissions, pairs)
             signed_in = await self._read(open_sessions, keys) if keys else set()
+            usable = await self._read(open_tokens, token_ids) if token_ids else set()
         except Exception:
             logger.exception("the access of open sockets could not be read; the next tick tries again")
             return
@@ -458,6 +461,10 @@ class Rooms:
                 user, permission = permissions[room.session_id, member.user_id]
                 if user is None:
                     room.expel(member, connections.SIGNED_OUT, "the account is not active")
+                elif member.token_id in token_ids - usable:
+                    room.expel(member, connections.SIGNED_OUT, "the token was revoked")
+                elif not member.session_key and not member.is_signed_in_as(user):
+                    room.expel(member, connections.SIGNED_OUT, "the sign-in was ended")
                 elif member.session_key in keys - signed_in or not member.is_signed_in_as(user):
                     # Signing in again and changing the password give the browser a new cookie: it may come back with
                     # that one, and is told that it is signed out when it has none.
@@ -465,7 +472,7 @@ class Rooms:
                 elif permission is None:
                     room.expel(member, connections.LOST_ACCESS, "no access any more")
                 else:
-                    room.set_permission(member, permission)
+                    room.set_permission(member, str(within_scopes(permission, member.scopes)))
 
     # Threads
 

@@ -10,10 +10,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from accounts.models import Scope
 from sessions_app.errors import NotAllowed, SessionNotFound
 from sessions_app.models import CodeSession, Collaborator, Permission
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from django.contrib.auth.models import AnonymousUser
 
     from accounts.models import User
@@ -105,6 +108,13 @@ def permission_in(user: User | AnonymousUser, session_id: uuid.UUID | str) -> st
         return standing_in(user, session_id).shown_permission
     except SessionNotFound:
         return None
+
+
+def within_scopes(permission: str | None, scopes: Collection[str] | None) -> str | None:
+    """What is left of a permission for who came by a personal token; None as scopes: all of it."""
+    if permission is None or scopes is None or Scope.EDIT in scopes:
+        return permission
+    return Permission.READ.value
 
 
 def _session(user: User | AnonymousUser, session_id: uuid.UUID | str, *, archived: bool) -> CodeSession:

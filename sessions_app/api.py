@@ -12,6 +12,7 @@ from rest_framework import status
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from accounts.bearer import ACCOUNT
 from accounts.socket_auth import issue_ticket
 from codecrafter.http.conditional import PreconditionFailed, check_if_match, etag
 from codecrafter.http.paging import Paging, refuse_unknown_parameters
@@ -185,7 +186,12 @@ class SessionLeave(APIView):
 
 
 class SessionTicket(APIView):
-    """A ticket that opens the session's socket once, within 30 seconds: ?ticket=..."""
+    """A ticket that opens the session's socket once, within 30 seconds: ?ticket=...
+
+    A personal token makes none: it opens the socket itself, in the Authorization header.
+    """
+
+    token_scope = ACCOUNT
 
     @extend_schema(
         operation_id="sessions_ticket",

@@ -1,6 +1,17 @@
+from typing import Any
+
 from django.apps import AppConfig
 
 
 class SessionsConfig(AppConfig):
     name = "sessions_app"
     verbose_name = "Coding sessions"
+
+    def ready(self) -> None:
+        from accounts.actions import sign_ins_ended
+        from sessions_app import actions
+
+        def look_again(sender: Any, user: Any, **kwargs: Any) -> None:
+            actions.recheck_sockets_of(user)
+
+        sign_ins_ended.connect(look_again, weak=False, dispatch_uid="sessions_app.sign_ins_ended")

@@ -179,7 +179,11 @@ def test_the_profile_page_changes_name_address_and_theme(browser, alice):
     browser.force_login(alice)
     page = browser.get("/profile").content.decode()
     assert 'value="alice"' in page
-    answer = submit(browser, "/profile", follow=True, username="Alix", email="Alix@example.org", theme="light")
+    asked = submit(browser, "/profile", username="Alix", email="Alix@example.org", theme="light")
+    assert asked["Location"].startswith("/account/reauthenticate")
+    alice.refresh_from_db()
+    assert (alice.username, alice.email) == ("alice", "alice@example.org")
+    answer = submit(browser, asked["Location"], follow=True, password=PASSWORD)
     assert answer.redirect_chain == [("/profile", 302)]
     assert [str(message) for message in answer.context["messages"]] == ["Profile saved."]
     alice.refresh_from_db()
@@ -194,10 +198,13 @@ def test_the_profile_page_changes_name_address_and_theme(browser, alice):
         ({"email": "BOB@example.org"}, "already an account with this email address"),
         ({"username": "no spaces"}, "3 to 30 letters"),
         ({"theme": "purple"}, "purple"),
+        ({"font_size": "300"}, "less than or equal to 32"),
+        ({"keymap": "ed"}, "ed is not one of the available choices"),
     ],
 )
 def test_a_refused_profile_says_why_and_changes_nothing(client, alice, bob, changes, word):
     client.force_login(alice)
+    client.post("/account/reauthenticate", {"password": PASSWORD})
     fields = {"username": "alice", "email": "alice@example.org", "theme": "dark"} | changes
     answer = client.post("/profile", fields)
     assert answer.status_code == 200

@@ -23,7 +23,7 @@ def test_registering_answers_201_with_a_user_and_tokens_that_work(rest):
     body = answer.json()
     assert set(body) == {"user", "access", "refresh"}
     user = body["user"]
-    assert set(user) == {"id", "username", "email", "role", "preferences", "created_at"}
+    assert set(user) == {"id", "username", "email", "role", "is_bot", "preferences", "created_at"}
     assert (user["username"], user["email"], user["role"]) == ("Alice", "alice@example.org", "user")
     assert user["preferences"] == {"theme": "system", "editor_settings": {}}
     assert answer["Cache-Control"] == "no-store"

@@ -16,6 +16,7 @@ from django.test import Client
 from rest_framework_simplejwt.tokens import AccessToken
 from websockets.frames import Frame, Opcode
 
+from accounts import tokens
 from codecrafter.asgi import application
 from realtime import connections, protocol, rooms
 from realtime.awareness import AwarenessTable
@@ -64,7 +65,7 @@ class Socket(WebsocketCommunicator):
 
 
 def token_of(user: User, seconds: float = 900) -> str:
-    token = AccessToken.for_user(user)
+    token = AccessToken(tokens.issue(user).access)
     token.set_exp(lifetime=timedelta(seconds=seconds))
     return str(token)
 

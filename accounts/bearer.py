@@ -1,0 +1,75 @@
+"""`Authorization: Bearer` over REST: an access token (JWT), or a personal token of a person or a bot.
+
+What a personal token may do is decided here, before any view: reading needs its scope `read`, everything else the
+scope that the view names as `token_scope` (`edit` unless it says otherwise). ACCOUNT is a scope that no personal token
+can have: passwords, tokens and the profile are changed by somebody who signed in.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+from drf_spectacular.contrib.rest_framework_simplejwt import SimpleJWTScheme
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.exceptions import AuthenticationFailed, PermissionDenied
+from rest_framework.permissions import SAFE_METHODS
+
+from accounts import personal_tokens, tokens
+from accounts.errors import TokenRefused
+from accounts.models import PersonalToken, Scope, User
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest
+    from rest_framework.request import Request
+
+ACCOUNT = "account"
+
+
+class BearerAuthentication(BaseAuthentication):
+    """A good token is verified, and its person fetched, once per request, however often it is asked about."""
+
+    def authenticate(self, request: Request | HttpRequest) -> tuple[User, Any] | None:
+        # The limit of the anonymous asks with the bare request, before there is a view.
+        bare: Any = getattr(request, "_request", request)
+        if not hasattr(bare, "bearer"):
+            bare.bearer = _authenticate(bare.META.get("HTTP_AUTHORIZATION", ""))
+        found = cast("tuple[User, Any] | None", bare.bearer)
+        if found is not None and isinstance(found[1], PersonalToken):
+            if bare is not request:
+                _check_scope(request, found[1])
+            found[1].mark_used()
+        return found
+
+    def authenticate_header(self, request: Request) -> str:
+        return 'Bearer realm="api"'
+
+
+def _authenticate(header: str) -> tuple[User, Any] | None:
+    kind, _, credential = header.partition(" ")
+    credential = credential.strip()
+    if kind.lower() != "bearer" or not credential:
+        return None
+    try:
+        if personal_tokens.looks_like_one(credential):
+            return personal_tokens.read(credential)
+        return tokens.read_access(credential)
+    except TokenRefused as refused:
+        raise AuthenticationFailed(refused.detail, code=refused.code) from refused
+
+
+def _check_scope(request: Any, token: PersonalToken) -> None:
+    view = request.parser_context["view"]
+    needed = Scope.READ if request.method in SAFE_METHODS else getattr(view, "token_scope", Scope.EDIT)
+    if needed not in token.scopes:
+        detail = (
+            "A personal token cannot change accounts or tokens, or make tickets: sign in for that."
+            if needed == ACCOUNT
+            else f"This token has not the scope {needed!r}."
+        )
+        raise PermissionDenied(detail, code="scope_missing")
+
+
+class BearerScheme(SimpleJWTScheme):  # type: ignore[no-untyped-call]
+    """For the schema of the API: drf-spectacular finds it by being defined."""
+
+    target_class = "accounts.bearer.BearerAuthentication"

@@ -1,0 +1,31 @@
+"""Whether an address is confirmed, and the mail that asks for it. The texts are in templates/account/email."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from allauth.account.internal.flows.email_verification import consume_email_verification_rate_limit
+from allauth.account.models import EmailAddress
+from django.conf import settings
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest
+
+    from accounts.models import User
+
+MANDATORY = "mandatory"
+
+
+def is_confirmed(user: User) -> bool:
+    return EmailAddress.objects.filter(user=user, email__iexact=user.email, verified=True).exists()
+
+
+def must_be_confirmed(user: User) -> bool:
+    return settings.ACCOUNT_EMAIL_VERIFICATION == MANDATORY and not is_confirmed(user)
+
+
+def send_confirmation(request: HttpRequest, user: User, *, is_new: bool = False) -> None:
+    """Ask at the person's address, unless that was done in the last minutes."""
+    address, _ = EmailAddress.objects.get_or_create(user=user, email=user.email, defaults={"primary": True})
+    if not address.verified and consume_email_verification_rate_limit(request, address.email):
+        address.send_confirmation(request, signup=is_new)

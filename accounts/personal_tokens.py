@@ -1,0 +1,50 @@
+"""Personal tokens: how their text is made, and whom one stands for. REST (bearer.py) and sockets ask here.
+
+The text is "cct_" and 256 random bits; its SHA-256 is stored, and the first characters, to tell tokens apart.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from typing import TYPE_CHECKING
+
+from accounts.errors import TokenRefused
+from accounts.models import PersonalToken, Scope, User
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from datetime import datetime
+
+BEGINNING = "cct_"
+_SHOWN_CHARACTERS = len(BEGINNING) + 6
+
+
+def looks_like_one(text: str) -> bool:
+    return text.startswith(BEGINNING)
+
+
+def make(user: User, name: str, scopes: Collection[Scope], expires_at: datetime | None) -> tuple[PersonalToken, str]:
+    """A new token of this person or bot, and its text, which nobody can be told again."""
+    text = BEGINNING + secrets.token_urlsafe(32)
+    token = PersonalToken.objects.create(
+        user=user,
+        name=name,
+        digest=_digest(text),
+        prefix=text[:_SHOWN_CHARACTERS],
+        scopes=[scope.value for scope in Scope if scope in scopes],
+        expires_at=expires_at,
+    )
+    return token, text
+
+
+def read(text: str) -> tuple[User, PersonalToken]:
+    """Whom the token stands for, and the token; else TokenRefused."""
+    token = PersonalToken.objects.usable().select_related("user").filter(digest=_digest(text)).first()
+    if token is None:
+        raise TokenRefused("This personal token does not exist, has expired or was revoked.")
+    return token.user, token
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="replace")).hexdigest()
