@@ -93,6 +93,8 @@ class Room:
         self._full: bytes | None = None
         self._awareness = AwarenessTable()
         self._remote: dict[str, _RemotePeople] = {}
+        # When each other process that has this room open was last heard of.
+        self._heard: dict[str, float] = {}
         self._shown_people: list[protocol.Present] = []
         self._shown_chat: deque[str] = deque(maxlen=SHOWN_CHAT_MAX)
         # Counts of changes taken from sockets, and of those committed: what acknowledgements wait for.
@@ -383,6 +385,12 @@ class Room:
             return
         now = time.monotonic()
         process = str(message["process"])
+        # Whoever is new here may have missed what was committed before it was known.
+        is_new = bool(process) and process not in self._heard
+        if process:
+            self._heard[process] = now
+        if message.get("head", 0) > self.head:
+            self._host.repair_soon(self, "gap")
         if "last" in message and message["last"] > self.head:
             if message["first"] == self.head + 1 and message["updates"] is not None and self.ready.is_set():
                 self.absorb(message["updates"], message["last"])
@@ -397,26 +405,31 @@ class Room:
             else:
                 self._remote.pop(process, None)
             self._show_people(is_local=False)
-        if message.get("asks"):
+        if message.get("asks") or is_new:
             self.announce_here()
 
-    def ring(self, message: dict[str, Any]) -> None:
-        if self._host.is_alone:
+    def ring(self, message: dict[str, Any], *, to_strangers: bool = False) -> None:
+        """Tell the other processes; nobody while none is known to have this room open.
+
+        One that opens it reads the log and announces itself, and both then say how far they know the log to go.
+        """
+        if self._host.is_alone or not (self._heard or to_strangers):
             return
         events.ring_document(self.session_id, {"process": self._host.process, "epoch": self.epoch.hex, **message})
 
     def announce_here(self, *, asks: bool = False) -> None:
         """Tell the other processes who is here; with `asks`, have them tell the same."""
         self._announced_at = time.monotonic()
-        message: dict[str, Any] = {"people": self._local_people(), "asks": asks}
+        message: dict[str, Any] = {"people": self._local_people(), "asks": asks, "head": self.head}
         if local := self._awareness.local(self._awareness.present()):
             message["awareness"] = self._awareness.encode(local)
-        self.ring(message)
+        self.ring(message, to_strangers=True)
 
     def renew(self, now: float) -> None:
         """Tell other processes again who is here, and forget people and cursors of those that fell silent."""
-        if self.connections and now - self._announced_at > ANNOUNCE_SECONDS:
+        if now - self._announced_at > ANNOUNCE_SECONDS:
             self.announce_here()
+        self._heard = {name: at for name, at in self._heard.items() if now - at <= REMOTE_PEOPLE_SECONDS}
         self._note_moved(self._awareness.expire(now), None)
         silent = [name for name, remote in self._remote.items() if now - remote.heard_at > REMOTE_PEOPLE_SECONDS]
         for name in silent:

@@ -24,7 +24,7 @@ from accounts.socket_auth import open_sessions, open_tokens
 from realtime import connections, metrics
 from realtime.room import Room
 from sessions_app import actions, crdt, documents, events
-from sessions_app.access import can_edit, permission_in, within_scopes
+from sessions_app.access import can_edit, permission_in, permissions_in, within_scopes
 from sessions_app.errors import SessionNotFound
 
 if TYPE_CHECKING:
@@ -543,10 +543,9 @@ def _permissions(pairs: Iterable[tuple[UUID, str]]) -> dict[tuple[UUID, str], tu
     """(session, user) -> (the person, None while the account is not active; their permission)."""
     active = User.objects.filter(pk__in={user_id for _, user_id in pairs}, is_active=True)
     users = {str(user.pk): user for user in active}
+    known = permissions_in([(session_id, users[user_id]) for session_id, user_id in pairs if user_id in users])
     return {
-        (session_id, user_id): (
-            users.get(user_id),
-            permission_in(users[user_id], session_id) if user_id in users else None,
-        )
+        (session_id, user_id): (user, known[session_id, user.pk] if user is not None else None)
         for session_id, user_id in pairs
+        for user in (users.get(user_id),)
     }

@@ -117,6 +117,25 @@ def within_scopes(permission: str | None, scopes: Collection[str] | None) -> str
     return Permission.READ.value
 
 
+def permissions_in(
+    pairs: Collection[tuple[uuid.UUID, User]],
+) -> dict[tuple[uuid.UUID, uuid.UUID], str | None]:
+    """permission_in() of many (session, user) pairs, by the ids of both, in two queries."""
+    session_ids, user_ids = {session_id for session_id, _ in pairs}, {user.pk for _, user in pairs}
+    sessions = {found.pk: found for found in CodeSession.objects.filter(pk__in=session_ids, archived_at__isnull=True)}
+    rows = Collaborator.objects.filter(session__in=session_ids, user__in=user_ids)
+    given = {(row[0], row[1]): row[2] for row in rows.values_list("session_id", "user_id", "permission")}
+    permissions: dict[tuple[uuid.UUID, uuid.UUID], str | None] = {}
+    for session_id, user in pairs:
+        standing = None
+        if user.is_active and (session := sessions.get(session_id)) is not None:
+            own = OWNER if session.owner_id == user.pk else given.get((session_id, user.pk))
+            standing = _standing_with(user, session, own)
+        may_view = standing is not None and standing.may(Action.VIEW)
+        permissions[session_id, user.pk] = standing.shown_permission if standing is not None and may_view else None
+    return permissions
+
+
 def _session(user: User | AnonymousUser, session_id: uuid.UUID | str, *, archived: bool) -> CodeSession:
     if not user.is_authenticated or not user.is_active:
         raise SessionNotFound
@@ -132,14 +151,17 @@ def _session(user: User | AnonymousUser, session_id: uuid.UUID | str, *, archive
 
 def _standing(user: User | AnonymousUser, session: CodeSession, action: Action, *, hide: bool = False) -> Standing:
     assert user.is_authenticated
-    given = _given(user, session)
-    seen = given or (Permission.READ.value if session.is_public else None)
-    standing = Standing(session, seen, given is not None, user.is_moderator)
+    standing = _standing_with(user, session, _given(user, session))
     if not standing.may(Action.VIEW):
         raise SessionNotFound
     if not standing.may(action):
         raise SessionNotFound if hide else NotAllowed
     return standing
+
+
+def _standing_with(user: User, session: CodeSession, given: str | None) -> Standing:
+    seen = given or (Permission.READ.value if session.is_public else None)
+    return Standing(session, seen, given is not None, user.is_moderator)
 
 
 def _given(user: User, session: CodeSession) -> str | None:

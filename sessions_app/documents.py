@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Literal
 
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import F
 from django.utils import timezone
 
@@ -88,13 +88,19 @@ def load(session_id: UUID) -> Loaded:
         raise LogDamaged(f"the update log of {session_id} cannot be merged: {error}") from error
 
 
-@transaction.atomic
 def append(entries: Mapping[UUID, Sequence[Entry]]) -> dict[UUID, Appended]:
     """Add updates to any number of documents in one transaction. A document that is gone is absent from the answer.
 
     Documents are locked in the order of their ids, so that two processes never wait for each other.
     """
     wanted = {session_id: entries[session_id] for session_id in sorted(entries) if entries[session_id]}
+    if not wanted:
+        return {}
+    return _append_at_once(wanted) if connection.vendor == "postgresql" else _append_step_by_step(wanted)
+
+
+@transaction.atomic
+def _append_step_by_step(wanted: Mapping[UUID, Sequence[Entry]]) -> dict[UUID, Appended]:
     found = [
         session_id
         for session_id, group in wanted.items()
@@ -116,6 +122,46 @@ def append(entries: Mapping[UUID, Sequence[Entry]]) -> dict[UUID, Appended]:
         for index, entry in enumerate(wanted[session_id])
     )
     return appended
+
+
+def _append_at_once(wanted: Mapping[UUID, Sequence[Entry]]) -> dict[UUID, Appended]:
+    """The same as one statement of PostgreSQL, which is its own transaction: a fifth of the round trips and the work.
+
+    A row of `moved` is only updated once `locked` has it, and `locked` takes them in order.
+    """
+    entries = [
+        (session_id, number, entry.payload, entry.user_id, entry.origin)
+        for session_id, group in wanted.items()
+        for number, entry in enumerate(group, 1)
+    ]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _APPEND_AT_ONCE,
+            [list(wanted), [len(group) for group in wanted.values()], *map(list, zip(*entries, strict=True))],
+        )
+        return {session_id: Appended(before + 1, head) for session_id, before, head in cursor.fetchall()}
+
+
+_APPEND_AT_ONCE = f"""
+WITH wanted AS (SELECT * FROM unnest(%s::uuid[], %s::bigint[]) AS w (id, count)),
+locked AS (
+    SELECT d.session_id AS id FROM {Document._meta.db_table} d JOIN wanted w ON w.id = d.session_id
+    ORDER BY d.session_id FOR UPDATE OF d
+),
+moved AS (
+    UPDATE {Document._meta.db_table} d SET head = d.head + w.count FROM wanted w, locked l
+    WHERE d.session_id = l.id AND w.id = l.id
+    RETURNING d.session_id AS id, d.head - w.count AS before, d.head AS head
+),
+added AS (
+    INSERT INTO {Update._meta.db_table} (document_id, seq, payload, user_id, origin, created_at)
+    SELECT m.id, m.before + e.number, e.payload, e.user_id, e.origin, now()
+    FROM unnest(%s::uuid[], %s::bigint[], %s::bytea[], %s::uuid[], %s::text[])
+        AS e (id, number, payload, user_id, origin)
+    JOIN moved m ON m.id = e.id
+)
+SELECT id, before, head FROM moved
+"""  # noqa: S608 (the names are the models')
 
 
 def updates_after(session_id: UUID, seq: int) -> list[tuple[int, bytes]]:
