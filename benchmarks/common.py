@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import statistics
 from dataclasses import dataclass, replace
@@ -64,7 +65,9 @@ class Listener:
 
 
 def backend_of(name: str) -> Backend:
-    return DockerBackend() if name == "docker" else BubblewrapBackend()
+    if name == "bubblewrap":
+        return BubblewrapBackend()
+    return DockerBackend(image=os.environ.get("SANDBOX_IMAGE", ""), runtime=os.environ.get("SANDBOX_RUNTIME", ""))
 
 
 def at(samples: list[float], share: float) -> float:

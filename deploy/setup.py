@@ -413,7 +413,7 @@ def doctor() -> int:
         lines.append((name, not missing, "installed", f"apt-get install -y {' '.join(missing)}"))
     for name, is_good, fact, remedy in lines:
         repair = as_root(remedy) if remedy.startswith("apt-get") else remedy
-        print(f"{name:20} {'ok: ' + fact if is_good else 'missing: ' + repair}")
+        print(f"{name:22} {'ok: ' + fact if is_good else 'missing: ' + repair}")
     python = VENV / "bin" / "python"
     if not python.exists():
         return 1

@@ -92,7 +92,12 @@ def _backend() -> Backend:
 
 
 def _chosen_backend() -> Backend:
-    return choose_backend(settings.SANDBOX_BACKEND, hidden=(settings.BASE_DIR, settings.DATA_DIR))
+    return choose_backend(
+        settings.SANDBOX_BACKEND,
+        hidden=(settings.BASE_DIR, settings.DATA_DIR),
+        image=settings.SANDBOX_IMAGE,
+        runtime=settings.SANDBOX_RUNTIME,
+    )
 
 
 def backend() -> Backend:

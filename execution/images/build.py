@@ -205,7 +205,7 @@ def self_test(family: Family, prefix: str) -> dict[str, str]:
 
     keys = [key for key, language in LANGUAGES.items() if language.family == family.name]
     try:
-        backend = DockerBackend(image=prefix or None)
+        backend = DockerBackend(image=prefix)
     except SandboxFault as fault:
         raise BuildFailed(str(fault)) from fault
     results = run(keys, backend, report)

@@ -77,11 +77,11 @@ class Backend(Protocol):
         """Let go of everything; sandboxes that are in use stay until their own `close`."""
 
 
-def choose_backend(name: str = "auto", *, hidden: Sequence[Path] = ()) -> Backend:
+def choose_backend(name: str = "auto", *, hidden: Sequence[Path] = (), image: str = "", runtime: str = "") -> Backend:
     """The backend called `name`; "auto" is Docker if an engine with the image answers, else bubblewrap.
 
-    `hidden` are folders that no sandbox may see even if they lie under /usr (the project, DATA_DIR).
-    Raises SandboxFault with the one command that would help.
+    `hidden` are folders that no sandbox may see even if they lie under /usr (the project, DATA_DIR). `image` and
+    `runtime` are Docker's (docker.py). Raises SandboxFault with the one command that would help.
     """
     if name not in NAMES:
         raise SandboxFault("unknown_backend", f"Set SANDBOX_BACKEND to one of: {', '.join(NAMES)}.", name)
@@ -90,10 +90,10 @@ def choose_backend(name: str = "auto", *, hidden: Sequence[Path] = ()) -> Backen
     from execution.sandbox.docker import DockerBackend
 
     if name == "docker":
-        return DockerBackend()
+        return DockerBackend(image=image, runtime=runtime)
     if name == "bubblewrap":
         return BubblewrapBackend(hidden=hidden)
     try:
-        return DockerBackend(connect_seconds=2)
+        return DockerBackend(image=image, runtime=runtime, connect_seconds=2)
     except SandboxFault:
         return BubblewrapBackend(hidden=hidden)

@@ -16,6 +16,7 @@ import requests
 from docker.errors import APIError, DockerException, ImageNotFound
 
 from execution.images.build import AGENT_LABEL, FAILURES_LABEL, agent_digest, image_of
+from execution.images.families import FAMILIES
 from execution.sandbox import owners, protocol, seccomp
 from execution.sandbox.backends import START_ARGV, START_ENVIRONMENT
 from execution.sandbox.errors import SandboxFault
@@ -48,7 +49,7 @@ def engine(seconds: int) -> Any:
     except ENGINE_ERRORS as error:
         host = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
         remedy = "Start a Docker engine, or set DOCKER_HOST to one."
-        raise SandboxFault("engine_absent", remedy, f"{host}: {error}") from error
+        raise SandboxFault("engine_absent", remedy, f"{host}: {_root_cause(error)}") from error
     return client.api
 
 
@@ -56,18 +57,16 @@ class DockerBackend:
     """One image per family of languages; a missing image, or one with another agent, is a SandboxFault when needed.
 
     Raises SandboxFault from the start when no engine answers, or the first family's image is no good. `image` is what
-    the images' names begin with.
+    the images' names begin with, `runtime` an OCI runtime that the engine knows; empty, they are the usual ones.
     """
 
     name = "docker"
 
-    def __init__(
-        self, *, image: str | None = None, runtime: str | None = None, connect_seconds: int = ENGINE_SECONDS
-    ) -> None:
-        self._prefix = image or os.environ.get("SANDBOX_IMAGE", "")
+    def __init__(self, *, image: str = "", runtime: str = "", connect_seconds: int = ENGINE_SECONDS) -> None:
+        self.prefix = image
         # Image -> its id and when that was asked.
         self._known: dict[str, tuple[str, float]] = {}
-        self._runtime = runtime or os.environ.get("SANDBOX_RUNTIME", "") or None
+        self._runtime = runtime or None
         self._api = engine(connect_seconds)
         self._check_image(self.image(FIRST_LANGUAGE))
         self._seccomp = f"seccomp={seccomp.PROFILE.read_text()}"
@@ -97,7 +96,7 @@ class DockerBackend:
 
     def image(self, language: str = "") -> str:
         """The image that programs in `language` run in."""
-        return image_of(LANGUAGES[language or FIRST_LANGUAGE].family, self._prefix)
+        return image_of(LANGUAGES[language or FIRST_LANGUAGE].family, self.prefix)
 
     def close(self) -> None:
         self._api.close()
@@ -118,7 +117,15 @@ class DockerBackend:
     def describe(self) -> str:
         version = self._api.version()
         runtime = f", runtime {self._runtime}" if self._runtime else ""
-        return f"Docker {version['Version']} (API {self._api.api_version}), image {self.image()}{runtime}"
+        built, absent = [], 0
+        for family in FAMILIES:
+            try:
+                self._check_image(image_of(family, self.prefix))
+                built.append(family)
+            except SandboxFault:
+                absent += 1
+        more = f" ({absent} more by `make images-all`)" if absent else ""
+        return f"Docker {version['Version']} (API {self._api.api_version}){runtime}, images: {', '.join(built)}{more}"
 
     def reap(self) -> int:
         """Remove containers that a dead worker left behind, and say how many. Any engine trouble leaves them.
@@ -141,12 +148,21 @@ class DockerBackend:
         return removed
 
     def count(self) -> int:
-        """Sandboxes of any worker that the engine knows, running or not."""
-        return len(self._api.containers(all=True, filters={"label": DEADLINE_LABEL}))
+        """Sandboxes of this process that the engine knows, running or not."""
+        own = f"{OWNER_LABEL}={owners.this_process()}"
+        return len(self._api.containers(all=True, filters={"label": own}))
 
-    def root_folder(self) -> str:
-        """Where the engine keeps its containers."""
-        return str(self._api.info()["DockerRootDir"])
+    def mounts_without_container(self) -> list[str]:
+        """What is mounted in the engine's folder on this machine, and belongs to no container that the engine knows."""
+        root = str(self._api.info()["DockerRootDir"])
+        known = []
+        mounted = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
+        for container in self._api.containers(all=True):
+            known.append(container["Id"])
+            with contextlib.suppress(*ENGINE_ERRORS):
+                data = self._api.inspect_container(container["Id"])["GraphDriver"]["Data"] or {}
+                known.append(data.get("MergedDir", container["Id"]))
+        return [path for path in mounted if path.startswith(f"{root}/") and not any(part in path for part in known)]
 
     def _stopped_for(self, container: dict[str, Any]) -> float:
         """Seconds; 0 for one that runs."""
@@ -297,6 +313,18 @@ class DockerHandle:
         with contextlib.suppress(OSError):
             self._socket.close()
         _remove(self._api, self.container)
+
+
+def _root_cause(error: BaseException) -> str:
+    """What the layers of HTTP wrapped, in the system's words where it has some."""
+    seen: BaseException | None = error
+    while seen is not None:
+        wrapped = [part for part in getattr(seen, "args", ()) if isinstance(part, BaseException)]
+        inner = seen.__cause__ or seen.__context__ or (wrapped[0] if wrapped else None)
+        if isinstance(seen, OSError) and seen.strerror:
+            return seen.strerror
+        seen = inner
+    return str(error)
 
 
 def _inodes(size_bytes: int) -> str:

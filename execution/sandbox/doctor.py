@@ -11,6 +11,7 @@ from execution.sandbox.docker import DockerBackend, engine
 from execution.sandbox.errors import SandboxFault
 
 CONNECT_SECONDS = 3
+OF_ENGINE = ("sandbox images", "container runtime")
 
 
 @dataclass(frozen=True)
@@ -23,11 +24,16 @@ class Check:
     remedy: str = ""
 
 
-def checks() -> list[Check]:
-    """Every check, most important first. The first says whether programs can run here at all."""
-    parts = [_engine(), _image(), _runtime(), _bubblewrap(), _user_namespaces(), _cgroups()]
+def checks(image: str = "", runtime: str = "") -> list[Check]:
+    """Every check, most important first. The first says whether programs can run here at all.
+
+    `image` and `runtime` are what the sandbox will be given (backends.choose_backend).
+    """
+    engine_check = _engine()
+    of_engine = [_images(image), _runtime(runtime)] if engine_check.ok else [_unknown(name) for name in OF_ENGINE]
+    parts = [engine_check, *of_engine, _bubblewrap(), _user_namespaces(), _cgroups()]
     by_name = {check.name: check for check in parts}
-    docker_works = all(by_name[name].ok for name in ("Docker engine", "sandbox image", "container runtime"))
+    docker_works = all(by_name[name].ok for name in (engine_check.name, *OF_ENGINE))
     return [_verdict(docker_works=docker_works, bubblewrap_works=by_name["bubblewrap"].ok), *parts]
 
 
@@ -46,6 +52,10 @@ def _attempt(name: str, work: Callable[[], str]) -> Check:
         return Check(name, False, fault.detail or fault.code, fault.remedy)
 
 
+def _unknown(name: str) -> Check:
+    return Check(name, False, "not known without an engine", "First repair the engine.")
+
+
 def _engine() -> Check:
     def ask() -> str:
         version = engine(CONNECT_SECONDS).version()
@@ -54,15 +64,15 @@ def _engine() -> Check:
     return _attempt("Docker engine", ask)
 
 
-def _image() -> Check:
-    return _attempt("sandbox image", lambda: DockerBackend(connect_seconds=CONNECT_SECONDS).describe())
+def _images(image: str) -> Check:
+    return _attempt("sandbox images", lambda: DockerBackend(image=image, connect_seconds=CONNECT_SECONDS).describe())
 
 
-def _runtime() -> Check:
+def _runtime(runtime: str) -> Check:
     def ask() -> str:
         info = engine(CONNECT_SECONDS).info()
         known = sorted(info.get("Runtimes", {}))
-        wanted = os.environ.get("SANDBOX_RUNTIME", "") or info.get("DefaultRuntime", "runc")
+        wanted = runtime or info.get("DefaultRuntime", "runc")
         if wanted not in known:
             raise SandboxFault(
                 "runtime_absent",

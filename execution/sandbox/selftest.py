@@ -37,7 +37,8 @@ class SelfTestResult:
     seconds: float
 
     def __str__(self) -> str:
-        said = f"ok, {self.version}" if self.ok else f"failed: {self.reason}"
+        version = f", {self.version}" if self.version else ""
+        said = f"ok{version}" if self.ok else f"failed: {self.reason}"
         return f"{self.key}: {said} ({self.seconds:.1f} s)"
 
 

@@ -19,7 +19,7 @@ import pytest
 
 from execution.images.build import image_of
 from execution.images.families import FAMILIES
-from execution.sandbox.docker import DockerBackend
+from tests.execution.conftest import docker as docker_sandbox
 from tests.execution.sandbox.running import run
 from tests.services import fixtures, servers
 
@@ -76,7 +76,7 @@ def proxy(
     environment = {
         "LISTEN": f"127.0.0.1:{port}",
         "ENGINE_SOCKET": bare_docker_engine.removeprefix("unix://"),
-        "SANDBOX_IMAGES": f"{IMAGE},codecrafter/sandbox",
+        "SANDBOX_IMAGES": f"{IMAGE},{os.environ.get('SANDBOX_IMAGE', 'codecrafter/sandbox')}",
     }
 
     def ready() -> None:
@@ -128,7 +128,7 @@ def test_the_docker_sandbox_works_through_the_proxy(
     docker_engine: str, proxy: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{proxy}")
-    ran = run(DockerBackend(), "python", "print(input())", stdin=b"over and back")
+    ran = run(docker_sandbox(), "python", "print(input())", stdin=b"over and back")
     assert (ran.status, ran.stdout) == ("completed", b"over and back\n")
 
 

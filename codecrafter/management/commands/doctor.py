@@ -3,6 +3,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand
 
 from execution.sandbox.doctor import checks
@@ -13,11 +14,11 @@ class Command(BaseCommand):
     requires_system_checks = ()
 
     def handle(self, *args: Any, **options: Any) -> None:
-        rows = checks()
+        rows = checks(settings.SANDBOX_IMAGE, settings.SANDBOX_RUNTIME)
         for row in rows:
-            self.stdout.write(f"{'ok     ' if row.ok else 'missing'}  {row.name}: {row.detail}")
-            if not row.ok and row.remedy:
-                self.stdout.write(f"         {row.remedy}")
+            # As deploy/setup.py writes its lines, which `make doctor` prints first.
+            fact = f"ok: {row.detail}" if row.ok else f"missing: {row.detail}\n{'':22} {row.remedy}"
+            self.stdout.write(f"{row.name:22} {fact}")
         # The first says whether programs can run at all; one kind of sandbox is enough.
         if not rows[0].ok:
             sys.exit(1)

@@ -1,4 +1,4 @@
-"""Docker and bubblewrap, as in tests/execution/sandbox; what the host looks like around a program."""
+"""What the host looks like around a program."""
 
 from __future__ import annotations
 
@@ -10,12 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.execution.hostile.host import Host
-from tests.execution.sandbox.conftest import backend, backends, docker_backend
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-__all__ = ["backend", "backends", "docker_backend"]
 
 
 @pytest.fixture(scope="session")

@@ -10,10 +10,10 @@ from execution.sandbox.control import Control
 from execution.sandbox.errors import SandboxFault
 from execution.sandbox.job import Job, prepare
 from execution.sandbox.supervisor import execute
+from tests.execution.conftest import kind_of_backend
 from tests.execution.hostile.host import Host
 from tests.execution.hostile.table import CASES, ROOMY, ROOMY_COMPILE, Case
 from tests.execution.hostile.test_programs import both
-from tests.execution.sandbox.conftest import kind_of_backend
 from tests.execution.sandbox.running import Ran, Watcher, run
 
 # Sandboxes of bubblewrap share the files of the host's /usr, and a lock belongs to the file: two programs that run at

@@ -9,9 +9,9 @@ import pytest
 
 from execution.sandbox.errors import InvalidJob
 from execution.sandbox.job import Step, prepare
+from tests.execution.conftest import kind_of_backend
 from tests.execution.hostile.host import Host
 from tests.execution.hostile.table import CASES, ROOMY, Case
-from tests.execution.sandbox.conftest import kind_of_backend
 from tests.execution.sandbox.running import Ran
 
 both = pytest.mark.parametrize("backend", [kind_of_backend("bubblewrap"), kind_of_backend("docker")], indirect=True)

@@ -9,7 +9,6 @@ import pytest
 
 from execution.images.families import FAMILIES
 from execution.sandbox.bubblewrap import BubblewrapBackend
-from execution.sandbox.docker import DockerBackend
 from execution.sandbox.errors import SandboxFault
 from execution.sandbox.job import Status
 from execution.sandbox.selftest import program, run, self_test, try_program
@@ -18,13 +17,6 @@ from tests.services.fixtures import START_SECONDS, missing
 
 LIGHT = [key for key, language in LANGUAGES.items() if FAMILIES[language.family].light]
 ALWAYS = {"python", "bash", "dash", "perl"}
-
-
-@pytest.fixture(scope="module")
-def docker(docker_engine):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DOCKER_HOST", docker_engine)
-        return DockerBackend()
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +34,8 @@ def found_here(bubblewrap):
 
 @pytest.mark.timeout(START_SECONDS)
 @pytest.mark.parametrize("key", LIGHT)
-def test_a_light_language_passes_on_its_image(docker, key):
-    result = self_test(LANGUAGES[key], docker)
+def test_a_light_language_passes_on_its_image(docker_backend, key):
+    result = self_test(LANGUAGES[key], docker_backend)
     assert (result.ok, result.reason) == (True, "")
 
 

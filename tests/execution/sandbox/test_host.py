@@ -9,28 +9,33 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
+from execution import availability
 from execution.sandbox.backends import choose_backend
 from execution.sandbox.bubblewrap import FIRST_UID, BubblewrapBackend
 from execution.sandbox.cgroups import Cgroups
 from execution.sandbox.control import Control
-from execution.sandbox.docker import DEADLINE_LABEL, DockerBackend
+from execution.sandbox.docker import DEADLINE_LABEL, OWNER_LABEL
 from execution.sandbox.doctor import checks
 from execution.sandbox.errors import SandboxFault
 from execution.sandbox.job import prepare
 from execution.sandbox.limits import RUN
 from execution.sandbox.supervisor import execute
 from sessions_app.languages import LANGUAGES
+from tests.execution.conftest import docker
 from tests.execution.sandbox.running import Watcher, run
 from tests.services.fixtures import BUILD_IMAGES, image_environment
 
 ROOT = Path(__file__).resolve().parents[3]
 WORKER = """
-import sys
+import os, sys
 from execution.sandbox.backends import choose_backend
+from tests.execution.conftest import docker
 from tests.execution.sandbox.running import Watcher, run
-run(choose_backend(sys.argv[1]), "python", "import os, time; os.write(1, b'up'); time.sleep(60)",
+backend = choose_backend(sys.argv[1], image=os.environ.get("SANDBOX_IMAGE", ""))
+run(backend, "python", "import os, time; os.write(1, b'up'); time.sleep(60)",
     watcher=Watcher(on_output=lambda data: print("up", flush=True)))
 """
 
@@ -62,10 +67,9 @@ def test_on_the_host_no_bubblewrap_process_is_root():
         family = {handle.host_pid}
         uids = set()
         for _generation in range(3):
-            for pid in filter(str.isdigit, os.listdir("/proc")):
-                fields = Path("/proc", pid, "stat").read_text().rpartition(")")[2].split()
-                if int(fields[1]) in family:
-                    family.add(int(pid))
+            for process in psutil.process_iter(["pid", "ppid"]):
+                if process.info["ppid"] in family:
+                    family.add(process.info["pid"])
         for pid in family:
             status = Path("/proc", str(pid), "status").read_text()
             uids |= {int(uid) for uid in status.split("Uid:")[1].split("\n")[0].split()}
@@ -113,12 +117,32 @@ def test_a_later_worker_removes_the_cgroups_of_a_dead_one():
     assert eventually(all_removed)
 
 
+AS_INIT = """
+import os
+from execution.sandbox.bubblewrap import BubblewrapBackend
+from tests.execution.sandbox.running import run
+backend = BubblewrapBackend(use_cgroups=False)
+assert os.getpid() == 1
+for source in ("print(1)", "import os; os.kill(os.getpid(), 9)"):
+    run(backend, "python", source)
+print([pid for pid in os.listdir("/proc") if pid.isdigit() and pid != "1"])
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a PID namespace for it")
+def test_a_worker_that_is_init_leaves_no_zombie():
+    argv = ["unshare", "--pid", "--fork", "--mount-proc", sys.executable, "-c", AS_INIT]
+    done = subprocess.run(argv, cwd=ROOT, capture_output=True, check=True, text=True, timeout=60)
+    assert done.stdout == "[]\n"
+
+
 def test_a_killed_worker_leaves_no_container(docker_engine, docker_backend, monkeypatch):
     monkeypatch.setenv("DOCKER_HOST", docker_engine)
-    kill_worker_in_a_run("docker")
+    pid = kill_worker_in_a_run("docker")
 
     def none_runs() -> bool:
-        return not docker_backend._api.containers(filters={"label": DEADLINE_LABEL})
+        running = docker_backend._api.containers(filters={"label": OWNER_LABEL})
+        return not any(f":{pid}:" in found["Labels"][OWNER_LABEL] for found in running)
 
     # The engine closes the agent's stdin with the connection, and the agent ends.
     assert eventually(none_runs)
@@ -139,12 +163,10 @@ def test_stopped_leftovers_are_removed_after_their_deadline(docker_backend):
 
 
 def test_no_container_is_left_after_a_run(docker_backend):
-    def containers() -> set[str]:
-        return {container["Id"] for container in docker_backend._api.containers(all=True)}
-
-    before = containers()
+    before = docker_backend.count()
     run(docker_backend, "bash", "sleep 300 & echo")
-    assert containers() <= before
+    assert docker_backend.count() == before
+    assert eventually(lambda: docker_backend.mounts_without_container() == [])
 
 
 def test_a_container_is_as_closed_as_promised(docker_backend):
@@ -167,6 +189,30 @@ def test_a_container_is_as_closed_as_promised(docker_backend):
     assert "no-new-privileges" in host["SecurityOpt"]
     assert info["Config"]["User"] == "65534:65534"
     assert info["Config"]["StdinOnce"] is True
+
+
+@pytest.mark.parametrize("wanted", ["runc", "io.containerd.runc.v2"])
+def test_the_runtime_of_the_settings_is_the_containers(docker_engine, docker_backend, monkeypatch, settings, wanted):
+    monkeypatch.setenv("DOCKER_HOST", docker_engine)
+    settings.SANDBOX_BACKEND, settings.SANDBOX_RUNTIME = "docker", wanted
+    settings.SANDBOX_IMAGE = docker_backend.prefix
+    backend = availability._chosen_backend()
+    handle = backend.open(RUN, "test")
+    try:
+        assert docker_backend._api.inspect_container(handle.container)["HostConfig"]["Runtime"] == wanted
+    finally:
+        handle.close()
+    assert f"runtime {wanted}" in backend.describe()
+
+
+def test_a_runtime_that_the_engine_does_not_know_is_the_hosts_fault(docker_engine, docker_backend, monkeypatch):
+    monkeypatch.setenv("DOCKER_HOST", docker_engine)
+    with pytest.raises(SandboxFault) as fault:
+        docker(runtime="no-such-runtime").open(RUN, "test")
+    assert fault.value.code == "engine_failed"
+    found = {check.name: check for check in checks(docker_backend.prefix, "no-such-runtime")}
+    assert found["sandbox"].detail == "programs run in bubblewrap"
+    assert "SANDBOX_RUNTIME" in found["container runtime"].remedy
 
 
 class LosesItsSandbox:
@@ -210,17 +256,17 @@ def test_without_bubblewrap_the_remedy_is_one_command(monkeypatch):
 
 def test_an_engine_with_the_image_is_chosen(docker_engine, docker_backend, monkeypatch):
     monkeypatch.setenv("DOCKER_HOST", docker_engine)
-    assert choose_backend("auto").name == "docker"
+    assert choose_backend("auto", image=docker_backend.prefix).name == "docker"
 
 
 def test_an_image_that_is_absent_or_old_is_named(docker_engine, docker_backend, monkeypatch):
     monkeypatch.setenv("DOCKER_HOST", docker_engine)
     with pytest.raises(SandboxFault) as fault:
-        DockerBackend(image="codecrafter/none:latest")
+        docker(image="codecrafter/none:latest")
     assert (fault.value.code, fault.value.remedy) == ("image_absent", "Run `make images`.")
     monkeypatch.setattr("execution.sandbox.docker.agent_digest", lambda _folder: "another")
     with pytest.raises(SandboxFault) as fault:
-        DockerBackend()
+        docker()
     assert fault.value.code == "image_stale"
 
 
@@ -232,7 +278,7 @@ def test_an_unknown_backend_is_refused():
 def test_the_doctor_names_each_part_and_a_remedy_for_what_fails(monkeypatch, tmp_path):
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
     found = {check.name: check for check in checks()}
-    assert {"sandbox", "Docker engine", "sandbox image", "bubblewrap", "user namespaces"} <= set(found)
+    assert {"sandbox", "Docker engine", "sandbox images", "bubblewrap", "user namespaces"} <= set(found)
     assert not found["Docker engine"].ok
     for check in found.values():
         assert check.detail
@@ -241,7 +287,7 @@ def test_the_doctor_names_each_part_and_a_remedy_for_what_fails(monkeypatch, tmp
 
 def test_the_doctor_says_what_holds_the_limits(docker_engine, docker_backend, monkeypatch):
     monkeypatch.setenv("DOCKER_HOST", docker_engine)
-    found = {check.name: check for check in checks()}
+    found = {check.name: check for check in checks(docker_backend.prefix)}
     assert found["sandbox"].detail == "programs run in Docker"
     assert "cgroup v" in found["container runtime"].detail
 
@@ -269,3 +315,10 @@ def test_building_without_an_engine_says_what_to_do(tmp_path):
     )
     assert done.returncode == 1
     assert "DOCKER_HOST" in done.stderr or "docker.io" in done.stderr
+
+
+def test_the_agent_is_not_compiled_anew_in_every_sandbox(backend):
+    source = "PYTHONPATH=/opt/codecrafter python3 -S -v -c 'import agent' 2>&1 | grep -o \"code object from '/opt/.*'\""
+    lines = run(backend, "bash", source).stdout.decode().splitlines()
+    assert {line.rpartition("/")[2].partition(".")[0] for line in lines} == {"agent", "protocol", "usercustomize"}
+    assert all("/__pycache__/" in line for line in lines)

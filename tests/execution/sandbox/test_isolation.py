@@ -12,7 +12,7 @@ from execution.sandbox.control import Control
 from execution.sandbox.job import prepare
 from execution.sandbox.supervisor import execute
 from sessions_app.languages import LANGUAGES
-from tests.execution.sandbox.conftest import kind_of_backend
+from tests.execution.conftest import kind_of_backend
 from tests.execution.sandbox.running import Watcher, run
 
 # Without cgroups bubblewrap builds the very same walls, so those are not tried twice.

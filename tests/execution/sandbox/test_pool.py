@@ -15,10 +15,11 @@ import pytest
 
 from execution.sandbox import owners
 from execution.sandbox.cgroups import Cgroups
-from execution.sandbox.docker import DEADLINE_LABEL, JOB_LABEL, OWNER_LABEL, DockerBackend
+from execution.sandbox.docker import DEADLINE_LABEL, JOB_LABEL, OWNER_LABEL
 from execution.sandbox.errors import SandboxFault
 from execution.sandbox.limits import MIB, RUN
 from execution.sandbox.pool import PARKED, Pool
+from tests.execution.conftest import docker
 from tests.execution.sandbox.running import LIMITS, run
 from tests.execution.sandbox.test_host import ROOT, eventually
 
@@ -26,11 +27,11 @@ PARKED_STARTS = ("fork", "exec")
 # What is here was left behind by another program.
 TRACE = "import os; print(sorted(os.listdir('/tmp')), os.listdir('/dev/shm')); open('/tmp/mine', 'w')"
 WORKER = """
-import sys, time
+import os, sys, time
 from execution.sandbox.backends import choose_backend
 from execution.sandbox.pool import Pool
 from execution.sandbox.limits import RUN
-pool = Pool(choose_backend(sys.argv[1]), minimum=2)
+pool = Pool(choose_backend(sys.argv[1], image=os.environ.get("SANDBOX_IMAGE", "")), minimum=2)
 pool.expect(RUN)
 if not pool.settle(60):
     sys.exit(1)
@@ -264,13 +265,15 @@ def killed_worker(name: str) -> int:
 
 def test_the_next_start_removes_the_parked_containers_of_a_killed_worker(docker_engine, docker_backend, monkeypatch):
     monkeypatch.setenv("DOCKER_HOST", docker_engine)
-    api = docker_backend._api
-    before = {container["Id"] for container in api.containers(all=True)}
-    killed_worker("docker")
-    left = [found for found in api.containers(all=True) if found["Id"] not in before]
-    assert len(left) == 2
-    DockerBackend()
-    assert {container["Id"] for container in api.containers(all=True)} <= before
+    pid = killed_worker("docker")
+
+    def left() -> int:
+        known = docker_backend._api.containers(all=True, filters={"label": OWNER_LABEL})
+        return sum(f":{pid}:" in found["Labels"][OWNER_LABEL] for found in known)
+
+    assert left() == 2
+    docker()
+    assert left() == 0
 
 
 def test_a_live_workers_parked_containers_stay(docker_engine, docker_backend, monkeypatch):
@@ -278,7 +281,7 @@ def test_a_live_workers_parked_containers_stay(docker_engine, docker_backend, mo
     pool = Pool(docker_backend, minimum=1)
     try:
         fill(pool, RUN)
-        DockerBackend()
+        docker()
         assert run(pool, "python", "print(1)", limits=RUN).outcome.stats["start"] == "fork"
     finally:
         pool.close()

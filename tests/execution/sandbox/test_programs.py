@@ -17,15 +17,11 @@ from tests.execution.sandbox.running import LIMITS, Watcher, run
 
 GREETINGS = b"Hello, Ada!\nHello, Grace!\nHello, Linus!\n"
 NEEDED = ("python", "javascript", "c", "bash")
-# tests/execution/languages tries all of them.
-COMMON = list(LANGUAGES)[:12]
 
 
-@pytest.mark.parametrize("key", COMMON)
-def test_the_starter_program_of_each_common_language_greets(backend, versions, key):
-    if key not in versions:
-        assert key not in NEEDED
-        pytest.skip(f"{key} is not installed")
+@pytest.mark.parametrize("key", ["python", "c"])
+def test_a_starter_program_starts_once_greets_and_meets_no_limit(backend, key):
+    """All of them are tried in tests/execution/languages."""
     language = LANGUAGES[key]
     watcher = Watcher()
     outcome = execute(prepare(language, {language.file_name: language.hello.encode()}), backend, watcher, Control())

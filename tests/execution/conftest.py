@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -17,6 +18,12 @@ if TYPE_CHECKING:
     from execution.sandbox.backends import Backend
 
 KINDS = ("bubblewrap", "watched", "docker")
+
+
+def docker(**more: Any) -> DockerBackend:
+    """With the images and the runtime that the person who runs the tests chose."""
+    chosen = {"image": os.environ.get("SANDBOX_IMAGE", ""), "runtime": os.environ.get("SANDBOX_RUNTIME", "")}
+    return DockerBackend(**chosen | more)
 
 
 def bubblewrap(*, use_cgroups: bool) -> BubblewrapBackend:
@@ -38,7 +45,7 @@ def backends() -> dict[str, Backend]:
 def docker_backend(docker_engine: str, backends: dict[str, Backend]) -> DockerBackend:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DOCKER_HOST", docker_engine)
-        return DockerBackend()
+        return docker()
 
 
 def kind_of_backend(name: str) -> ParameterSet:
