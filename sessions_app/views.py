@@ -14,7 +14,7 @@ from django.views.decorators.csrf import ensure_csrf_cookie
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from sessions_app import actions, documents, languages
-from sessions_app.access import OWNER, Standing, archived_standing, standing_in
+from sessions_app.access import OWNER, Action, Standing, archived_standing, standing_in
 from sessions_app.errors import InviteNotFound, NotAllowed, SessionNotFound
 from sessions_app.models import CodeSession, Permission
 
@@ -124,6 +124,7 @@ def _page_data(request: SignedInPageRequest, standing: Standing) -> dict[str, An
             "permission": standing.shown_permission,
             "owner": {"id": str(session.owner_id), "username": session.owner.username},
             "version": session.version,
+            "may_chat": standing.may(Action.CHAT),
         },
         "user": {"id": str(request.user.pk), "username": request.user.username, "hue": request.user.hue},
         "languages": [

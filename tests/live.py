@@ -14,7 +14,7 @@ import time
 import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import httpx
 
@@ -129,7 +129,7 @@ class LiveServer:
 
     def start(self) -> None:
         self._server.start()
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 90
         while time.monotonic() < deadline:
             assert self._server.process is not None
             assert self._server.process.poll() is None, self.log()
@@ -172,6 +172,10 @@ class LiveServer:
         return Person(self, username, body["user"]["id"], body["access"])
 
 
+class Named(Protocol):
+    username: str
+
+
 @dataclass
 class Person:
     server: LiveServer
@@ -195,7 +199,7 @@ class Person:
     def new_session(self, **fields: Any) -> dict[str, Any]:
         return self.call("POST", "/api/sessions", 201, json={"title": "Together", "language": "python", **fields})
 
-    def let_in(self, session_id: str, other: Person, permission: str = "write") -> None:
+    def let_in(self, session_id: str, other: Named, permission: str = "write") -> None:
         self.call(
             "POST",
             f"/api/sessions/{session_id}/collaborators",

@@ -1,63 +1,116 @@
 // The protocol client of the live document: no UI. It joins y-websocket to the server's acknowledgements, so that
-// "saved" means committed on the server. main.ts turns what it reports into words.
+// "saved" means committed on the server, and to the copy on this device of what is not. main.ts turns what it reports
+// into words. One Collab is one history of the document: when its text cannot be joined to the server's, it ends.
 import type { Awareness } from "y-protocols/awareness";
 import { WebsocketProvider } from "y-websocket";
 import * as Y from "yjs";
+import type { CopyName } from "./copies";
+import { DeviceCopy } from "./device";
 import type { Permission, Person } from "./page";
 
+/** What is not acknowledged, and whether all of that is on this device, so that closing the page loses nothing. */
+interface Waiting {
+  count: number;
+  isOnDevice: boolean;
+}
+
 export type SaveState =
-  | { kind: "connecting" }
+  | ({ kind: "connecting" } & Waiting)
   | { kind: "saved"; at: Date }
-  | { kind: "saving"; count: number }
-  | { kind: "unsaved"; count: number }
-  | { kind: "offline"; count: number; since: Date }
+  | ({ kind: "saving" } & Waiting)
+  | ({ kind: "unsaved" } & Waiting)
+  | ({ kind: "offline"; since: Date; isRestarting: boolean } & Waiting)
   | { kind: "readonly" }
-  | { kind: "closed"; code: number; count: number; words: string };
+  | ({ kind: "closed"; code: number } & Waiting);
 
 export interface PresentPerson extends Person {
   permission: Permission;
 }
 
+export interface ChatMessage {
+  id: string;
+  /** Null when the account is gone. */
+  user: (Person & { hue?: number }) | null;
+  text: string;
+  created_at: string;
+  ref?: string | null;
+}
+
+export interface Hello {
+  type: "hello";
+  connection_id: string;
+  user: Person;
+  permission: Permission;
+  epoch: string;
+  head: number;
+  is_degraded?: boolean;
+  limits?: { text_bytes?: number; chat_characters?: number };
+}
+
+export interface Notice {
+  type: "notice";
+  kind: "joined" | "left" | "role_changed" | "title_changed" | "language_changed" | "archived";
+  user?: Person;
+  by?: Person | null;
+  permission?: Permission;
+  title?: string;
+  language?: string;
+}
+
 export type ServerMessage =
-  | { type: "hello"; connection_id: string; user: Person; permission: Permission; epoch: number | string; head: number }
+  | Hello
   | { type: "ack"; received: number; seq: number }
-  | { type: "refused"; received: number; code: string; detail: string }
+  | { type: "refused"; received: number; code: RefusedCode; detail: string }
   | { type: "presence"; people: PresentPerson[] }
   | { type: "access"; permission: Permission }
+  | { type: "degraded"; is_degraded: boolean }
+  | Notice
+  | ({ type: "chat" } & ChatMessage)
+  | { type: "chat.removed"; id: string }
   | { type: "session.changed"; title: string; language: string; is_public: boolean; version: number }
   | { type: "run.state"; run: unknown }
   | { type: "run.output"; job_id: string; stream: string; offset: number; data_base64: string }
   | { type: "run.input"; job_id: string; user: Person; text: string }
-  | { type: "error"; code: string; detail: string };
+  | { type: "error"; code: string; detail: string; ref?: string };
+
+type RefusedCode = "read_only" | "too_large" | "invalid";
+
+/** Why this history of the document is over for this page, and what the person had on the screen. */
+export interface Ending {
+  reason: RefusedCode | "epoch";
+  text: string;
+  /** Changes that no server has. */
+  count: number;
+  /** Where the text was set apart on this device, for leftovers() to find; null when it is nowhere but here. */
+  kept: CopyName | null;
+}
 
 export interface CollabEvents {
   state(state: SaveState): void;
-  /** Everything but hello, ack and refused, which are dealt with here. */
+  hello(hello: Hello): void;
+  /** Everything but hello, ack, access and refused, which are dealt with here. */
   message(message: ServerMessage): void;
   permission(permission: Permission): void;
-  /** The first full copy of the text is here: `doc` may be shown. */
+  /** A full copy of the text is here, the server's or the one on this device: `doc` may be shown. */
   loaded(): void;
   /** The socket is open again after a break: whatever was announced meanwhile was missed. */
   reconnected(): void;
+  /** The page must go on with a new Collab, from the server's text. This one is closed. */
+  ended(ending: Ending): void;
 }
 
-const CLOSED_WORDS: Record<number, string> = {
-  4400: "The server could not read what this page sent.",
-  4401: "You are signed out.",
-  4403: "You no longer have access to this session.",
-  4404: "This session does not exist any more.",
-  4409: "This session was put back to another version.",
-  4413: "This session's text is larger than the server takes.",
-};
-
-const REFUSED_WORDS: Record<string, string> = {
-  read_only: "You may read this session, not edit it.",
-  too_large: "Your last change is larger than the server takes.",
-  invalid: "The server could not read your last change.",
-};
+const OTHER_EPOCH = 4409;
+const TOO_LARGE = 4413;
+const RESTARTING = 1012;
+/** Whoever gets one of these may not have the text any more. */
+const NO_ACCESS = new Set([4403, 4404]);
 
 /** An edit that keeps waiting this long is called "not saved" instead of "saving". */
 const SLOW_ACK_MS = 3_000;
+/** An edit that waits this long is kept on the device, too. */
+const KEEP_AFTER_MS = 300;
+/** The copy on the device goes once nothing has waited for so long. */
+const RELEASE_AFTER_MS = 1_500;
 const LONGEST_BACKOFF_MS = 8_000;
 /** The frame number of an edit that was not sent on the present connection. */
 const UNSENT = Number.POSITIVE_INFINITY;
@@ -71,36 +124,53 @@ interface PendingEdit {
   since: number;
 }
 
+export interface CollabOptions {
+  sessionId: string;
+  userId: string;
+  permission: Permission;
+  /** Of the history that the page knows, or null: the server will say. */
+  epoch: string | null;
+}
+
 export class Collab {
   readonly doc = new Y.Doc();
   readonly text = this.doc.getText("main");
   readonly provider: WebsocketProvider;
   readonly awareness: Awareness;
 
+  readonly #device: DeviceCopy;
+  readonly #over = new AbortController();
   #pending: PendingEdit[] = [];
+  #edits = 0;
   #updateFrame = 0;
-  #step2Sent = false;
+  #step2Frame = 0;
+  /** Whether the server has committed everything that this page held when the connection was made. */
+  #isConfirmed = false;
   #socketOpen = false;
   #wasLoaded = false;
+  #wasSynced = false;
+  #isRestarting = false;
   #offlineSince: Date | null = null;
   #savedAt = new Date();
-  #closed: { code: number; words: string } | null = null;
-  #epoch: number | string | null = null;
+  #closed: number | null = null;
+  #epoch: string | null;
   #permission: Permission;
   #shown = "";
 
   constructor(
-    sessionId: string,
-    permission: Permission,
+    options: CollabOptions,
     private readonly events: CollabEvents,
   ) {
-    this.#permission = permission;
+    this.#permission = options.permission;
+    this.#epoch = options.epoch;
+    this.#device = new DeviceCopy(this.doc, options.userId, options.sessionId);
     const server = `${location.protocol === "https:" ? "wss:" : "ws:"}//${location.host}/ws/sessions`;
-    this.provider = new WebsocketProvider(server, sessionId, this.doc, {
+    this.provider = new WebsocketProvider(server, options.sessionId, this.doc, {
       connect: false,
       // Another tab of the same browser must not take edits that the server refused.
       disableBc: true,
       protocols: ["codecrafter.v1"],
+      params: this.#epoch ? { epoch: this.#epoch } : {},
       WebSocketPolyfill: this.#socketClass(),
     });
     this.awareness = this.provider.awareness;
@@ -111,14 +181,25 @@ export class Collab {
     this.doc.on("update", (_update: Uint8Array, origin: unknown) => {
       if (origin !== this.provider) this.#editMade();
     });
-    setInterval(() => this.#report(), 1_000);
-    addEventListener("beforeunload", (event) => {
-      if (this.#pending.length > 0) event.preventDefault();
-    });
-    addEventListener("online", () => this.#closed ?? this.provider.connect());
+    const { signal } = this.#over;
+    const clock = setInterval(() => this.#report(), 1_000);
+    signal.addEventListener("abort", () => clearInterval(clock));
+    addEventListener("online", () => this.#closed ?? this.provider.connect(), { signal });
+    document.addEventListener("visibilitychange", () => document.hidden && this.#keep(), { signal });
   }
 
-  connect(): void {
+  /** Takes up what an earlier page left on this device, then connects. */
+  async connect(): Promise<void> {
+    this.#report();
+    // A reader's changes would be refused: what is on the device is only offered to them.
+    if (this.#epoch && this.#permission !== "read") {
+      const count = await this.#device.takeUp(this.#epoch);
+      if (this.#over.signal.aborted) return;
+      if (count !== null) {
+        while (this.#pending.length < count) this.#pending.push({ frame: UNSENT, since: Date.now() });
+        this.#load();
+      }
+    }
     this.provider.connect();
     this.#report();
   }
@@ -127,13 +208,33 @@ export class Collab {
     return this.#closed !== null;
   }
 
+  /** Whether closing the page now would lose something that was typed. */
+  get isAtRisk(): boolean {
+    return this.#pending.length > 0 && !this.#isOnDevice;
+  }
+
   /** Resolves with true once every edit is committed, with false when that takes longer. */
   async settled(timeoutMs: number): Promise<boolean> {
     const deadline = performance.now() + timeoutMs;
-    while (this.#pending.length > 0 && performance.now() < deadline) {
+    while (!this.#isSaved && performance.now() < deadline) {
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
-    return this.#pending.length === 0;
+    return this.#isSaved;
+  }
+
+  destroy(): void {
+    this.#over.abort();
+    this.#device.close();
+    this.provider.destroy();
+    this.doc.destroy();
+  }
+
+  get #isSaved(): boolean {
+    return this.#pending.length === 0 && this.#isConfirmed;
+  }
+
+  get #isOnDevice(): boolean {
+    return this.#device.noted >= this.#edits;
   }
 
   /** A WebSocket that keeps text frames away from y-websocket, which throws on them, and counts what carries edits. */
@@ -167,33 +268,44 @@ export class Collab {
     provider.on("status", ({ status }: { status: string }) => {
       this.#socketOpen = status === "connected";
       if (this.#socketOpen) {
-        this.#step2Sent = false;
+        this.#step2Frame = 0;
+        this.#isConfirmed = false;
       }
       this.#report();
     });
-    provider.on("connection-close", () => {
+    provider.on("connection-close", (event: CloseEvent | null) => {
       this.#socketOpen = false;
+      this.#isConfirmed = false;
       this.#offlineSince ??= new Date();
+      if (event?.code === RESTARTING) this.#isRestarting = true;
       for (const edit of this.#pending) edit.frame = UNSENT;
+      if (this.#pending.length > 0) this.#keep();
       // y-websocket waits without jitter; its upper bound is read right after this event.
       const base = Math.min(200 * 2 ** provider.wsUnsuccessfulReconnects, LONGEST_BACKOFF_MS);
       provider.maxBackoffTime = base * (0.5 + Math.random() / 2);
       this.#report();
     });
     provider.on("closed", ({ code }: { code: number; reason: string }) => {
-      this.#close(code, CLOSED_WORDS[code] ?? "The server ended this connection for good.");
+      if (code === OTHER_EPOCH) void this.#end("epoch");
+      // A frame was too large: its edit would be sent, and refused, again with every connection.
+      else if (code === TOO_LARGE) void this.#end("too_large");
+      else this.#close(code);
     });
     provider.on("sync", (synced: boolean) => {
       if (!synced) return;
-      if (!this.#wasLoaded) {
-        this.#wasLoaded = true;
-        this.events.loaded();
-      } else if (this.#offlineSince) {
-        this.events.reconnected();
-      }
+      if (this.#wasSynced && this.#offlineSince) this.events.reconnected();
+      this.#wasSynced = true;
+      this.#load();
       this.#offlineSince = null;
+      this.#isRestarting = false;
       this.#report();
     });
+  }
+
+  #load(): void {
+    if (this.#wasLoaded) return;
+    this.#wasLoaded = true;
+    this.events.loaded();
   }
 
   #sent(frame: number, kind: number): void {
@@ -202,15 +314,38 @@ export class Collab {
       return;
     }
     // Step 2 holds everything the server lacked, so it answers for all edits up to now.
-    this.#step2Sent = true;
+    this.#step2Frame = frame;
     for (const edit of this.#pending) edit.frame = frame;
   }
 
   #editMade(): void {
-    const frame = this.#step2Sent && this.#updateFrame > 0 ? this.#updateFrame : UNSENT;
+    const frame = this.#step2Frame > 0 && this.#updateFrame > 0 ? this.#updateFrame : UNSENT;
     this.#updateFrame = 0;
+    this.#edits += 1;
     this.#pending.push({ frame, since: Date.now() });
+    if (this.#device.isStarted) this.#note();
+    else if (!this.#socketOpen) this.#keep();
+    else setTimeout(() => this.#keep(), KEEP_AFTER_MS);
     this.#report();
+  }
+
+  /** Puts what waits on the device, if anything does. */
+  #keep(): void {
+    if (this.#pending.length === 0 || !this.#epoch || this.#over.signal.aborted) return;
+    void this.#device.start(this.#epoch);
+    this.#note();
+  }
+
+  #note(): void {
+    void this.#device.note(this.#pending.length, this.#edits).then(() => this.#report());
+  }
+
+  #release(): void {
+    if (!this.#device.isStarted || !this.#isSaved) return;
+    const edits = this.#edits;
+    setTimeout(() => {
+      if (edits === this.#edits && this.#isSaved) void this.#device.release(() => edits === this.#edits && this.#isSaved);
+    }, RELEASE_AFTER_MS);
   }
 
   #received(data: string): void {
@@ -220,10 +355,12 @@ export class Collab {
       case "hello":
         if (this.#epoch !== null && this.#epoch !== message.epoch) {
           // Merging two histories would double the text. Leave before step 1 is answered.
-          this.#close(4409, CLOSED_WORDS[4409] ?? "");
+          void this.#end("epoch");
           break;
         }
         this.#epoch = message.epoch;
+        this.provider.params = { epoch: message.epoch };
+        this.events.hello(message);
         this.#setPermission(message.permission);
         break;
       case "ack":
@@ -231,7 +368,7 @@ export class Collab {
         break;
       case "refused":
         // Later edits build on the refused one, so the server could never take them either.
-        this.#close(0, REFUSED_WORDS[message.code] ?? message.detail);
+        void this.#end(message.code);
         break;
       case "access":
         this.#setPermission(message.permission);
@@ -249,31 +386,48 @@ export class Collab {
 
   #acknowledged(received: number): void {
     this.#pending = this.#pending.filter((edit) => edit.frame > received);
-    if (this.#pending.length === 0) this.#savedAt = new Date();
+    if (this.#step2Frame > 0 && received >= this.#step2Frame) this.#isConfirmed = true;
+    if (this.#isSaved) this.#savedAt = new Date();
+    if (this.#device.isStarted) this.#note();
+    this.#release();
     this.#report();
   }
 
-  #close(code: number, words: string): void {
-    this.#closed = { code, words };
+  #close(code: number): void {
+    this.#closed = code;
     this.provider.disconnect();
+    // Signing in again merges what waits; who has lost access must not keep the text.
+    if (NO_ACCESS.has(code)) void this.#device.forget();
+    else this.#keep();
     this.#report();
+  }
+
+  async #end(reason: Ending["reason"]): Promise<void> {
+    if (this.#over.signal.aborted) return;
+    this.#over.abort();
+    this.provider.disconnect();
+    const count = this.#pending.length;
+    const kept = await this.#device.setApart(count, reason, this.#epoch ?? "");
+    const text = this.text.toString();
+    this.destroy();
+    this.events.ended({ reason, text, count, kept });
   }
 
   #state(): SaveState {
-    const count = this.#pending.length;
-    if (this.#closed) return { kind: "closed", ...this.#closed, count };
-    if (!this.#wasLoaded) return { kind: "connecting" };
+    const waiting = { count: this.#pending.length, isOnDevice: this.#isOnDevice };
+    if (this.#closed !== null) return { kind: "closed", code: this.#closed, ...waiting };
+    if (!this.#wasSynced) return { kind: "connecting", ...waiting };
     if (!this.#socketOpen || !this.provider.synced) {
-      return { kind: "offline", count, since: this.#offlineSince ?? new Date() };
+      return { kind: "offline", since: this.#offlineSince ?? new Date(), isRestarting: this.#isRestarting, ...waiting };
     }
-    if (count > 0) {
-      const oldest = this.#pending[0]?.since ?? Date.now();
-      return { kind: Date.now() - oldest > SLOW_ACK_MS ? "unsaved" : "saving", count };
-    }
-    return this.#permission === "read" ? { kind: "readonly" } : { kind: "saved", at: this.#savedAt };
+    if (this.#permission === "read" && waiting.count === 0) return { kind: "readonly" };
+    if (this.#isSaved) return { kind: "saved", at: this.#savedAt };
+    const oldest = this.#pending[0]?.since ?? Date.now();
+    return { kind: Date.now() - oldest > SLOW_ACK_MS ? "unsaved" : "saving", ...waiting };
   }
 
   #report(): void {
+    if (this.#over.signal.aborted) return;
     const state = this.#state();
     // While offline the words count the seconds, so every tick is news.
     const shown = state.kind === "offline" ? `${Date.now()}` : JSON.stringify(state);

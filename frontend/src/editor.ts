@@ -24,6 +24,12 @@ export interface EditorOptions {
   onCaret(line: number, column: number): void;
 }
 
+export interface Place {
+  head: number;
+  top: number;
+  hasFocus: boolean;
+}
+
 // Both themes from one set: the custom properties change with the page's color-scheme.
 const colours = HighlightStyle.define([
   { tag: [tags.keyword, tags.modifier, tags.operatorKeyword], color: "var(--code-keyword)" },
@@ -127,6 +133,22 @@ export class Editor {
         ],
       }),
     });
+  }
+
+  /** Where the person was, for an editor that takes this one's place. */
+  get place(): Place {
+    return { head: this.view.state.selection.main.head, top: this.view.scrollDOM.scrollTop, hasFocus: this.view.hasFocus };
+  }
+
+  goBack(place: Place): void {
+    const at = Math.min(place.head, this.view.state.doc.length);
+    this.view.dispatch({ selection: { anchor: at } });
+    this.view.scrollDOM.scrollTop = place.top;
+    if (place.hasFocus) this.view.focus();
+  }
+
+  destroy(): void {
+    this.view.destroy();
   }
 
   async setLanguage(key: string): Promise<void> {

@@ -1,11 +1,14 @@
 // The editor page: joins the live document, the editor, the runs and the people to the elements of the page.
 import { call, Problem } from "./api";
 import { caretPosition } from "./carets";
-import { Collab, type SaveState, type ServerMessage } from "./collab";
+import { Chat } from "./chat";
+import { Collab, type Ending, type Notice, type SaveState, type ServerMessage } from "./collab";
+import { type CopyName, remove } from "./copies";
+import { leftovers } from "./device";
 import { Editor } from "./editor";
 import { byId, canEdit, canManage, clockTime, icon, make, plural, readPage, type Language, type Permission } from "./page";
 import { setUpPanes } from "./panes";
-import { People } from "./people";
+import { People, permissionWords } from "./people";
 import { Runs, type Run } from "./runs";
 import { ShareDialog } from "./share";
 import type { StreamName } from "./streams";
@@ -14,6 +17,7 @@ import { setUpThemeSwitch } from "./theme-switch";
 /** How long Run waits for one's own edits to be committed before it sends the text along. */
 const SETTLE_MS = 2_000;
 const LONG_BREAK_MS = 30_000;
+const MOST_ENDINGS = 3;
 
 const page = readPage();
 const { session } = page;
@@ -26,6 +30,11 @@ const languageMenu = byId<HTMLSelectElement>("language");
 const stdinField = byId<HTMLTextAreaElement>("stdin");
 let stoppable: Run | null = null;
 let wasOffline = false;
+let endings: number[] = [];
+/** Whether the text of a closed connection was downloaded. */
+let hasCopy = false;
+/** Offered texts that are nowhere but in this page. */
+const unkeptCopies = new Set<string>();
 
 /** Tells screen readers, one after the other: a later message must not swallow an earlier one. */
 function announce(words: string): void {
@@ -42,51 +51,64 @@ interface NoticeAction {
 
 /** Words above the editor that stay until they are dismissed or replaced. `key` tells whose they are. */
 function notice(key: string, words: string, actions: NoticeAction[] = []): void {
-  const bar = byId("notice");
-  bar.dataset.key = key;
-  bar.hidden = !words;
-  if (!words) return;
+  const bar = make("div", { class: "notice", role: "alert", "data-key": key });
   const buttons = actions.map((action) => make("button", { type: "button", class: "button small", click: () => action.act() }, icon(action.icon), action.words));
-  const dismiss = make("button", { type: "button", class: "button small quiet icon-only", "aria-label": "Dismiss", click: () => notice(key, "") }, icon("x"));
-  bar.replaceChildren(make("p", {}, words), ...buttons, dismiss);
+  const dismiss = make("button", { type: "button", class: "button small quiet icon-only", "aria-label": "Dismiss", click: () => endNotice(key) }, icon("x"));
+  bar.append(make("p", {}, words), ...buttons, dismiss);
+  endNotice(key);
+  byId("notices").append(bar);
 }
 
-function endNotice(key: string): void {
-  if (byId("notice").dataset.key === key) notice(key, "");
-}
-
+const noticeOf = (key: string): HTMLElement | null => byId("notices").querySelector(`[data-key="${key}"]`);
+const endNotice = (key: string): void => noticeOf(key)?.remove();
 const problem = (words: string): void => notice("problem", words);
 
-function downloadCopy(): void {
+function download(text: string): void {
   const language = page.languages.find(({ key }) => key === session.language);
-  const address = URL.createObjectURL(new Blob([collab.text.toString()], { type: "text/plain" }));
+  const address = URL.createObjectURL(new Blob([text], { type: "text/plain" }));
   make("a", { href: address, download: language?.file_name ?? "main.txt" }).click();
   setTimeout(() => URL.revokeObjectURL(address), 10_000);
 }
 
-const downloadAction: NoticeAction = { words: "Download my copy", icon: "download", act: downloadCopy };
+const downloadAction = (text: () => string, after = (): void => undefined): NoticeAction => ({
+  words: "Download my copy",
+  icon: "download",
+  act: () => {
+    download(text());
+    after();
+  },
+});
 const reloadAction: NoticeAction = { words: "Reload", icon: "rotate-cw", act: () => location.reload() };
+const signInAction: NoticeAction = {
+  words: "Sign in again",
+  icon: "arrow-right",
+  act: () => location.assign(`/login?next=${encodeURIComponent(location.pathname)}`),
+};
 
 // The connection and what is saved
+
+const notSaved = ({ count, isOnDevice }: { count: number; isOnDevice: boolean }): string =>
+  `Not saved: ${plural(count, "change")} ${isOnDevice ? "on this device" : "in this page only"}`;
 
 function stateWords(state: SaveState): { tone: string; words: string } {
   switch (state.kind) {
     case "connecting":
-      return { tone: "waiting", words: "Connecting" };
+      return { tone: "waiting", words: state.count > 0 ? `Connecting. ${notSaved(state)}` : "Connecting" };
     case "saved":
       return { tone: "good", words: "Saved" };
     case "saving":
       return { tone: "good", words: "Saving" };
     case "unsaved":
-      return { tone: "waiting", words: `Not saved: ${plural(state.count, "change")} on this device` };
+      return { tone: "waiting", words: notSaved(state) };
     case "offline": {
-      const kept = state.count > 0 ? `Not saved: ${plural(state.count, "change")} on this device` : "Everything is saved";
-      return { tone: "waiting", words: `Reconnecting (${Math.round((Date.now() - state.since.getTime()) / 1000)} s). ${kept}` };
+      const seconds = Math.round((Date.now() - state.since.getTime()) / 1000);
+      const what = navigator.onLine ? `${state.isRestarting ? "Server restarting" : "Reconnecting"} (${seconds} s)` : "Offline";
+      return { tone: "waiting", words: `${what}. ${state.count > 0 ? notSaved(state) : "Everything is saved"}` };
     }
     case "readonly":
       return { tone: "good", words: "Read only" };
     case "closed":
-      return { tone: "bad", words: state.count > 0 ? `Closed. Not saved: ${plural(state.count, "change")} on this device` : "Closed. Everything is saved" };
+      return { tone: "bad", words: `Closed. ${state.count > 0 ? notSaved(state) : "Everything is saved"}` };
   }
 }
 
@@ -98,31 +120,104 @@ function showState(state: SaveState): void {
   byId("state-words").textContent = words;
   element.title = state.kind === "saved" ? `Saved on the server at ${clockTime(state.at)}` : "";
   if (state.kind === "offline" || state.kind === "closed") byId("here").textContent = "";
-  if (state.kind === "offline") {
-    if (!wasOffline) announce("Connection lost. You can go on; changes are kept on this device.");
-    wasOffline = true;
-    if (Date.now() - state.since.getTime() > LONG_BREAK_MS && byId("notice").dataset.key !== "offline") {
-      notice("offline", "The server has not answered for 30 seconds. Keep this page open: it sends your changes as soon as the server is back.", [downloadAction]);
-    }
-  } else if (wasOffline && (state.kind === "saved" || state.kind === "readonly")) {
+  if (state.kind === "offline") showBreak(state);
+  else if (wasOffline && (state.kind === "saved" || state.kind === "readonly")) {
     wasOffline = false;
     endNotice("offline");
     announce("Reconnected. All changes are saved.");
   }
-  if (state.kind === "closed") {
-    editor.setReadOnly(true);
-    const kept = state.count > 0 ? `${plural(state.count, "change")} did not reach the server.` : "Everything you wrote is saved.";
-    const actions = state.code === 4401 ? [signInAction] : state.code === 4404 || state.code === 4403 ? [] : [reloadAction];
-    notice("closed", `${state.words} ${kept}`, [...actions, downloadAction]);
-  }
+  if (state.kind === "closed") showClosed(state);
   showRun();
 }
 
-const signInAction: NoticeAction = {
-  words: "Sign in again",
-  icon: "arrow-right",
-  act: () => location.assign(`/login?next=${encodeURIComponent(location.pathname)}`),
+function showBreak(state: SaveState & { kind: "offline" }): void {
+  if (!wasOffline) {
+    const what = state.isRestarting ? "The server restarts." : "Connection lost.";
+    announce(`${what} You can go on; this page connects again by itself.`);
+  }
+  wasOffline = true;
+  if (Date.now() - state.since.getTime() < LONG_BREAK_MS || noticeOf("offline")) return;
+  const next = state.isOnDevice
+    ? "What you type is kept on this device and sent as soon as the server is back, also if you close this page and open it later."
+    : "This browser keeps no copy of what you type. Keep this page open: it sends your changes as soon as the server is back.";
+  notice("offline", `The server has not answered for 30 seconds. ${next}`, [downloadAction(() => collab.text.toString())]);
+}
+
+const CLOSED_WORDS: Record<number, string> = {
+  4400: "The server could not read what this page sent, and ended the connection.",
+  4401: "You are signed out.",
+  4403: "You no longer have access to this session.",
+  4404: "This session is not here any more: it was archived, or it is not shared with you now.",
+  4429: "This session is open too many times, by you or by everybody together. Close it elsewhere, then reload.",
 };
+
+function showClosed(state: SaveState & { kind: "closed" }): void {
+  const isGone = state.code === 4403 || state.code === 4404;
+  editor.setReadOnly(true);
+  const count = plural(state.count, "change");
+  let kept = "Everything you wrote is saved.";
+  if (state.count > 0) {
+    if (isGone) kept = `${count} did not reach the server. Download your copy if you want to keep it: nothing stays on this device.`;
+    else if (state.isOnDevice) kept = `${count} did not reach the server. They are kept on this device and sent when you are back here.`;
+    else kept = `${count} did not reach the server and are in this page only. Download your copy first.`;
+  }
+  const next = state.code === 4401 ? [signInAction] : isGone ? [] : [reloadAction];
+  const copy = state.count > 0 ? [downloadAction(() => collab.text.toString(), () => (hasCopy = true))] : [];
+  const words = CLOSED_WORDS[state.code] ?? `The server ended this connection for good (code ${state.code}).`;
+  endNotice("offline");
+  notice("closed", `${words} ${kept}`, [...next, ...copy]);
+}
+
+// Texts that cannot be merged any more
+
+const ENDED_WORDS: Record<Ending["reason"], string> = {
+  read_only: "You can read this session now, not edit it.",
+  too_large: "Your last change is larger than this server takes.",
+  invalid: "The server could not read your last change.",
+  epoch: "This session was put back to another version.",
+};
+
+function goOn(ending: Ending): void {
+  const { reason, text, count, kept } = ending;
+  const lost = count > 0 ? `${plural(count, "change")} of yours ${count === 1 ? "was" : "were"} not taken.` : "";
+  if (count > 0 || reason === "epoch") {
+    offerCopy(reason, `${ENDED_WORDS[reason]} ${lost} The page shows the text as it is on the server.`, text, kept);
+  }
+  announce(ENDED_WORDS[reason]);
+  const now = Date.now();
+  endings = [...endings.filter((moment) => now - moment < 60_000), now];
+  // A page whose changes are refused again and again must not go round in circles.
+  if (endings.length > MOST_ENDINGS) {
+    editor.setReadOnly(true);
+    notice("closed", "The server keeps refusing what this page sends. Your copy can be downloaded above. Reload to go on.", [reloadAction]);
+    return;
+  }
+  openDocument(null);
+}
+
+function offerCopy(reason: string, words: string, text: string, kept: CopyName | null): void {
+  const key = `copy-${kept?.name ?? reason}`;
+  if (!kept && text) unkeptCopies.add(key);
+  const discard = {
+    words: "Discard",
+    icon: "x",
+    act: () => {
+      unkeptCopies.delete(key);
+      if (kept) void remove([kept]);
+      endNotice(key);
+    },
+  };
+  notice(key, words, [downloadAction(() => text, () => unkeptCopies.delete(key)), discard]);
+}
+
+/** What an earlier page left on this device and could not be sent. */
+async function offerLeftovers(): Promise<void> {
+  const epoch = canEdit(session.permission) ? page.document.epoch : null;
+  for (const { name, text, count, reason } of await leftovers(page.user.id, session.id, epoch)) {
+    const why = name.part === page.document.epoch ? ENDED_WORDS.read_only : ENDED_WORDS[reason as Ending["reason"]] ?? ENDED_WORDS.epoch;
+    offerCopy(reason, `${why} ${plural(count, "change")} of yours from before could not be saved. That text is on this device only.`, text, name);
+  }
+}
 
 function setPermission(permission: Permission): void {
   const was = session.permission;
@@ -159,9 +254,53 @@ function take(message: ServerMessage): void {
     case "run.input":
       runs.takeInput(message.job_id, message.user.username, message.text);
       break;
-    case "error":
-      problem(message.detail);
+    case "chat":
+      chat.take(message);
       break;
+    case "chat.removed":
+      chat.remove(message.id);
+      break;
+    case "notice":
+      takeNotice(message);
+      break;
+    case "degraded":
+      showDegraded(message.is_degraded);
+      break;
+    case "error":
+      if (!chat.refuse(message.ref, message.detail)) problem(message.detail);
+      break;
+  }
+}
+
+function showDegraded(isDegraded: boolean): void {
+  byId("degraded").hidden = !isDegraded;
+}
+
+function takeNotice(message: Notice): void {
+  const words = noticeWords(message);
+  chat.tell(words);
+  // Who is here, and may do what, is announced with the list of people and with one's own permission.
+  if (["title_changed", "language_changed", "archived"].includes(message.kind)) announce(words);
+}
+
+function noticeWords(message: Notice): string {
+  const by = message.by?.username ?? "Somebody";
+  const who = message.user?.username ?? "Somebody";
+  const isSelf = message.by?.id === message.user?.id;
+  const may = message.permission ? permissionWords[message.permission] : "";
+  switch (message.kind) {
+    case "joined":
+      return isSelf ? `${who} joined and ${may}` : `${by} added ${who}, who ${may}`;
+    case "left":
+      return isSelf ? `${who} left this session` : `${by} removed ${who}`;
+    case "role_changed":
+      return isSelf ? `${who} ${may} now` : `${by} changed what ${who} may do: ${may}`;
+    case "title_changed":
+      return `${by} named this session “${message.title}”`;
+    case "language_changed":
+      return `${by} changed the language to ${page.languages.find(({ key }) => key === message.language)?.name ?? message.language}`;
+    case "archived":
+      return `${by} archived this session`;
   }
 }
 
@@ -283,38 +422,84 @@ languageMenu.addEventListener("change", async () => {
 // The page
 
 let isLoaded = false;
-const panes = setUpPanes();
+let collab: Collab;
+let editor: Editor;
 
-const collab = new Collab(session.id, session.permission, {
-  state: (state) => showState(state),
-  message: take,
-  permission: setPermission,
-  loaded: () => {
-    isLoaded = true;
-    byId("editor-pane").dataset.loaded = "yes";
-    setPermission(session.permission);
+const chat = new Chat({
+  sessionId: session.id,
+  me: page.user,
+  mayWrite: session.may_chat,
+  isShown: () => panes.isShown("chat"),
+  unread: (count) => {
+    for (const mark of document.querySelectorAll<HTMLElement>("[data-unread]")) {
+      mark.hidden = count === 0;
+      mark.textContent = count === 0 ? "" : count > 99 ? "99+" : String(count);
+    }
+    for (const tab of document.querySelectorAll<HTMLElement>("[data-show=chat]")) {
+      tab.setAttribute("aria-label", count > 0 ? `Chat, ${plural(count, "unread message")}` : "Chat");
+    }
   },
-  reconnected: () => void runs.load().catch(() => undefined),
+  announce,
 });
 
-const editor = new Editor({
-  parent: byId("editor"),
-  text: collab.text,
-  awareness: collab.awareness,
-  nonce: byId<HTMLScriptElement>("editor-script").nonce,
-  label: "Shared text",
-  onCaret: (line, column) => {
-    byId("caret").textContent = `Ln ${line}, Col ${column}`;
-  },
+const panes = setUpPanes((view) => {
+  if (view === "chat") chat.shown();
 });
 
-const people = new People(byId("people"), collab.awareness, page.user, (client) => {
+document.addEventListener("visibilitychange", () => {
+  if (!document.hidden && panes.isShown("chat")) chat.shown();
+});
+
+const people = new People(byId("people"), page.user, (client) => {
   const state = collab.awareness.getStates().get(client);
   const caret = state && caretPosition(state, collab.text);
   if (!caret) return;
   panes.show("editor");
   editor.reveal(caret.head);
 });
+
+/** Opens the live document; the second time in the place of the first. `epoch` is null when only the server knows it. */
+function openDocument(epoch: string | null): void {
+  const place = isLoaded ? editor.place : null;
+  if (epoch === null) editor.destroy();
+  isLoaded = false;
+  collab = new Collab(
+    { sessionId: session.id, userId: page.user.id, permission: session.permission, epoch },
+    {
+      state: showState,
+      message: take,
+      permission: setPermission,
+      hello: (hello) => {
+        showDegraded(hello.is_degraded === true);
+        if (hello.limits?.chat_characters) chat.limit = hello.limits.chat_characters;
+      },
+      loaded: () => {
+        isLoaded = true;
+        byId("editor-pane").dataset.loaded = "yes";
+        setPermission(session.permission);
+        if (place) editor.goBack(place);
+      },
+      reconnected: () => {
+        void runs.load().catch(() => undefined);
+        void chat.load().catch(() => undefined);
+      },
+      ended: goOn,
+    },
+  );
+  editor = new Editor({
+    parent: byId("editor"),
+    text: collab.text,
+    awareness: collab.awareness,
+    nonce: byId<HTMLScriptElement>("editor-script").nonce,
+    label: "Shared text",
+    onCaret: (line, column) => {
+      byId("caret").textContent = `Ln ${line}, Col ${column}`;
+    },
+  });
+  void editor.setLanguage(session.language);
+  people.watch(collab.awareness);
+  void collab.connect();
+}
 
 const runs = new Runs({
   list: byId("runs"),
@@ -340,6 +525,11 @@ new ShareDialog(page, () => session.permission, announce);
 setUpThemeSwitch();
 runButton.addEventListener("click", () => void startRun());
 stopButton.addEventListener("click", stopRun);
+byId("download-text").addEventListener("click", () => {
+  download(collab.text.toString());
+  byId("more").hidePopover();
+});
+byId("download-session").addEventListener("click", () => byId("more").hidePopover());
 for (const key of document.querySelectorAll("[data-mac]")) {
   if (isMac) key.textContent = (key as HTMLElement).dataset.mac ?? "";
 }
@@ -374,9 +564,15 @@ addEventListener(
   true,
 );
 
+addEventListener("beforeunload", (event) => {
+  if ((collab.isAtRisk && !hasCopy) || unkeptCopies.size > 0) event.preventDefault();
+});
+
+openDocument(page.document.epoch);
 showTitle();
 showLanguage(session.language);
 setPermission(session.permission);
-collab.connect();
+void offerLeftovers().catch(() => undefined);
+void chat.load().catch(() => undefined);
 void readLanguages().catch(() => undefined);
 void runs.load().catch(() => problem("The earlier runs could not be read. New ones will show here."));

@@ -33,10 +33,12 @@ export interface Page {
     permission: Permission;
     owner: Person;
     version: number;
+    /** The visitor of a public session reads the chat and writes nothing. */
+    may_chat: boolean;
   };
   user: Person & { hue?: number };
   languages: Language[];
-  document: { epoch: number | string };
+  document: { epoch: string };
 }
 
 export function readPage(): Page {

@@ -1,7 +1,8 @@
 // The panes of the editor page: the splitter, the tabs beside the editor, and the tabs at the bottom of small screens.
 import { byId } from "./page";
 
-type View = "editor" | "output" | "input";
+type View = "editor" | "output" | "input" | "chat";
+const SIDES = ["output", "input", "chat"] as const;
 
 const narrow = matchMedia("(max-width: 899px)");
 const SMALLEST = 20;
@@ -9,11 +10,13 @@ const LARGEST = 70;
 
 export interface Panes {
   show(view: View): void;
+  isShown(view: View): boolean;
   /** Something new is in the output. */
   news(): void;
 }
 
-export function setUpPanes(): Panes {
+/** `shown` is called with the pane that came to be seen. */
+export function setUpPanes(shown: (view: View) => void): Panes {
   const panes = byId("panes");
   const tabs = [...document.querySelectorAll<HTMLButtonElement>("[data-show]")];
   let side: View = "output";
@@ -21,24 +24,28 @@ export function setUpPanes(): Panes {
   const show = (view: View): void => {
     panes.dataset.view = view;
     if (view !== "editor") side = view;
-    byId("output-panel").hidden = side !== "output";
-    byId("input-panel").hidden = side !== "input";
+    for (const name of SIDES) byId(`${name}-panel`).hidden = side !== name;
     for (const tab of tabs) {
       const isShown = tab.closest(".bottom-tabs") ? tab.dataset.show === view : tab.dataset.show === side;
       tab.setAttribute(tab.getAttribute("role") === "tab" ? "aria-selected" : "aria-pressed", String(isShown));
       if (tab.getAttribute("role") === "tab") tab.tabIndex = isShown ? 0 : -1;
       if (isShown && tab.dataset.show === "output") delete tab.dataset.news;
     }
+    if (isVisible(view)) shown(view);
   };
+  const isVisible = (view: View): boolean =>
+    narrow.matches ? panes.dataset.view === view : view === "editor" || side === view;
 
   for (const tab of tabs) {
     tab.addEventListener("click", () => show(tab.dataset.show as View));
     tab.addEventListener("keydown", (event) => {
-      if (tab.getAttribute("role") !== "tab" || !["ArrowLeft", "ArrowRight"].includes(event.key)) return;
+      if (tab.getAttribute("role") !== "tab" || !["ArrowLeft", "ArrowRight", "Home", "End"].includes(event.key)) return;
       const row = tabs.filter((other) => other.getAttribute("role") === "tab");
-      const step = event.key === "ArrowRight" ? 1 : row.length - 1;
-      const next = row[(row.indexOf(tab) + step) % row.length];
+      const at = row.indexOf(tab);
+      const wanted = { ArrowLeft: at - 1, ArrowRight: at + 1, Home: 0, End: -1 }[event.key] ?? at;
+      const next = row.at(wanted % row.length);
       if (!next) return;
+      event.preventDefault();
       show(next.dataset.show as View);
       next.focus();
     });
@@ -48,10 +55,10 @@ export function setUpPanes(): Panes {
 
   return {
     show,
+    isShown: isVisible,
     news: () => {
       for (const tab of tabs) {
-        const isHidden = narrow.matches ? panes.dataset.view !== "output" : side !== "output";
-        if (tab.dataset.show === "output" && isHidden) tab.dataset.news = "yes";
+        if (tab.dataset.show === "output" && !isVisible("output")) tab.dataset.news = "yes";
       }
     },
   };

@@ -16,12 +16,16 @@ export const permissionWords: Record<Permission, string> = {
 export class People {
   #present: PresentPerson[] = [];
 
+  #awareness: Awareness | null = null;
+
   constructor(
     private readonly list: HTMLElement,
-    private readonly awareness: Awareness,
     private readonly me: Person & { hue?: number },
     private readonly show: (clientId: number) => void,
-  ) {
+  ) {}
+
+  watch(awareness: Awareness): void {
+    this.#awareness = awareness;
     awareness.on("change", () => this.#draw());
   }
 
@@ -48,7 +52,7 @@ export class People {
 
   #draw(): void {
     const hues = new Map<string, { hue: number; client: number }>();
-    for (const [client, state] of this.awareness.getStates() as Map<number, { user?: AwarenessUser }>) {
+    for (const [client, state] of (this.#awareness?.getStates() ?? new Map()) as Map<number, { user?: AwarenessUser }>) {
       if (state.user) hues.set(state.user.id, { hue: state.user.hue, client });
     }
     const shown = this.#present.slice(0, MOST_SHOWN);
@@ -74,8 +78,5 @@ export class People {
   }
 }
 
-export function initials(name: string): string {
-  const parts = name.split(/[._-]+/).filter(Boolean);
-  const letters = parts.length > 1 ? `${parts[0]?.[0] ?? ""}${parts[1]?.[0] ?? ""}` : name.slice(0, 2);
-  return letters.toUpperCase();
-}
+/** The same two letters as on the dashboard (templates/partials/avatars.html). */
+const initials = (name: string): string => name.slice(0, 2).toUpperCase();

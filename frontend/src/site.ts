@@ -1,6 +1,7 @@
 // Small additions to the server's pages. All of them work without it.
 import { call } from "./api";
-import { exactTime, icon, make, relativeTime, type Language } from "./page";
+import { type CopyName, listCopies, LOGGED_OUT_CHANNEL, remove, unsavedIn } from "./copies";
+import { byId, exactTime, icon, make, relativeTime, type Language } from "./page";
 import { keepTheme, setUpThemeSwitch } from "./theme-switch";
 
 function freshenTimes(): void {
@@ -76,7 +77,54 @@ async function placeLanguages(): Promise<void> {
   if (focused instanceof HTMLElement) focused.focus();
 }
 
+/** Whoever logs out may be at a shared computer: nothing of theirs stays on it, and what was not saved is told first. */
+function takeCopiesAlong(): void {
+  const userId = document.documentElement.dataset.user;
+  if (!userId) return;
+  for (const form of document.querySelectorAll<HTMLFormElement>("form[data-logs-out]")) {
+    const isConfirmed = form.hasAttribute("data-confirmed");
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      void (async () => {
+        const copies = await listCopies(userId);
+        if (!isConfirmed && (await withUnsaved(copies)).length > 0) {
+          location.assign("/logout");
+          return;
+        }
+        new BroadcastChannel(LOGGED_OUT_CHANNEL).postMessage(userId);
+        await Promise.race([remove(copies), new Promise((resolve) => setTimeout(resolve, 2_000))]);
+        form.submit();
+      })();
+    });
+  }
+  void tellUnsaved(userId);
+  void removeWithAccess(userId);
+}
+
+async function withUnsaved(copies: CopyName[]): Promise<CopyName[]> {
+  const counts = await Promise.all(copies.map(({ name }) => unsavedIn(name).catch(() => 0)));
+  return copies.filter((_, index) => (counts[index] ?? 0) > 0);
+}
+
+/** On the page that asks whether to log out: the sessions whose last changes are on this device only. */
+async function tellUnsaved(userId: string): Promise<void> {
+  const place = document.getElementById("unsaved");
+  if (!place) return;
+  const sessions = new Set((await withUnsaved(await listCopies(userId))).map(({ sessionId }) => sessionId));
+  if (sessions.size === 0) return;
+  place.hidden = false;
+  const links = [...sessions].map((id) => make("li", {}, make("a", { href: `/sessions/${id}` }, "Open the session to save it")));
+  byId("unsaved-sessions").replaceChildren(...links);
+}
+
+/** A session that is not there for this person leaves nothing on their device either. */
+async function removeWithAccess(userId: string): Promise<void> {
+  const sessionId = /^\/sessions\/([0-9a-f-]{36})\/?$/.exec(location.pathname)?.[1];
+  if (sessionId && document.documentElement.dataset.status === "404") await remove(await listCopies(userId, sessionId));
+}
+
 setUpThemeSwitch();
+takeCopiesAlong();
 void placeLanguages().catch(() => undefined);
 freshenTimes();
 setInterval(freshenTimes, 30_000);

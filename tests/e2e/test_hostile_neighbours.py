@@ -47,8 +47,7 @@ def ana(server: LiveServer, visit: Callable[[LiveServer, str], Visitor]) -> Iter
 
 def session_of(owner: Person, guest: Visitor, other: Person, permission: str) -> str:
     session_id: str = owner.new_session(content="print(1)\n")["id"]
-    path = f"/api/sessions/{session_id}/collaborators"
-    owner.call("POST", path, 201, json={"username": guest.username, "permission": "write"})
+    owner.let_in(session_id, guest)
     owner.let_in(session_id, other, permission)
     return session_id
 

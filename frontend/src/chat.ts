@@ -1,0 +1,328 @@
+// The chat of the session: what was said, newest at the bottom, older messages on demand, and the field to write in.
+// Whatever anybody wrote is set as text, never as markup.
+import { call, Problem } from "./api";
+import type { ChatMessage } from "./collab";
+import { byId, clockTime, exactTime, icon, make, plural, relativeTime, type Person } from "./page";
+
+interface Page {
+  next: string | null;
+  results: ChatMessage[];
+}
+
+/** A message of one's own that the server has not confirmed. */
+interface Outgoing {
+  ref: string;
+  text: string;
+  element: HTMLElement;
+}
+
+export interface ChatOptions {
+  sessionId: string;
+  me: Person;
+  mayWrite: boolean;
+  isShown(): boolean;
+  /** How many messages of others have not been looked at. */
+  unread(count: number): void;
+  announce(words: string): void;
+}
+
+/** Messages of one person within this time share one head. */
+const SAME_HEAD_MS = 300_000;
+/** More messages than these in this time are announced by their number. */
+const MOST_ANNOUNCED = 3;
+const ANNOUNCE_MS = 4_000;
+const LONGEST_ANNOUNCED = 200;
+/** From here on the field says how much still fits. */
+const TELL_ROOM_FROM = 0.8;
+const DEFAULT_CHARACTERS = 2_000;
+
+export class Chat {
+  readonly #list = byId("chat-list");
+  readonly #scroll = byId("chat-scroll");
+  readonly #field = byId<HTMLTextAreaElement>("chat-field");
+  readonly #older = byId<HTMLButtonElement>("chat-older");
+  readonly #path: string;
+  readonly #known = new Set<string>();
+  readonly #outgoing = new Map<string, Outgoing>();
+  #limit = DEFAULT_CHARACTERS;
+  #next: string | null = null;
+  #unread = 0;
+  #announced: number[] = [];
+  #swallowed = 0;
+
+  constructor(private readonly options: ChatOptions) {
+    this.#path = `/api/sessions/${options.sessionId}/chat`;
+    byId("chat-form").hidden = !options.mayWrite;
+    byId("chat-visitor").hidden = options.mayWrite;
+    byId<HTMLFormElement>("chat-form").addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#submit();
+    });
+    this.#field.addEventListener("keydown", (event) => {
+      // While an input method composes, Enter chooses a word.
+      if (event.key !== "Enter" || event.shiftKey || event.isComposing || event.ctrlKey || event.metaKey) return;
+      event.preventDefault();
+      this.#submit();
+    });
+    this.#field.addEventListener("input", () => this.#showRoom());
+    this.#older.addEventListener("click", () => void this.#readOlder());
+    setInterval(() => this.#freshen(), 30_000);
+    this.#showEmpty();
+  }
+
+  set limit(characters: number) {
+    this.#limit = characters;
+    this.#showRoom();
+  }
+
+  /** Reads the newest messages: at the start, and after a break, when some were missed. */
+  async load(): Promise<void> {
+    const isFirst = this.#known.size === 0;
+    const page = await call<Page>("GET", this.#path);
+    if (isFirst) this.#setNext(page.next);
+    const isMissed = page.results.some((message) => this.#known.has(message.id));
+    // After a long break there is a gap: the list starts over from the newest.
+    if (!isFirst && !isMissed && page.results.length > 0 && page.next) {
+      this.#list.replaceChildren();
+      this.#known.clear();
+      this.#setNext(page.next);
+    }
+    for (const message of page.results.toReversed()) this.#add(message, !isFirst);
+    if (isFirst) this.#toEnd();
+    this.#showEmpty();
+  }
+
+  take(message: ChatMessage): void {
+    this.#add(message, true);
+  }
+
+  /** A moderator took the message out. */
+  remove(id: string): void {
+    this.#list.querySelector(`[data-id="${CSS.escape(id)}"]`)?.remove();
+    this.#dress();
+    this.#showEmpty();
+  }
+
+  /** A refused message. Returns whether `ref` is one of this chat. */
+  refuse(ref: string | undefined, words: string): boolean {
+    const outgoing = ref === undefined ? undefined : this.#outgoing.get(ref);
+    if (outgoing) this.#fail(outgoing, words);
+    return outgoing !== undefined;
+  }
+
+  /** Something about the session itself. It is not kept. */
+  tell(words: string): void {
+    const stick = this.#isAtEnd();
+    this.#list.append(make("li", { class: "chat-notice", dir: "auto" }, `${words} · `, time(new Date().toISOString())));
+    if (stick) this.#toEnd();
+    this.#showEmpty();
+  }
+
+  /** The pane was opened: everything in it is seen. */
+  shown(): void {
+    if (this.#unread > 0) this.#toEnd();
+    this.#setUnread(0);
+  }
+
+  focus(): void {
+    this.#field.focus();
+  }
+
+  #add(message: ChatMessage, isNews: boolean): void {
+    const mine = message.ref ? this.#outgoing.get(message.ref) : undefined;
+    if (mine && message.user?.id === this.options.me.id) this.#settle(mine);
+    if (this.#known.has(message.id)) return;
+    this.#known.add(message.id);
+    const stick = this.#isAtEnd();
+    this.#place(this.#messageElement(message));
+    if (stick || message.user?.id === this.options.me.id) this.#toEnd();
+    this.#showEmpty();
+    if (!isNews || message.user?.id === this.options.me.id) return;
+    if (!this.options.isShown() || document.hidden) this.#setUnread(this.#unread + 1);
+    this.#announce(message);
+  }
+
+  /** By time: the server's, so that everybody sees one order. */
+  #place(element: HTMLElement): void {
+    const at = element.dataset.at ?? "";
+    const later = [...this.#list.querySelectorAll<HTMLElement>(".chat-message[data-at]")].reverse();
+    let before: HTMLElement | null = null;
+    for (const other of later) {
+      if ((other.dataset.at ?? "") <= at) break;
+      before = other;
+    }
+    // What is still being sent stays below.
+    this.#list.insertBefore(element, before ?? this.#list.querySelector(".chat-message:not([data-at])"));
+    this.#dress();
+  }
+
+  #messageElement(message: ChatMessage): HTMLElement {
+    const name = message.user?.username ?? "An account that is gone";
+    const item = this.#element(name, message.text, time(message.created_at));
+    item.dataset.id = message.id;
+    item.dataset.at = message.created_at;
+    item.dataset.who = message.user?.id ?? "";
+    if (message.user?.hue !== undefined) item.classList.add(`hue-${message.user.hue}`);
+    if (message.user?.id === this.options.me.id) item.dataset.mine = "yes";
+    return item;
+  }
+
+  #element(name: string, text: string, when: HTMLElement): HTMLElement {
+    return make(
+      "li",
+      { class: "chat-message" },
+      make("p", { class: "chat-head" }, make("b", { dir: "auto" }, name), when),
+      make("p", { class: "chat-text", dir: "auto" }, text),
+    );
+  }
+
+  /** One head for several messages in a row. */
+  #dress(): void {
+    let before: HTMLElement | null = null;
+    for (const item of this.#list.querySelectorAll<HTMLElement>("li")) {
+      const isSame =
+        before?.dataset.who !== undefined && before.dataset.who === item.dataset.who &&
+        Date.parse(item.dataset.at ?? "") - Date.parse(before.dataset.at ?? "") < SAME_HEAD_MS;
+      item.classList.toggle("chat-goes-on", isSame);
+      before = item;
+    }
+  }
+
+  #submit(): void {
+    const text = this.#field.value.trim();
+    if (!text) return;
+    if (text.length > this.#limit) {
+      this.options.announce(`The message is ${plural(text.length - this.#limit, "character")} too long.`);
+      return;
+    }
+    this.#field.value = "";
+    this.#showRoom();
+    const element = this.#element(this.options.me.username, text, make("span", { class: "chat-state" }, "Sending"));
+    element.dataset.mine = "yes";
+    this.#list.append(element);
+    // crypto.randomUUID is missing on plain http.
+    const ref = [...crypto.getRandomValues(new Uint8Array(12))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+    const outgoing = { ref, text, element };
+    this.#outgoing.set(outgoing.ref, outgoing);
+    this.#toEnd();
+    this.#showEmpty();
+    void this.#send(outgoing);
+  }
+
+  async #send(outgoing: Outgoing): Promise<void> {
+    const { ref, text, element } = outgoing;
+    delete element.dataset.failed;
+    element.querySelector(".chat-failed")?.remove();
+    try {
+      const message = await call<ChatMessage>("POST", this.#path, { text, ref });
+      this.#add({ ...message, ref }, false);
+    } catch (failure) {
+      if (!this.#outgoing.has(ref)) return;
+      const unreachable = failure instanceof Problem && failure.status === 0;
+      this.#fail(outgoing, unreachable ? "The server did not answer." : failure instanceof Problem ? failure.message : "It did not work.");
+    }
+  }
+
+  #settle(outgoing: Outgoing): void {
+    this.#outgoing.delete(outgoing.ref);
+    outgoing.element.remove();
+  }
+
+  #fail(outgoing: Outgoing, words: string): void {
+    const { element } = outgoing;
+    element.dataset.failed = "yes";
+    element.querySelector(".chat-failed")?.remove();
+    const again = make("button", { type: "button", class: "button small", click: () => void this.#send(outgoing) }, icon("rotate-cw"), "Send again");
+    const discard = make("button", { type: "button", class: "button small quiet", click: () => this.#discard(outgoing) }, "Discard");
+    element.append(make("div", { class: "chat-failed" }, make("span", {}, `Not sent. ${words}`), again, discard));
+    this.options.announce(`Your message was not sent. ${words}`);
+    this.#toEnd();
+  }
+
+  #discard(outgoing: Outgoing): void {
+    this.#settle(outgoing);
+    this.#showEmpty();
+    this.#field.focus();
+  }
+
+  async #readOlder(): Promise<void> {
+    if (!this.#next) return;
+    this.#older.disabled = true;
+    try {
+      // The server's own address of the next page; only its query is taken, so that it stays on this path.
+      const page = await call<Page>("GET", `${this.#path}${new URL(this.#next, location.href).search}`);
+      const height = this.#scroll.scrollHeight - this.#scroll.scrollTop;
+      for (const message of page.results) {
+        if (this.#known.has(message.id)) continue;
+        this.#known.add(message.id);
+        this.#place(this.#messageElement(message));
+      }
+      this.#setNext(page.next);
+      this.#scroll.scrollTop = this.#scroll.scrollHeight - height;
+    } catch {
+      this.options.announce("The earlier messages could not be read. Try again.");
+    } finally {
+      this.#older.disabled = false;
+    }
+  }
+
+  #setNext(next: string | null): void {
+    this.#next = next;
+    this.#older.hidden = next === null;
+  }
+
+  #setUnread(count: number): void {
+    this.#unread = count;
+    this.options.unread(count);
+  }
+
+  #announce(message: ChatMessage): void {
+    const now = Date.now();
+    this.#announced = this.#announced.filter((moment) => now - moment < ANNOUNCE_MS);
+    if (this.#announced.length < MOST_ANNOUNCED) {
+      this.#announced.push(now);
+      this.options.announce(`${message.user?.username ?? "Somebody"} wrote: ${message.text.slice(0, LONGEST_ANNOUNCED)}`);
+      return;
+    }
+    this.#swallowed += 1;
+    if (this.#swallowed > 1) return;
+    setTimeout(() => {
+      this.options.announce(`${plural(this.#swallowed, "more message")} in the chat`);
+      this.#swallowed = 0;
+    }, ANNOUNCE_MS);
+  }
+
+  #showRoom(): void {
+    const { length } = this.#field.value;
+    const left = this.#limit - length;
+    const words = byId("chat-room");
+    words.textContent = length < this.#limit * TELL_ROOM_FROM ? "" : left >= 0 ? `${plural(left, "character")} left` : `${plural(-left, "character")} too long`;
+    words.dataset.over = String(left < 0);
+  }
+
+  #showEmpty(): void {
+    byId("chat-empty").hidden = this.#list.childElementCount > 0;
+  }
+
+  #freshen(): void {
+    for (const element of this.#list.querySelectorAll("time")) element.textContent = timeWords(element.dateTime);
+  }
+
+  #isAtEnd(): boolean {
+    return this.#scroll.scrollHeight - this.#scroll.scrollTop - this.#scroll.clientHeight < 48;
+  }
+
+  #toEnd(): void {
+    this.#scroll.scrollTop = this.#scroll.scrollHeight;
+  }
+}
+
+/** Relative while that says more than the clock. */
+function timeWords(when: string): string {
+  const age = Date.now() - Date.parse(when);
+  return age < 3_600_000 ? relativeTime(when) : age < 43_200_000 ? clockTime(when) : relativeTime(when);
+}
+
+function time(when: string): HTMLElement {
+  return make("time", { datetime: when, title: exactTime(when) }, timeWords(when));
+}

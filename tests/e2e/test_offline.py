@@ -1,0 +1,301 @@
+"""What is typed while the server is away, or is not taken: kept on the device, told in words, merged or offered."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.e2e.conftest import PASSWORD, Visitor
+from tests.live import LiveServer, Person
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+NEW_EPOCH = """
+import uuid
+from sessions_app.models import Document
+Document.objects.filter(pk={session_id!r}).update(epoch=uuid.uuid4())
+"""
+SET_PERMISSION = """
+from sessions_app.models import Collaborator
+Collaborator.objects.filter(user__username={username!r}).update(permission="read")
+"""
+REMOVE = """
+from sessions_app.models import Collaborator
+Collaborator.objects.filter(user__username={username!r}).delete()
+"""
+SIGN_OUT = """
+from django.contrib.sessions.models import Session
+Session.objects.all().delete()
+"""
+NO_STORAGE = """Object.defineProperty(window, "indexedDB", {
+  get() { throw new DOMException("not here", "SecurityError"); },
+})"""
+# Rows that a page of this browser could merge or offer, in all its databases together.
+ROWS = """async () => {
+  const result = (request) => new Promise((resolve) => { request.onsuccess = () => resolve(request.result); });
+  let rows = 0;
+  for (const {name} of await indexedDB.databases()) {
+    const db = await result(indexedDB.open(name));
+    rows += await result(db.transaction("updates").objectStore("updates").count());
+    db.close();
+  }
+  return rows;
+}"""
+TYPE_ALL_THE_TIME = """() => {
+  let count = 0;
+  window.typing = setInterval(() => document.execCommand("insertText", false, `${count++},`), 5);
+}"""
+
+
+@dataclass
+class Together:
+    """Ana and Ben with one session open; both may edit. Its owner is at no page."""
+
+    live: LiveServer
+    owner: Person
+    ana: Visitor
+    ben: Visitor
+    session_id: str
+
+    @property
+    def address(self) -> str:
+        return f"{self.live.url}/sessions/{self.session_id}"
+
+    def set_in_database(self, code: str, **values: str) -> None:
+        self.live.manage("shell", "-v", "0", "-c", code.format(**values))
+
+    def crash(self) -> None:
+        self.live.kill()
+        for visitor in (self.ana, self.ben):
+            if not visitor.page.is_closed() and "/sessions/" in visitor.page.url:
+                expect(visitor.page.locator("#state-words")).to_contain_text("Reconnecting", timeout=20_000)
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
+    with LiveServer(tmp_path_factory.mktemp("offline") / "data") as started:
+        yield started
+
+
+@pytest.fixture
+def together(live: LiveServer, visit: Callable[[LiveServer, str], Visitor]) -> Together:
+    owner, ana, ben = live.person("owner"), visit(live, "ana"), visit(live, "ben")
+    session_id: str = owner.new_session(content="start\n")["id"]
+    for visitor in (ana, ben):
+        visitor.sign_up()
+        owner.let_in(session_id, visitor)
+        visitor.page.goto(f"{live.url}/sessions/{session_id}")
+        visitor.expect_saved()
+    return Together(live, owner, ana, ben, session_id)
+
+
+def add(visitor: Visitor, text: str) -> None:
+    visitor.editor.click()
+    visitor.page.keyboard.press("Control+End")
+    visitor.page.keyboard.type(text)
+
+
+def expect_state(visitor: Visitor, words: str) -> None:
+    expect(visitor.page.locator("#state-words")).to_have_text(re.compile(words), timeout=20_000)
+
+
+def expect_kept(visitor: Visitor) -> None:
+    expect_state(visitor, r"Not saved: \d+ changes on this device")
+    assert visitor.page.evaluate(ROWS) > 0
+
+
+def expect_nothing_on_the_device(visitor: Visitor) -> None:
+    visitor.page.wait_for_function(f"async () => await ({ROWS})() === 0")
+
+
+def expect_copy(visitor: Visitor, said: str, wanted: str, tmp_path: Path) -> None:
+    """A notice says what happened and offers the text as a download."""
+    bar = visitor.page.locator(".notice", has_text=said)
+    with visitor.page.expect_download() as download:
+        bar.get_by_role("button", name="Download my copy").click()
+    download.value.save_as(tmp_path / "copy.txt")
+    assert wanted in (tmp_path / "copy.txt").read_text()
+
+
+def close_unasked(visitor: Visitor) -> None:
+    """Close the tab as its person would; the browser asks nothing, because nothing would be lost."""
+    asked: list[Any] = []
+    visitor.page.on("dialog", lambda dialog: (asked.append(dialog), dialog.dismiss()))
+    with visitor.page.expect_event("close"):
+        visitor.page.close(run_before_unload=True)
+    assert not asked
+
+
+def test_two_people_type_through_a_crash_and_a_restart_and_nothing_is_lost(together):
+    ana, ben = together.ana, together.ben
+    add(ana, "saved before\n")
+    ana.expect_saved()
+    together.crash()
+    for visitor, word in ((ana, "ana during the crash\n"), (ben, "ben during the crash\n")):
+        add(visitor, word)
+        expect_kept(visitor)
+    together.live.start()
+    for visitor in (ana, ben):
+        visitor.expect_saved()
+        visitor.expect_text("saved before\nana during the crash\nben during the crash")
+    assert ana.text() == ben.text() == together.owner.text(together.session_id)
+
+    # A restart says goodbye; one of the two types on.
+    together.live.stop()
+    expect_state(ben, "Server restarting")
+    add(ana, "ana during the restart\n")
+    together.live.start()
+    for visitor in (ana, ben):
+        visitor.expect_saved()
+        visitor.expect_text("ana during the restart")
+        # What is saved stays on no device.
+        expect_nothing_on_the_device(visitor)
+    assert ana.text() == ben.text() == together.owner.text(together.session_id)
+
+
+def test_tab_that_was_closed_offline_is_merged_when_it_is_opened_again(together):
+    ana, ben = together.ana, together.ben
+    stays = Visitor(ana.page.context.new_page(), together.live.url, ana.username)
+    stays.page.goto(together.address)
+    stays.expect_saved()
+    together.crash()
+    expect_state(stays, "Reconnecting")
+    add(ana, "typed in a tab that closes\n")
+    add(stays, "typed in a tab that stays\n")
+    expect_kept(ana)
+    expect_kept(stays)
+    close_unasked(ana)
+    together.live.start()
+    stays.expect_saved()
+    opened = Visitor(stays.page.context.new_page(), together.live.url, ana.username)
+    opened.page.goto(together.address)
+    opened.expect_saved()
+    for visitor in (opened, stays, ben):
+        visitor.expect_text("typed in a tab that closes\ntyped in a tab that stays")
+    assert opened.text() == stays.text() == ben.text() == together.owner.text(together.session_id)
+    assert ben.text().count("typed in a tab that closes") == 1
+    expect_nothing_on_the_device(opened)
+
+
+def test_another_history_of_the_document_is_never_mixed_with_the_old_text(together, tmp_path):
+    ana = together.ana
+    together.crash()
+    add(ana, "typed in the old history\n")
+    expect_kept(ana)
+    together.set_in_database(NEW_EPOCH, session_id=together.session_id)
+    together.live.start()
+    said = "put back to another version"
+    expect(ana.page.locator(".notice", has_text=said)).to_be_visible(timeout=20_000)
+    ana.expect_saved()
+    assert ana.text() == "start\n"
+    # Edits go on, and the old text is offered until it is discarded, also by a later page.
+    add(ana, "new\n")
+    ana.expect_saved()
+    ana.page.reload()
+    ana.expect_saved()
+    assert ana.text() == "start\nnew\n" == together.owner.text(together.session_id)
+    expect_copy(ana, said, "start\ntyped in the old history\n", tmp_path)
+    ana.page.get_by_role("button", name="Discard").click()
+    expect_nothing_on_the_device(ana)
+
+
+def test_page_that_was_demoted_while_away_goes_on_read_only_and_offers_what_was_not_taken(together, tmp_path):
+    ana, ben = together.ana, together.ben
+    together.crash()
+    add(ana, "too late\n")
+    add(ben, "in time\n")
+    expect_kept(ana)
+    together.set_in_database(SET_PERMISSION, username=ana.username)
+    together.live.start()
+    expect_state(ana, "Read only")
+    ana.expect_text("in time")
+    expect(ana.editor).to_have_attribute("aria-readonly", "true")
+    assert ana.text() == "start\nin time\n" == together.owner.text(together.session_id)
+    expect_copy(
+        ana, "You can read this session now, not edit it. 9 changes of yours were not taken", "too late", tmp_path
+    )
+
+
+def test_demotion_while_typing_leaves_the_page_with_the_text_of_the_server(together):
+    ana, ben, owner = together.ana, together.ben, together.owner
+    ana.editor.click()
+    ana.page.evaluate(TYPE_ALL_THE_TIME)
+    ben.expect_text("9,")
+    answer = owner.call("GET", f"/api/sessions/{together.session_id}/collaborators", 200)
+    ana_id = next(row["user"]["id"] for row in answer["results"] if row["user"]["username"] == ana.username)
+    path = f"/api/sessions/{together.session_id}/collaborators/{ana_id}"
+    owner.call("PATCH", path, 200, json={"permission": "read"})
+    expect_state(ana, "Read only")
+    expect(ana.editor).to_have_attribute("aria-readonly", "true")
+    ana.page.evaluate("clearInterval(window.typing)")
+    ben.expect_text(ana.text())
+    assert ana.text() == ben.text() == owner.text(together.session_id)
+
+
+def test_whoever_loses_access_or_logs_out_leaves_nothing_on_the_device(together):
+    ana, ben = together.ana, together.ben
+    together.crash()
+    for visitor in (ana, ben):
+        add(visitor, "only here\n")
+        expect_kept(visitor)
+    close_unasked(ben)
+    ben.page = ben.page.context.new_page()
+    together.set_in_database(REMOVE, username=ana.username)
+    together.live.start()
+    # Ana's page learns it from the server, and says what that means for her text.
+    notice = ana.page.locator(".notice", has_text="10 changes did not reach the server")
+    expect(notice.get_by_role("button", name="Download my copy")).to_be_visible(timeout=20_000)
+    expect_nothing_on_the_device(ana)
+    # Ben is told before he logs out with something that is saved nowhere.
+    ben.page.goto(f"{together.live.url}/sessions")
+    ben.page.get_by_role("button", name="Log out").click()
+    expect(ben.page.locator("#unsaved")).to_contain_text("on this device only")
+    ben.page.get_by_role("main").get_by_role("button", name="Log out").click()
+    ben.page.wait_for_url(f"{together.live.url}/")
+    expect_nothing_on_the_device(ben)
+
+
+def test_signed_out_page_leads_back_and_merges_what_was_not_saved(together):
+    ana = together.ana
+    together.crash()
+    add(ana, "typed while signed out\n")
+    expect_kept(ana)
+    together.set_in_database(SIGN_OUT)
+    together.live.start()
+    expect(ana.page.locator(".notice", has_text="You are signed out.")).to_contain_text(
+        "kept on this device", timeout=20_000
+    )
+    ana.page.get_by_role("button", name="Sign in again").click()
+    ana.page.get_by_label("Username or email").fill(ana.username)
+    ana.page.get_by_label("Password", exact=True).fill(PASSWORD)
+    ana.page.get_by_role("button", name="Log in").click()
+    ana.page.wait_for_url(together.address)
+    ana.expect_saved()
+    ana.expect_text("typed while signed out")
+    assert together.owner.text(together.session_id) == "start\ntyped while signed out\n"
+
+
+def test_browser_that_keeps_nothing_says_so_and_works(live, visit):
+    ana = visit(live, "ana")
+    ana.page.add_init_script(NO_STORAGE)
+    ana.sign_up()
+    ana.create_session("Python", "Private")
+    add(ana, "works\n")
+    ana.expect_saved()
+    live.kill()
+    expect_state(ana, "Reconnecting")
+    add(ana, "in the page\n")
+    expect_state(ana, r"Not saved: \d+ changes in this page only")
+    with ana.page.expect_event("dialog") as asked:
+        ana.page.close(run_before_unload=True)
+    assert asked.value.type == "beforeunload"
+    asked.value.dismiss()
+    live.start()
+    ana.expect_saved()
+    ana.expect_text("works\nin the page")
