@@ -195,6 +195,10 @@ ROOM_MAX_SOCKETS = env.int("ROOM_MAX_SOCKETS", default=1000)
 SOCKET_KEEP_ALIVE_SECONDS = env.float("SOCKET_KEEP_ALIVE_SECONDS", default=20)
 ROOM_TICK_SECONDS = env.float("ROOM_TICK_SECONDS", default=5)
 ROOM_IDLE_SECONDS = env.float("ROOM_IDLE_SECONDS", default=30)
+# A log is compacted when its tail is longer than one of these.
+COMPACT_TAIL_ROWS = env.int("COMPACT_TAIL_ROWS", default=500)
+COMPACT_TAIL_BYTES = env.int("COMPACT_TAIL_BYTES", default=1024 * 1024)
+HISTORY_SEGMENT_SECONDS = env.float("HISTORY_SEGMENT_SECONDS", default=60)
 
 # People and sign-in
 AUTH_USER_MODEL = "accounts.User"

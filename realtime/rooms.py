@@ -200,7 +200,10 @@ class Rooms:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(subscribed.wait(), SUBSCRIBE_SECONDS)
             loaded = await self._read(documents.load, session_id)
-            room = Room(self, session_id, loaded)
+            try:
+                room = Room(self, session_id, loaded)
+            except (crdt.Malformed, crdt.Broken) as error:
+                room = Room(self, session_id, await self._read(documents.load_mended, session_id, error))
         except BaseException as error:
             listener.cancel()
             if not isinstance(error, SessionNotFound | asyncio.CancelledError):
@@ -379,10 +382,10 @@ class Rooms:
         """Read what the log has beyond the room's head."""
         try:
             await room.ready.wait()
-            updates = await self._read(documents.updates_after, room.session_id, room.head)
+            updates, last_seq = await self._read(documents.updates_after, room.session_id, room.head)
             self._repairing.discard(room.session_id)
-            if updates and self._rooms.get(room.session_id) is room:
-                room.absorb([payload for _, payload in updates], updates[-1][0])
+            if self._rooms.get(room.session_id) is room:
+                room.absorb(updates, last_seq)
         except Exception:
             logger.exception("the log of %s could not be read; the next tick tries again", room.session_id)
         finally:
@@ -392,7 +395,11 @@ class Rooms:
         delay = RETRY_SECONDS[0]
         while self._rooms.get(room.session_id) is room:
             try:
-                room.replace(await self._read(documents.load, room.session_id))
+                loaded = await self._read(documents.load, room.session_id)
+                try:
+                    room.replace(loaded)
+                except (crdt.Malformed, crdt.Broken) as error:
+                    room.replace(await self._read(documents.load_mended, room.session_id, error))
                 room.ready.set()
                 return
             except (crdt.Malformed, crdt.Broken, documents.LogDamaged, SessionNotFound):

@@ -8,7 +8,11 @@ recurses into nested values until the stack, and with it the process, ends.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 MAX_CLIENT_ID = 2**53 - 1
 MAX_NUMBER = 2**32 - 1
@@ -50,6 +54,49 @@ def read(update: bytes) -> list[Block]:
         raise Unreadable("the update is cut off") from error
 
 
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """What an update speaks of: the blocks that it holds, and those that it deletes."""
+
+    written: Ranges = field(default_factory=dict)
+    deleted: Ranges = field(default_factory=dict)
+
+    def contains(self, other: Extent) -> bool:
+        return _contains(self.written, other.written) and _contains(self.deleted, other.deleted)
+
+
+def extent(update: bytes) -> Extent:
+    """Raises Unreadable or NotPlain."""
+    found = Extent()
+    try:
+        _read(update, found)
+    except (IndexError, UnicodeDecodeError) as error:
+        raise Unreadable("the update is cut off") from error
+    for ranges in (found.written, found.deleted):
+        for client in ranges:
+            ranges[client] = joined(ranges[client])
+    return found
+
+
+def joined(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Spans (first, after the last), sorted and apart."""
+    found: list[tuple[int, int]] = []
+    for first, end in sorted(spans):
+        if found and first <= found[-1][1]:
+            found[-1] = (found[-1][0], max(found[-1][1], end))
+        else:
+            found.append((first, end))
+    return found
+
+
+def _contains(known: Ranges, ranges: Ranges) -> bool:
+    return all(
+        any(first <= start and end <= last for first, last in known.get(client, []))
+        for client, spans in ranges.items()
+        for start, end in spans
+    )
+
+
 def ranges_in(root: bytes, blocks: list[Block], known: Ranges) -> Ranges:
     """`known`, and which of the blocks are in this root as well: named so, or beside one that is."""
     found = {client: [*ranges] for client, ranges in known.items()}
@@ -83,7 +130,7 @@ def covers(ranges: Ranges, block: Block) -> bool:
     return at >= 0 and block.clock < spans[at][1]
 
 
-def _read(data: bytes) -> list[Block]:
+def _read(data: bytes, extent: Extent | None = None) -> list[Block]:
     found: list[Block] = []
     at = 0
 
@@ -117,12 +164,16 @@ def _read(data: bytes) -> list[Block]:
 
     for _ in range(number()):
         blocks, client, clock = number(), number(MAX_CLIENT_ID), number()
+        written = None if extent is None else extent.written.setdefault(client, [])
         for _ in range(blocks):
             info = data[at]
             at += 1
             kind = info & _KIND
             if kind in (_GC, _SKIP):
-                clock += number()
+                length = number()
+                if written is not None and kind == _GC:
+                    written.append((clock, clock + length))
+                clock += length
                 continue
             root: bytes | None = None
             beside: tuple[int, int] | None = None
@@ -161,5 +212,13 @@ def _read(data: bytes) -> list[Block]:
                 found.append(Block(client, clock, length, is_value=True, root=root, beside=beside))
             else:
                 raise NotPlain(f"a block is of kind {kind}")
+            if written is not None:
+                written.append((clock, clock + length))
             clock += length
+    if extent is not None:
+        for _ in range(number()):
+            deleted = extent.deleted.setdefault(number(MAX_CLIENT_ID), [])
+            for _ in range(number()):
+                clock = number()
+                deleted.append((clock, clock + number()))
     return found

@@ -1,31 +1,44 @@
 """The update log of a session's document: create, append, load, read, edit from the server. Synchronous ORM.
 
-The log is the truth. A row is only ever added, and `Document.head` moves in the transaction that adds, so sequence
-numbers have no gaps and a reader that sees seq n sees all before it. Rooms (realtime/rooms.py) and REST write here.
+The log is the truth. `Document.head` moves in the transaction that adds rows, so sequence numbers have no gaps and a
+reader that sees seq n sees all before it. Compaction (compaction.py) moves the oldest rows into segments in the
+transaction that writes the snapshot which stands for them, so whoever looks for rows first and for the snapshot or the
+segments afterwards misses nothing, without a transaction of their own. Rooms (realtime/rooms.py) and REST write here.
 """
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import F
 from django.utils import timezone
 
-from sessions_app import crdt, events
+from sessions_app import crdt, events, metrics
 from sessions_app.errors import RevisionPassed, SessionNotFound, TextTooLarge
-from sessions_app.models import CodeSession, Document, Snapshot, Update
+from sessions_app.models import CodeSession, Document, Quarantined, Segment, Snapshot, Update
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from uuid import UUID
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
 
 # What a message on the channel layer may carry of an update; a larger one is read from the log.
 BELL_MAX_BYTES = 32 * 1024
 TOUCH_SECONDS = 5
+# Of updates that sockets sent and that could not be merged: what is kept of one person's and of all in a day, and for
+# how long.
+QUARANTINED_PER_USER = 5
+QUARANTINED_A_DAY = 200
+QUARANTINE_TIME = timedelta(days=30)
+# So many rows of one log may be set aside at a time.
+SET_ASIDE_MAX = 20
 
 
 class LogDamaged(RuntimeError):
@@ -54,38 +67,67 @@ class Loaded:
     update: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Log:
+    """The newest snapshot, and the rows after it without a gap."""
+
+    epoch: UUID
+    snapshot: Snapshot | None
+    tail: list[Update]
+
+    @property
+    def head(self) -> int:
+        return self.tail[-1].seq if self.tail else self.snapshot.seq if self.snapshot else 0
+
+    @property
+    def parts(self) -> list[bytes]:
+        before = [bytes(self.snapshot.payload)] if self.snapshot else []
+        return before + [bytes(row.payload) for row in self.tail]
+
+
 def create_document(session: CodeSession, text: str, file_name: str) -> Document:
     """The document of a new session, seeded with its text. Call it in the transaction that creates the session."""
     text = crdt.normalise(text)
     _require_size(text)
-    document = Document.objects.create(session=session, head=1)
-    Update.objects.create(document=document, seq=1, payload=crdt.seed(text, file_name), user=None, origin="server")
+    seed = crdt.seed(text, file_name)
+    document = Document.objects.create(session=session, head=1, tail_bytes=len(seed))
+    Update.objects.create(document=document, seq=1, payload=seed, user=None, origin="server")
     _keep_text(document.pk, text, 1)
     document.text, document.text_seq = text, 1
     return document
 
 
 def load(session_id: UUID) -> Loaded:
-    """Newest snapshot and the updates after it, merged. Raises SessionNotFound or LogDamaged, never opens empty.
+    """Newest snapshot and the updates after it, merged. Raises SessionNotFound or LogDamaged, never opens shorter."""
+    log = read_log(session_id)
+    try:
+        return Loaded(log.epoch, log.head, crdt.merge(log.parts))
+    except crdt.Malformed as error:
+        log = _mended(session_id, error)
+        return Loaded(log.epoch, log.head, crdt.merge(log.parts))
 
-    No transaction: rows are only added, in the order of seq, so a snapshot and a later look at the tail agree. (On
-    SQLite a transaction would take the write lock.)
-    """
-    epoch = Document.objects.filter(pk=session_id).values_list("epoch", flat=True).first()
-    if epoch is None:
+
+def load_mended(session_id: UUID, error: Exception) -> Loaded:
+    """For whom the loaded update could not be opened: without the rows that cannot be merged, which are set aside."""
+    log = _mended(session_id, error)
+    return Loaded(log.epoch, log.head, crdt.merge(log.parts))
+
+
+def read_log(session_id: UUID) -> Log:
+    """What the document is made of. Raises SessionNotFound or LogDamaged."""
+    found = Document.objects.filter(pk=session_id).values_list("epoch", "head").first()
+    if found is None:
         raise SessionNotFound
+    epoch, head = found
+    # In this order: what a compaction takes away meanwhile is in the snapshot that it leaves.
+    rows = list(Update.objects.filter(document_id=session_id).order_by("seq"))
     snapshot = Snapshot.objects.filter(document_id=session_id).order_by("-seq").first()
     start = snapshot.seq if snapshot else 0
-    tail = updates_after(session_id, start)
-    head = start + len(tail)
-    if head == 0 or [seq for seq, _ in tail] != list(range(start + 1, head + 1)):
+    tail = [row for row in rows if row.seq > start]
+    last = start + len(tail)
+    if last == 0 or last < head or [row.seq for row in tail] != list(range(start + 1, last + 1)):
         raise LogDamaged(f"the update log of {session_id} has a gap after {start}")
-    parts = [bytes(snapshot.payload)] if snapshot else []
-    parts += [payload for _, payload in tail]
-    try:
-        return Loaded(epoch, head, crdt.merge(parts))
-    except crdt.Malformed as error:
-        raise LogDamaged(f"the update log of {session_id} cannot be merged: {error}") from error
+    return Log(epoch, snapshot, tail)
 
 
 def append(entries: Mapping[UUID, Sequence[Entry]]) -> dict[UUID, Appended]:
@@ -104,7 +146,9 @@ def _append_step_by_step(wanted: Mapping[UUID, Sequence[Entry]]) -> dict[UUID, A
     found = [
         session_id
         for session_id, group in wanted.items()
-        if Document.objects.filter(pk=session_id).update(head=F("head") + len(group))
+        if Document.objects.filter(pk=session_id).update(
+            head=F("head") + len(group), tail_bytes=F("tail_bytes") + sum(len(entry.payload) for entry in group)
+        )
     ]
     head = heads(found)
     appended = {
@@ -137,19 +181,25 @@ def _append_at_once(wanted: Mapping[UUID, Sequence[Entry]]) -> dict[UUID, Append
     with connection.cursor() as cursor:
         cursor.execute(
             _APPEND_AT_ONCE,
-            [list(wanted), [len(group) for group in wanted.values()], *map(list, zip(*entries, strict=True))],
+            [
+                list(wanted),
+                [len(group) for group in wanted.values()],
+                [sum(len(entry.payload) for entry in group) for group in wanted.values()],
+                *map(list, zip(*entries, strict=True)),
+            ],
         )
         return {session_id: Appended(before + 1, head) for session_id, before, head in cursor.fetchall()}
 
 
 _APPEND_AT_ONCE = f"""
-WITH wanted AS (SELECT * FROM unnest(%s::uuid[], %s::bigint[]) AS w (id, count)),
+WITH wanted AS (SELECT * FROM unnest(%s::uuid[], %s::bigint[], %s::bigint[]) AS w (id, count, bytes)),
 locked AS (
     SELECT d.session_id AS id FROM {Document._meta.db_table} d JOIN wanted w ON w.id = d.session_id
-    ORDER BY d.session_id FOR UPDATE OF d
+    ORDER BY d.session_id FOR NO KEY UPDATE OF d
 ),
 moved AS (
-    UPDATE {Document._meta.db_table} d SET head = d.head + w.count FROM wanted w, locked l
+    UPDATE {Document._meta.db_table} d SET head = d.head + w.count, tail_bytes = d.tail_bytes + w.bytes
+    FROM wanted w, locked l
     WHERE d.session_id = l.id AND w.id = l.id
     RETURNING d.session_id AS id, d.head - w.count AS before, d.head AS head
 ),
@@ -164,9 +214,30 @@ SELECT id, before, head FROM moved
 """  # noqa: S608 (the names are the models')
 
 
-def updates_after(session_id: UUID, seq: int) -> list[tuple[int, bytes]]:
-    rows = Update.objects.filter(document_id=session_id, seq__gt=seq).order_by("seq").values_list("seq", "payload")
-    return [(number, bytes(payload)) for number, payload in rows]
+def updates_after(session_id: UUID, seq: int) -> tuple[list[bytes], int]:
+    """What was written after `seq`, and up to which number; perhaps with some before it. Raises LogDamaged."""
+    rows = list(
+        Update.objects.filter(document_id=session_id, seq__gt=seq).order_by("seq").values_list("seq", "payload")
+    )
+    first = rows[0][0] if rows else None
+    parts: list[bytes] = []
+    last = seq
+    if first != seq + 1:
+        # Looked for after the rows, so that what a compaction moves meanwhile is seen in one of the two.
+        moved = Segment.objects.filter(document_id=session_id, last_seq__gt=seq)
+        if first is not None:
+            moved = moved.filter(first_seq__lt=first)
+        for first_seq, last_seq, payload in moved.order_by("last_seq").values_list("first_seq", "last_seq", "payload"):
+            if first_seq > last + 1:
+                raise LogDamaged(f"the history of {session_id} has a gap after {last}")
+            parts.append(bytes(payload))
+            last = last_seq
+    for number, payload in rows:
+        if number > last + 1:
+            raise LogDamaged(f"the update log of {session_id} has a gap after {last}")
+        parts.append(bytes(payload))
+        last = max(last, number)
+    return parts, last
 
 
 def heads(ids: Iterable[UUID]) -> dict[UUID, int]:
@@ -183,8 +254,7 @@ def touch(ids: Iterable[UUID]) -> None:
 
 def files_at_head(session_id: UUID) -> tuple[int, dict[str, bytes]]:
     """(revision, path -> text), the entry file first."""
-    loaded = load(session_id)
-    return loaded.head, crdt.files_of(loaded.update)
+    return _read(session_id, crdt.files_of)
 
 
 def entry_text(session: CodeSession) -> str:
@@ -194,10 +264,19 @@ def entry_text(session: CodeSession) -> str:
         raise SessionNotFound
     if document.text_seq == document.head:
         return document.text
-    loaded = load(session.pk)
-    text = crdt.text_of(loaded.update)
-    _keep_text(session.pk, text, loaded.head)
+    head, text = _read(session.pk, crdt.text_of)
+    _keep_text(session.pk, text, head)
     return text
+
+
+def _read(session_id: UUID, read: Callable[[bytes], T]) -> tuple[int, T]:
+    """(head, what `read` finds in the document)."""
+    loaded = load(session_id)
+    try:
+        return loaded.head, read(loaded.update)
+    except (crdt.Malformed, crdt.Broken) as error:
+        loaded = load_mended(session_id, error)
+        return loaded.head, read(loaded.update)
 
 
 def replace_entry_text(session_id: UUID, text: str, user_id: UUID | None, base_revision: int | None = None) -> int:
@@ -214,7 +293,7 @@ def replace_entry_text(session_id: UUID, text: str, user_id: UUID | None, base_r
             raise SessionNotFound
         if base_revision is not None and base_revision != document.head:
             raise RevisionPassed(revision=document.head)
-        payload = crdt.replacement(load(session_id).update, text)
+        _, payload = _read(session_id, lambda update: crdt.replacement(update, text))
         if payload is None:
             return document.head
         seq = append({session_id: [Entry(payload, user_id, "server")]})[session_id].last_seq
@@ -222,6 +301,64 @@ def replace_entry_text(session_id: UUID, text: str, user_id: UUID | None, base_r
         touch([session_id])
         transaction.on_commit(lambda: events.ring_document(session_id, bell(document.epoch, seq, seq, [payload])))
     return seq
+
+
+def quarantine(session_id: UUID, user_id: UUID, payload: bytes, error: str) -> None:
+    """Keep an update that a socket sent and that broke the replica, for whoever looks into it.
+
+    Only so many for one person and over all: the rest is counted (realtime_refused) and not kept.
+    """
+    day = timezone.now() - timedelta(days=1)
+    recent = Quarantined.objects.filter(seq=None, created_at__gte=day)
+    if recent.filter(user_id=user_id).count() < QUARANTINED_PER_USER and recent.count() < QUARANTINED_A_DAY:
+        Quarantined.objects.create(document_id=session_id, user_id=user_id, payload=payload, error=error[:200])
+
+
+def forget_quarantined() -> None:
+    """Periodic. What was set aside of a log is the only copy, and stays."""
+    Quarantined.objects.filter(seq=None, created_at__lt=timezone.now() - QUARANTINE_TIME).delete()
+
+
+def _mended(session_id: UUID, error: Exception) -> Log:
+    """The log without what cannot be merged, which is moved to the quarantine.
+
+    An empty update stays in the place of such a row, so numbers have no gap, and the pages that still hold what it
+    said send it again. More than a few rows are no accident of single rows, and nothing is touched. Raises LogDamaged.
+    """
+    log = read_log(session_id)
+    spoiled = crdt.unmergeable(log.parts, most=SET_ASIDE_MAX + 1)
+    if not spoiled or len(spoiled) > SET_ASIDE_MAX:
+        raise LogDamaged(f"the update log of {session_id} cannot be merged: {error}") from error
+    with transaction.atomic():
+        for index, why in spoiled.items():
+            if log.snapshot is not None and index == 0:
+                _set_snapshot_aside(log.snapshot, why)
+            else:
+                _set_row_aside(log.tail[index - (log.snapshot is not None)], why)
+    metrics.SET_ASIDE.inc(len(spoiled))
+    logger.error("%d updates of %s cannot be merged and were set aside: %s", len(spoiled), session_id, spoiled)
+    return read_log(session_id)
+
+
+def _set_row_aside(row: Update, why: str) -> None:
+    if Update.objects.filter(pk=row.pk, payload=row.payload).update(payload=crdt.EMPTY_UPDATE):
+        Quarantined.objects.create(
+            document_id=row.document_id, seq=row.seq, user_id=row.user_id, payload=row.payload, error=why[:200]
+        )
+
+
+def _set_snapshot_aside(snapshot: Snapshot, why: str) -> None:
+    """The segments that it was made with say the same."""
+    segments = Segment.objects.filter(document_id=snapshot.document_id, last_seq__lte=snapshot.seq)
+    rows = list(segments.order_by("last_seq").values_list("first_seq", "last_seq", "payload"))
+    ends = [0, *(last_seq for _, last_seq, _ in rows)]
+    if ends[-1] != snapshot.seq or [first_seq - 1 for first_seq, _, _ in rows] != ends[:-1]:
+        raise LogDamaged(f"the snapshot of {snapshot.document_id} cannot be opened, and its history has a gap")
+    payload = crdt.compact([bytes(payload) for _, _, payload in rows])
+    if Snapshot.objects.filter(pk=snapshot.pk, payload=snapshot.payload).update(payload=payload):
+        Quarantined.objects.create(
+            document_id=snapshot.document_id, seq=snapshot.seq, payload=snapshot.payload, error=why[:200]
+        )
 
 
 def bell(epoch: UUID, first_seq: int, last_seq: int, payloads: Sequence[bytes], process: str = "") -> dict[str, object]:

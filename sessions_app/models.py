@@ -99,10 +99,15 @@ class Document(models.Model):
     head = models.BigIntegerField(default=0)
     text = models.TextField(default="", blank=True)
     text_seq = models.BigIntegerField(default=0)
+    # What compaction goes by: the newest snapshot's number, the size of the updates after it, and when a merge of
+    # them was found wanting, after which they are left as they are.
+    snapshot_seq = models.BigIntegerField(default=0)
+    tail_bytes = models.BigIntegerField(default=0)
+    compaction_refused_at = models.DateTimeField(null=True, blank=True)
 
 
 class Update(models.Model):
-    """One committed change, as Yjs update v1 bytes. Rows are only ever added."""
+    """One committed change, as Yjs update v1 bytes. Rows are added, and moved into segments by compaction."""
 
     document = models.ForeignKey(Document, models.CASCADE, related_name="updates")
     seq = models.BigIntegerField()
@@ -154,3 +159,40 @@ class ChatMessage(models.Model):
 
     def __str__(self) -> str:
         return self.text[:60]
+
+
+class Segment(models.Model):
+    """The history of a document: updates of one person that followed each other within a minute or so, merged.
+
+    Compaction makes them of the rows that its snapshot stands for. All segments and the updates after them are all
+    that was ever written.
+    """
+
+    document = models.ForeignKey(Document, models.CASCADE, related_name="segments")
+    first_seq = models.BigIntegerField()
+    last_seq = models.BigIntegerField()
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
+    origin = models.CharField(max_length=8, choices=[("socket", "socket"), ("server", "server")])
+    started_at = models.DateTimeField()
+    ended_at = models.DateTimeField()
+    payload = models.BinaryField()
+
+    class Meta:
+        ordering = ["last_seq"]
+        constraints = [models.UniqueConstraint(fields=["document", "last_seq"], name="segment_once_per_document")]
+
+
+class Quarantined(models.Model):
+    """An update that could not be merged: of a socket (`seq` is None), or what the log or a snapshot held at `seq`."""
+
+    document = models.ForeignKey(Document, models.CASCADE, related_name="quarantined")
+    seq = models.BigIntegerField(null=True, blank=True)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
+    payload = models.BinaryField()
+    error = models.CharField(max_length=200)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-created_at", "-id"]
+        verbose_name_plural = "quarantined"
+        indexes = [models.Index(fields=["user", "created_at"], name="quarantined_by_user")]

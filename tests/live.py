@@ -166,6 +166,7 @@ class LiveServer:
         answer = httpx.post(
             f"{self.url}/api/auth/register",
             json={"username": username, "email": f"{username}@example.org", "password": PASSWORD},
+            timeout=60,
         )
         assert answer.status_code == 201, answer.text
         body = answer.json()

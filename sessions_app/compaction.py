@@ -1,0 +1,155 @@
+"""Compaction: a long tail of the update log becomes a snapshot, and its rows become segments of history.
+
+Nothing is deleted: the segments say all that the rows said. Merging and proving need no lock; the swap is one short
+transaction that takes the rows away first, so of two compactors one finds them gone and leaves everything as it is.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from datetime import timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.db.models import F, Q
+from django.utils import timezone
+
+from sessions_app import crdt, documents, metrics
+from sessions_app.models import Document, Segment, Snapshot, Update
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from uuid import UUID
+
+logger = logging.getLogger(__name__)
+
+# What one swap may take, so that memory, the proof and the transaction stay small however long a log has grown.
+SWAP_ROWS = 2000
+SWAP_BYTES = 4 * 1024 * 1024
+SEGMENT_BYTES = 256 * 1024
+
+
+class Outcome(StrEnum):
+    DONE = "done"
+    NOTHING = "nothing"
+    # Another compactor was faster, or the session is gone.
+    OVERTAKEN = "overtaken"
+    # The merge does not say what the rows say.
+    REFUSED = "refused"
+
+
+class _Overtaken(Exception):
+    pass
+
+
+def due(limit: int = 1000) -> list[UUID]:
+    """Documents whose tail is longer than COMPACT_TAIL_ROWS or COMPACT_TAIL_BYTES, the longest first."""
+    long = Q(head__gt=F("snapshot_seq") + settings.COMPACT_TAIL_ROWS) | Q(tail_bytes__gt=settings.COMPACT_TAIL_BYTES)
+    found = Document.objects.filter(long, compaction_refused_at=None).order_by(F("snapshot_seq") - F("head"))
+    return list(found.values_list("pk", flat=True)[:limit])
+
+
+def compact(session_id: UUID) -> Outcome:
+    """Compact all that the log of this document holds now. Raises SessionNotFound or LogDamaged."""
+    outcome = Outcome.NOTHING
+    while True:
+        started = time.monotonic()
+        log = documents.read_log(session_id)
+        rows = _first_rows(log.tail)
+        if not rows:
+            return outcome
+        outcome = _compact(log, rows)
+        metrics.COMPACTIONS.labels(outcome.value).inc()
+        metrics.COMPACTION_SECONDS.observe(time.monotonic() - started)
+        if outcome is not Outcome.DONE or len(rows) == len(log.tail):
+            return outcome
+
+
+def _first_rows(tail: list[Update]) -> list[Update]:
+    size, count = 0, 0
+    for row in tail[:SWAP_ROWS]:
+        size += len(row.payload)
+        if count and size > SWAP_BYTES:
+            break
+        count += 1
+    return tail[:count]
+
+
+def _compact(log: documents.Log, rows: list[Update]) -> Outcome:
+    document_id, last_seq = rows[0].document_id, rows[-1].seq
+    before = [bytes(log.snapshot.payload)] if log.snapshot else []
+    parts = before + [bytes(row.payload) for row in rows]
+    try:
+        payload = crdt.compact(parts)
+        groups = _groups(rows)
+        segments = [_segment(group) for group in groups]
+        for segment, group in zip(segments, groups, strict=True):
+            if not crdt.says_all(bytes(segment.payload), (bytes(row.payload) for row in group)):
+                raise crdt.Differs("the history is not whole")
+    except (crdt.Malformed, crdt.Broken, crdt.Differs) as error:
+        Document.objects.filter(pk=document_id).update(compaction_refused_at=timezone.now())
+        logger.exception(
+            "the log of %s stays as it is: its merge up to %d is refused: %s", document_id, last_seq, error
+        )
+        return Outcome.REFUSED
+    try:
+        _swap(log, rows, payload, segments)
+    except (_Overtaken, IntegrityError):
+        return Outcome.OVERTAKEN
+    metrics.COMPACTED_ROWS.inc(len(rows))
+    metrics.COMPACTION_RATIO.observe(len(payload) / sum(map(len, parts)))
+    return Outcome.DONE
+
+
+@transaction.atomic
+def _swap(log: documents.Log, rows: list[Update], payload: bytes, segments: list[Segment]) -> None:
+    document_id, last_seq = rows[0].document_id, rows[-1].seq
+    moved, _ = Update.objects.filter(document_id=document_id, seq__lte=last_seq).delete()
+    if moved != len(rows):
+        raise _Overtaken
+    Segment.objects.bulk_create(segments)
+    Snapshot.objects.create(document_id=document_id, seq=last_seq, payload=payload)
+    # The segments hold all that the older one says.
+    Snapshot.objects.filter(document_id=document_id, seq__lt=last_seq).delete()
+    # Last, because a group commit of any room waits for this row.
+    Document.objects.filter(pk=document_id).update(
+        snapshot_seq=last_seq, tail_bytes=F("tail_bytes") - sum(len(row.payload) for row in rows)
+    )
+
+
+def _groups(rows: Sequence[Update]) -> list[list[Update]]:
+    """Neighbours by the same person join until HISTORY_SEGMENT_SECONDS have passed since the first of them."""
+    longest = timedelta(seconds=settings.HISTORY_SEGMENT_SECONDS)
+    groups: list[list[Update]] = []
+    size = 0
+    for row in rows:
+        first = groups[-1][0] if groups else None
+        size += len(row.payload)
+        if (
+            first is not None
+            and (row.user_id, row.origin) == (first.user_id, first.origin)
+            and row.created_at - first.created_at <= longest
+            and size <= SEGMENT_BYTES
+        ):
+            groups[-1].append(row)
+        else:
+            groups.append([row])
+            size = len(row.payload)
+    return groups
+
+
+def _segment(group: Sequence[Update]) -> Segment:
+    first, last = group[0], group[-1]
+    return Segment(
+        document_id=first.document_id,
+        first_seq=first.seq,
+        last_seq=last.seq,
+        user_id=first.user_id,
+        origin=first.origin,
+        started_at=first.created_at,
+        ended_at=max(row.created_at for row in group),
+        payload=crdt.merge(bytes(row.payload) for row in group),
+    )

@@ -1,0 +1,42 @@
+"""What Celery is asked to do with documents."""
+
+from __future__ import annotations
+
+import logging
+from uuid import UUID
+
+from celery import shared_task
+from django.db import close_old_connections
+
+from sessions_app import compaction
+from sessions_app.documents import LogDamaged
+from sessions_app.errors import SessionNotFound
+
+logger = logging.getLogger(__name__)
+
+# An older request has been asked again by then.
+EXPIRES_SECONDS = 60
+
+
+@shared_task(name="sessions_app.compact_document")
+def compact_document(session_id: str) -> None:
+    close_old_connections()
+    try:
+        compaction.compact(UUID(session_id))
+    except SessionNotFound:
+        pass
+    except LogDamaged:
+        logger.exception("the log of %s cannot be compacted", session_id)
+    finally:
+        close_old_connections()
+
+
+def compact_later(session_id: UUID) -> None:
+    """Ask a worker. A message that is lost is made up for by compact_due; one too many is harmless."""
+    compact_document.apply_async((str(session_id),), retry=False, expires=EXPIRES_SECONDS)
+
+
+def compact_due() -> None:
+    """Periodic: ask for every document whose tail has grown long."""
+    for session_id in compaction.due():
+        compact_later(session_id)

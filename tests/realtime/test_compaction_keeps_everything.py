@@ -1,0 +1,91 @@
+"""Compaction against a replay of the raw log: random people, out of order, with updates that wait for others."""
+
+from __future__ import annotations
+
+import itertools
+
+import pycrdt
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+from sessions_app import blocks, crdt
+
+PIECES = st.sampled_from(["a", "if ", "\n", "é", "😀", "e\u0301", "\U0001d4b3y", "word "])
+
+
+class Author:
+    """Somebody's document; `edit` returns what it made of the text as one update."""
+
+    def __init__(self, seed: bytes, client_id: int) -> None:
+        self.doc: pycrdt.Doc = pycrdt.Doc(client_id=client_id)
+        self.doc.apply_update(seed)
+        self.main = self.doc.get("main", type=pycrdt.Text)
+        self.updates: list[bytes] = []
+        self.doc.observe(lambda event: self.updates.append(event.update))
+
+    def edit(self, share: float, deletes: int, piece: str) -> bytes | None:
+        self.updates.clear()
+        text = str(self.main)
+        at = min(int(share * (len(text) + 1)), len(text))
+        start = len(text[:at].encode())
+        with self.doc.transaction():
+            if deletes and at < len(text):
+                del self.main[start : start + len(text[at : at + deletes].encode())]
+            if piece:
+                self.main.insert(start, piece)
+        return crdt.merge(self.updates) if self.updates else None
+
+
+@st.composite
+def logs(draw: st.DrawFn) -> tuple[list[bytes], list[bytes]]:
+    """What people made who edit at once, and the rows of a log: some came late, twice, or not yet."""
+    seed = crdt.seed("".join(draw(st.lists(PIECES, max_size=6))), "main.py")
+    people = [Author(seed, 10 + number) for number in range(draw(st.integers(1, 3)))]
+    made: list[bytes] = []
+    for _ in range(draw(st.integers(0, 20))):
+        author = draw(st.sampled_from(people))
+        for other in draw(st.lists(st.sampled_from(made), max_size=3)) if made else []:
+            author.doc.apply_update(other)
+        update = author.edit(draw(st.floats(0, 1)), draw(st.integers(0, 4)), draw(st.just("") | PIECES))
+        if update is not None:
+            made.append(update)
+    rows = made
+    if draw(st.booleans()):
+        rows = draw(st.permutations(rows)) + draw(st.lists(st.sampled_from(made), max_size=3) if made else st.just([]))
+        rows = rows[: len(rows) - draw(st.integers(0, min(3, len(rows))))]
+    return [seed, *made], [seed, *rows]
+
+
+def replayed(rows: list[bytes]) -> pycrdt.Doc:
+    doc: pycrdt.Doc = pycrdt.Doc()
+    for row in rows:
+        doc.apply_update(row)
+    return doc
+
+
+def shown(doc: pycrdt.Doc) -> tuple[str, dict, bytes, blocks.Ranges]:
+    return (
+        str(doc.get("main", type=pycrdt.Text)),
+        doc.get("files", type=pycrdt.Map).to_py(),
+        doc.get_state(),
+        crdt._all_deletions(doc),
+    )
+
+
+@settings(max_examples=100, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@given(logs(), st.data())
+def test_log_compacted_at_any_points_opens_as_the_raw_log_does(log, data):
+    """Without a row that waits for another, as replayed row by row; and with all that was made, once it is there."""
+    made, rows = log
+    cuts = sorted(data.draw(st.sets(st.integers(1, len(rows)), max_size=4)))
+    snapshot: list[bytes] = []
+    for first, last in itertools.pairwise([0, *cuts]):
+        snapshot = [crdt.compact([*snapshot, *rows[first:last]])]
+    parts = [*snapshot, *rows[cuts[-1] if cuts else 0 :]]
+    raw = crdt.merge(rows)
+    opened = shown(replayed([crdt.merge(parts)]))
+    assert opened == shown(replayed([raw]))
+    if not crdt._lacks(replayed([raw]), raw):
+        assert opened == shown(crdt._replayed(rows))
+    parts += [update for update in made if update not in rows]
+    assert shown(replayed([crdt.merge(parts)])) == shown(replayed([crdt.compact(parts)])) == shown(replayed(made))
