@@ -143,7 +143,10 @@ class LoginInput(serializers.Serializer):
     email = TextField(required=False, max_length=EMAIL_MAX, help_text="Instead of username.")
     password = TextField(max_length=PASSWORD_MAX, trim_whitespace=False, write_only=True)
     code = TextField(
-        required=False, max_length=CODE_MAX, help_text="Of the authenticator app, or a recovery code, where MFA is on."
+        required=False,
+        allow_blank=True,
+        max_length=CODE_MAX,
+        help_text="Of the authenticator app, or a recovery code, where MFA is on.",
     )
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
