@@ -76,9 +76,12 @@ class Person(TypedDict):
 
 
 class Present(TypedDict):
+    """`is_bot` is there for a bot only."""
+
     id: str
     username: str
     permission: str
+    is_bot: NotRequired[bool]
 
 
 class Hello(TypedDict):

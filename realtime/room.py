@@ -507,12 +507,13 @@ class Room:
     # Who is here
 
     def _local_people(self) -> list[protocol.Present]:
-        people = {
-            connection.user_id: protocol.Present(
+        people: dict[str, protocol.Present] = {}
+        for connection in self.connections.values():
+            person = people[connection.user_id] = protocol.Present(
                 id=connection.user_id, username=connection.username, permission=connection.permission
             )
-            for connection in self.connections.values()
-        }
+            if connection.is_bot:
+                person["is_bot"] = True
         return list(people.values())
 
     def _people(self) -> list[protocol.Present]:
