@@ -31,6 +31,7 @@ from activity import log
 from codecrafter.operators import is_operator
 from execution.availability import WORKER_SILENCE
 from execution.models import Run, Status, Worker
+from realtime import rooms
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -95,6 +96,8 @@ def _channel_layer() -> Finding:
 
     with Redis.from_url(settings.REDIS_URL, socket_connect_timeout=1, socket_timeout=1) as client:
         client.ping()
+    if rooms.is_degraded():
+        return Finding(State.DEGRADED, "messages of this process do not come back: live rooms read the log instead")
     return Finding(State.OK, "Redis")
 
 

@@ -160,7 +160,7 @@ if REDIS_URL:
                 "hosts": [
                     {
                         "address": REDIS_URL,
-                        "socket_timeout": 30,
+                        "socket_timeout": env.float("REDIS_TIMEOUT_SECONDS", default=30),
                         "socket_connect_timeout": 5,
                         "health_check_interval": 15,
                         "socket_keepalive": True,

@@ -14,3 +14,4 @@ RESYNCS = Counter("realtime_resyncs", "Repairs of a room or a socket, by cause."
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
 COMMIT_SECONDS = Histogram("realtime_commit_seconds", "One group commit.", buckets=_BUCKETS)
 ACK_SECONDS = Histogram("realtime_ack_seconds", "From taking an update to its commit.", buckets=_BUCKETS)
+DEGRADED = Gauge("realtime_layer_degraded", "1 while the channel layer does not carry what this process says.")

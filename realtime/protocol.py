@@ -93,6 +93,7 @@ class Hello(TypedDict):
     permission: str
     epoch: str
     head: int
+    is_degraded: bool
 
 
 class Ack(TypedDict):
@@ -122,6 +123,13 @@ class Access(TypedDict):
     permission: str
 
 
+class Degraded(TypedDict):
+    """Servers do not hear each other: text is saved as ever, but what others type arrives up to a second late."""
+
+    type: Literal["degraded"]
+    is_degraded: bool
+
+
 class Error(TypedDict):
     """`ref` is that of the message which could not be done, when it had one."""
 
@@ -131,7 +139,7 @@ class Error(TypedDict):
     ref: NotRequired[str]
 
 
-TextFrame = Hello | Ack | Refused | Presence | Access | Error
+TextFrame = Hello | Ack | Refused | Presence | Access | Degraded | Error
 
 
 def encode_text(frame: TextFrame | Mapping[str, Any]) -> str:

@@ -45,6 +45,9 @@ class Host(Protocol):
     @property
     def is_alone(self) -> bool: ...
 
+    @property
+    def is_degraded(self) -> bool: ...
+
     def commit_soon(self, room: Room) -> None: ...
 
     def repair_soon(self, room: Room, cause: str) -> None: ...
@@ -140,6 +143,7 @@ class Room:
                 "permission": connection.permission,
                 "epoch": str(self.epoch),
                 "head": self.head,
+                "is_degraded": self._host.is_degraded,
             }
         )
         people = self._people()
@@ -359,6 +363,11 @@ class Room:
         frame = Shared(protocol.encode_update(replica.diff()))
         for connection in self.connections.values():
             connection.put_update(frame, base)
+
+    def tell_degraded(self, is_degraded: bool) -> None:
+        frame = Shared(protocol.encode_text({"type": "degraded", "is_degraded": is_degraded}))
+        for connection in self.connections.values():
+            connection.put_text(frame)
 
     def hear(self, message: dict[str, Any]) -> None:
         """A message of the channel layer: an event for the page, a changed permission, or the doorbell."""

@@ -22,6 +22,7 @@ from django.db import IntegrityError, InterfaceError, OperationalError, connecti
 from accounts.models import User
 from accounts.socket_auth import open_sessions, open_tokens
 from realtime import connections, metrics
+from realtime.layer_watch import LayerWatch
 from realtime.room import Room
 from sessions_app import actions, crdt, documents, events
 from sessions_app.access import can_edit, permission_in, permissions_in, within_scopes
@@ -42,6 +43,8 @@ COMMIT_SECONDS = 0.02
 LAST_COMMIT_SECONDS = 5
 RETRY_SECONDS = (0.1, 5.0)
 SUBSCRIBE_SECONDS = 2
+# While no bell rings, the log is asked this often.
+DEGRADED_TICK_SECONDS = 1
 
 _open: dict[asyncio.AbstractEventLoop, Rooms] = {}
 
@@ -65,6 +68,11 @@ def rooms() -> Rooms:
     return found
 
 
+def is_degraded() -> bool:
+    """Whether any loop of this process goes without its channel layer; for any thread."""
+    return any(found.is_degraded for found in list(_open.values()))
+
+
 async def drain(spread_seconds: float = 2.0) -> None:
     """Before the process ends: take no new socket, commit, acknowledge, and send everybody to reconnect."""
     found = _open.get(asyncio.get_running_loop())
@@ -81,6 +89,7 @@ class Rooms:
         self._sockets: dict[str, dict[Connection, Room]] = {}
         self._opening: dict[UUID, asyncio.Task[Room]] = {}
         self._listeners: dict[UUID, asyncio.Task[None]] = {}
+        self._hears: dict[UUID, list[Callable[[dict[str, Any]], None]]] = {}
         self._dirty: set[Room] = set()
         # Rooms whose rows could not be written: how long each waits next time, and what ends its wait now.
         self._resting: dict[Room, float] = {}
@@ -94,12 +103,18 @@ class Rooms:
         self._writer = ThreadPoolExecutor(1, "room-commit")
         self._readers = ThreadPoolExecutor(4, "room-read")
         self._loop = asyncio.get_running_loop()
+        self._layer_watch = LayerWatch(self.process, self._layer_changed, self._listen_again)
         self._main = self._loop.create_task(self._run(), name="rooms")
 
     @property
     def is_alone(self) -> bool:
         """Whether nobody else can hear our bells: the layer stays in this process, and so does every room."""
         return len(_open) == 1 and isinstance(get_channel_layer(), InMemoryChannelLayer)
+
+    @property
+    def is_degraded(self) -> bool:
+        """Whether the channel layer is silent: other processes' text then arrives with the tick, which comes sooner."""
+        return self._layer_watch.is_degraded
 
     async def open(self, session_id: UUID) -> Room:
         """The room of a session, loaded once however many ask. Raises Unavailable, never opens it empty."""
@@ -197,8 +212,9 @@ class Rooms:
         hear: list[Callable[[dict[str, Any]], None]] = [early.append]
         listener = self._loop.create_task(self._listen(session_id, subscribed, hear))
         try:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(subscribed.wait(), SUBSCRIBE_SECONDS)
+            if not self.is_degraded:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(subscribed.wait(), SUBSCRIBE_SECONDS)
             loaded = await self._read(documents.load, session_id)
             try:
                 room = Room(self, session_id, loaded)
@@ -211,6 +227,7 @@ class Rooms:
             raise
         hear[0] = room.hear
         self._rooms[session_id] = room
+        self._hears[session_id] = hear
         self._listeners[session_id] = listener
         metrics.ROOMS.inc()
         for message in early:
@@ -238,15 +255,41 @@ class Rooms:
                         logger.exception("a message to the room of %s was not understood", session_id)
             except asyncio.CancelledError:
                 with contextlib.suppress(Exception):
-                    await layer.group_discard(group, channel)
+                    await asyncio.wait_for(layer.group_discard(group, channel), SUBSCRIBE_SECONDS)
                 raise
-            except Exception:
-                logger.warning("the channel layer does not answer", exc_info=True)
+            except Exception as error:
+                logger.warning("the room of %s does not hear the channel layer: %r", session_id, error)
                 await asyncio.sleep(random.uniform(0.5, 1.5))  # noqa: S311
+
+    def _layer_changed(self, is_degraded: bool) -> None:
+        for room in self._rooms.values():
+            room.tell_degraded(is_degraded)
+            if not is_degraded:
+                # What the others said meanwhile is asked for; text that was missed comes with the tick.
+                room.announce_here(asks=True)
+        self._spawn(self._tick())
+
+    def _listen_again(self) -> None:
+        """New subscriptions for all rooms, after the layer was flushed."""
+        for session_id, hear in self._hears.items():
+            self._listeners[session_id].cancel()
+            self._listeners[session_id] = self._loop.create_task(self._listen(session_id, asyncio.Event(), hear))
+
+    def _take_undelivered(self, group: str, message: dict[str, Any]) -> None:
+        """What the layer did not take still concerns the rooms of this process (in the speaker's thread)."""
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._hear_undelivered, group, message)
+
+    def _hear_undelivered(self, group: str, message: dict[str, Any]) -> None:
+        for session_id, room in self._rooms.items():
+            if events.group_name(session_id) == group:
+                room.hear(message)
+                return
 
     def _forget(self, room: Room) -> None:
         if self._rooms.pop(room.session_id, None) is not None:
             metrics.ROOMS.dec()
+        self._hears.pop(room.session_id, None)
         if listener := self._listeners.pop(room.session_id, None):
             listener.cancel()
         self._dirty.discard(room)
@@ -287,10 +330,15 @@ class Rooms:
 
     async def _run(self) -> None:
         try:
-            await asyncio.gather(self._commit_forever(), self._tick_forever(), self._keep_alive_forever())
+            events.on_undelivered(self._take_undelivered)
+            tasks = [self._commit_forever(), self._tick_forever(), self._keep_alive_forever()]
+            if not isinstance(get_channel_layer(), InMemoryChannelLayer):
+                tasks.append(self._layer_watch.run())
+            await asyncio.gather(*tasks)
         except Exception:
             logger.exception("the live rooms of this process stopped; the next socket starts them again")
         finally:
+            events.forget_undelivered(self._take_undelivered)
             # Also when the loop ends without drain (tests): replicas are freed on their own thread.
             for task in [*self._running, *self._opening.values()]:
                 task.cancel()
@@ -415,7 +463,8 @@ class Rooms:
     async def _tick_forever(self) -> None:
         while True:
             # Jitter, so that many processes do not ask in step.
-            await asyncio.sleep(settings.ROOM_TICK_SECONDS * random.uniform(0.8, 1.2))  # noqa: S311
+            wait = min(settings.ROOM_TICK_SECONDS, DEGRADED_TICK_SECONDS if self.is_degraded else float("inf"))
+            await asyncio.sleep(wait * random.uniform(0.8, 1.2))  # noqa: S311
             try:
                 await self._tick()
             except Exception:

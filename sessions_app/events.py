@@ -7,20 +7,27 @@ process (realtime/rooms.py) passes `room.event` on to its sockets and acts on `r
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import threading
+import time
 from typing import TYPE_CHECKING, Any, Literal, NotRequired, TypedDict
 
 from channels.layers import get_channel_layer
 from django.db import transaction
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
     from uuid import UUID
 
     from accounts.models import User
 
 logger = logging.getLogger(__name__)
+
+SEND_SECONDS = 2
+REST_SECONDS = 1
+# Each message is at most a bell of documents.BELL_MAX_BYTES or a piece of output.
+QUEUE_MAX = 2000
 
 
 class Person(TypedDict):
@@ -164,15 +171,29 @@ def ring(group: str, message: dict[str, Any]) -> None:
     _speaker.send(group, message)
 
 
+def on_undelivered(take: Callable[[str, dict[str, Any]], None]) -> None:
+    """Have `take(group, message)` called, in another thread, with what the layer did not take. Call it once."""
+    _speaker.undelivered.append(take)
+
+
+def forget_undelivered(take: Callable[[str, dict[str, Any]], None]) -> None:
+    _speaker.undelivered.remove(take)
+
+
 def run_on_loop(coroutine: Coroutine[Any, Any, None]) -> None:
     """Run a listener for as long as the process lives, on the one event loop that this process speaks from."""
     _speaker.start(coroutine)
 
 
 class _Speaker:
-    """One event loop in one daemon thread per process, so that a Redis layer keeps one connection."""
+    """One event loop in one daemon thread per process, so that a Redis layer keeps one connection.
+
+    A layer that is away costs nobody time or memory: what it does not take within SEND_SECONDS goes to whoever listens
+    in this process, and so does everything for the next REST_SECONDS; what finds the queue full is dropped.
+    """
 
     def __init__(self) -> None:
+        self.undelivered: list[Callable[[str, dict[str, Any]], None]] = []
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._queue: asyncio.Queue[tuple[str, dict[str, Any]]] | None = None
@@ -181,7 +202,7 @@ class _Speaker:
         with self._lock:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
-                self._queue = asyncio.Queue()
+                self._queue = asyncio.Queue(QUEUE_MAX)
                 threading.Thread(target=self._loop.run_forever, name="announcer", daemon=True).start()
                 asyncio.run_coroutine_threadsafe(self._drain(self._queue), self._loop)
             return self._loop
@@ -193,16 +214,27 @@ class _Speaker:
         loop = self._ensure_loop()
         queue = self._queue
         assert queue is not None
-        loop.call_soon_threadsafe(queue.put_nowait, (group, message))
+        loop.call_soon_threadsafe(self._put, queue, group, message)
+
+    @staticmethod
+    def _put(queue: asyncio.Queue[tuple[str, dict[str, Any]]], group: str, message: dict[str, Any]) -> None:
+        with contextlib.suppress(asyncio.QueueFull):
+            queue.put_nowait((group, message))
 
     async def _drain(self, queue: asyncio.Queue[tuple[str, dict[str, Any]]]) -> None:
+        rests_until = 0.0
         while True:
             group, message = await queue.get()
-            try:
-                await get_channel_layer().group_send(group, message)
-            except Exception:
-                # The layer is a doorbell: what it loses is read again from the database.
-                logger.warning("the channel layer did not take a message for %s", group, exc_info=True)
+            if time.monotonic() >= rests_until:
+                try:
+                    await asyncio.wait_for(get_channel_layer().group_send(group, message), SEND_SECONDS)
+                    continue
+                except Exception:
+                    # The layer is a doorbell: what it loses is read again from the database.
+                    logger.warning("the channel layer did not take a message for %s", group, exc_info=True)
+                    rests_until = time.monotonic() + REST_SECONDS
+            for take in list(self.undelivered):
+                take(group, message)
 
 
 _speaker = _Speaker()

@@ -125,8 +125,8 @@ def end(server: subprocess.Popen[bytes], stop: signal.Signals) -> None:
 
 
 @contextlib.contextmanager
-def redis() -> Iterator[str]:
-    port = free_port()
+def redis(port: int | None = None) -> Iterator[str]:
+    port = port or free_port()
 
     def ready() -> None:
         if say_over_tcp(port, b"PING\r\n") != b"+PONG\r\n":
