@@ -8,7 +8,7 @@ import type { CopyName } from "./copies";
 import { DeviceCopy } from "./device";
 import type { Permission, Person } from "./page";
 
-/** What is not acknowledged, and whether all of that is on this device, so that closing the page loses nothing. */
+/** What is not acknowledged, and whether the browser keeps that on this device. */
 interface Waiting {
   count: number;
   isOnDevice: boolean;
@@ -343,8 +343,10 @@ export class Collab {
   #release(): void {
     if (!this.#device.isStarted || !this.#isSaved) return;
     const edits = this.#edits;
-    setTimeout(() => {
-      if (edits === this.#edits && this.#isSaved) void this.#device.release(() => edits === this.#edits && this.#isSaved);
+    const isSaved = (): boolean => edits === this.#edits && this.#isSaved;
+    setTimeout(async () => {
+      // Whatever makes this false brings an acknowledgement later, and that begins anew.
+      if (isSaved() && !(await this.#device.release(isSaved))) this.#release();
     }, RELEASE_AFTER_MS);
   }
 
@@ -414,7 +416,7 @@ export class Collab {
   }
 
   #state(): SaveState {
-    const waiting = { count: this.#pending.length, isOnDevice: this.#isOnDevice };
+    const waiting = { count: this.#pending.length, isOnDevice: this.#isOnDevice || !this.#device.isFailing };
     if (this.#closed !== null) return { kind: "closed", code: this.#closed, ...waiting };
     if (!this.#wasSynced) return { kind: "connecting", ...waiting };
     if (!this.#socketOpen || !this.provider.synced) {

@@ -6,7 +6,7 @@ import * as Y from "yjs";
 import { type CopyName, countUnsaved, listCopies, LOGGED_OUT_CHANNEL, nameOf, NOTES, open, REASON, remove, UNSAVED, UPDATES } from "./copies";
 
 /** A browser that has not opened its storage by then is taken for one that keeps nothing. */
-const OPEN_MS = 2_000;
+const OPEN_MS = 5_000;
 
 /** A text of this session that cannot be merged any more and was not saved. */
 export interface Leftover {
@@ -81,10 +81,10 @@ export class DeviceCopy {
     // y-indexeddb does not tell when the browser refuses: blocked, private or full storage shows here.
     (await inTime(open(name))).close();
     const store = new IndexeddbPersistence(name, this.doc);
-    await inTime(store.whenSynced);
-    if (this.#isOver || !store.db) {
-      await store.destroy();
-      throw new Error("the copy is not wanted any more");
+    await inTime(store.whenSynced).catch(() => undefined);
+    if (this.#isOver || !store.synced || !store.db) {
+      void store.destroy();
+      throw new Error("the copy is not wanted any more, or cannot be made");
     }
     store.db.addEventListener("abort", () => (this.isFailing = true));
     // Somebody removes the copy, or the browser does. A closed database would throw at the next change.
@@ -112,19 +112,20 @@ export class DeviceCopy {
     }
   }
 
-  /** Empties the copy: the server has everything that this page knows of. `isSaved` is asked again at the last moment. */
-  async release(isSaved: () => boolean): Promise<void> {
+  /** Empties the copy: the server has everything that this page knows of. `isSaved` is asked again at the last moment.
+   * Returns false when another page of this browser has written to it meanwhile. */
+  async release(isSaved: () => boolean): Promise<boolean> {
     await this.#starting;
     const store = this.#store;
-    if (!store?.db || this.isFailing) return;
+    if (!store?.db || this.isFailing) return true;
     try {
       // What another page of this browser has written comes into this document, and from here to the server.
       await fetchUpdates(store);
-      if (!isSaved()) return;
+      if (!isSaved()) return true;
       const [updates, notes] = idb.transact(store.db, [UPDATES, NOTES]);
       // In one transaction: a change that was written meanwhile keeps everything.
       const newest = ((await idb.getLastKey(updates as IDBObjectStore)) ?? 0) as number;
-      if (newest >= store._dbref || !isSaved()) return;
+      if (newest >= store._dbref || !isSaved()) return false;
       await Promise.all([idb.rtop((updates as IDBObjectStore).clear()), idb.rtop((notes as IDBObjectStore).clear())]);
       this.#store = null;
       this.#starting = null;
@@ -132,6 +133,7 @@ export class DeviceCopy {
     } catch {
       this.isFailing = true;
     }
+    return true;
   }
 
   /** Sets the document apart, to be offered and never merged, if it has changes that no server has; the copy that

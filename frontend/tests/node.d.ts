@@ -17,3 +17,6 @@ declare module "node:http" {
   }
   export function createServer(answer: (request: { url: string }, response: { setHeader(name: string, value: string): void; end(body: string): void }) => void): Server;
 }
+declare module "node:fs" {
+  export function readFileSync(path: string, encoding: "utf8"): string;
+}
