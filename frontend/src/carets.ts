@@ -10,6 +10,7 @@ export interface AwarenessUser {
   name: string;
   hue: number;
   permission?: string;
+  is_bot?: boolean;
 }
 
 interface AwarenessState {
@@ -44,7 +45,7 @@ class CaretWidget extends WidgetType {
     caret.setAttribute("aria-hidden", "true");
     const flag = document.createElement("span");
     flag.className = "caret-flag";
-    flag.textContent = this.user.name;
+    flag.textContent = this.user.is_bot ? `${this.user.name} · bot` : this.user.name;
     // Word joiners keep the caret from allowing a line break where the text has none.
     caret.append("\u2060", flag, "\u2060");
     return caret;

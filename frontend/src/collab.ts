@@ -25,6 +25,8 @@ export type SaveState =
 
 export interface PresentPerson extends Person {
   permission: Permission;
+  /** There for a bot only. */
+  is_bot?: boolean;
 }
 
 export interface ChatMessage {

@@ -17,6 +17,7 @@ export class People {
   #present: PresentPerson[] = [];
 
   #awareness: Awareness | null = null;
+  #drawn = "";
 
   constructor(
     private readonly list: HTMLElement,
@@ -56,18 +57,23 @@ export class People {
       if (state.user) hues.set(state.user.id, { hue: state.user.hue, client });
     }
     const shown = this.#present.slice(0, MOST_SHOWN);
+    // Cursors move all the time, and a button that is made anew loses the keyboard's focus.
+    const picture = JSON.stringify([this.#present, shown.map(({ id }) => hues.get(id))]);
+    if (picture === this.#drawn) return;
+    this.#drawn = picture;
     const items = shown.map((person) => {
       const seen = hues.get(person.id);
       const isMe = person.id === this.me.id;
       const hue = isMe ? this.me.hue : seen?.hue;
-      const words = `${person.username}${isMe ? " (you)" : ""}, ${permissionWords[person.permission]}`;
+      const words = `${person.username}${isMe ? " (you)" : person.is_bot ? " (bot)" : ""}, ${permissionWords[person.permission]}`;
       const avatar = make("button", {
         type: "button",
         class: `avatar ${hue === undefined ? "" : `hue-${hue}`}`,
         title: isMe || !seen ? words : `${words}. Click to see where they are`,
         "aria-label": words,
         click: () => seen && !isMe && this.show(seen.client),
-      }, make("span", { "aria-hidden": "true" }, initials(person.username)), person.permission === "read" && icon("eye"));
+      }, make("span", { "aria-hidden": "true" }, initials(person.username)), person.is_bot ? icon("bot") : person.permission === "read" && icon("eye"));
+      if (person.is_bot) avatar.dataset.bot = "yes";
       return make("li", {}, avatar);
     });
     if (this.#present.length > MOST_SHOWN) {

@@ -22,7 +22,7 @@ HOSTILE = f"{MARKUP} **bold** javascript:x()"
 @pytest.fixture
 def ana(server: LiveServer, visit: Callable[[LiveServer, str], Visitor]) -> Visitor:
     ana = visit(server, "ana")
-    ana.sign_up()
+    ana.have_account()
     return ana
 
 
@@ -46,7 +46,7 @@ def texts(visitor: Visitor) -> Locator:
 
 def test_two_people_talk_and_markup_stays_text(server, ana, visit):
     owner, ben = server.person("owner"), visit(server, "ben")
-    ben.sign_up()
+    ben.have_account()
     session_id = owner.new_session(title="Talking")["id"]
     for visitor in (ana, ben):
         owner.let_in(session_id, visitor)

@@ -88,7 +88,7 @@ def together(live: LiveServer, visit: Callable[[LiveServer, str], Visitor]) -> T
     owner, ana, ben = live.person("owner"), visit(live, "ana"), visit(live, "ben")
     session_id: str = owner.new_session(content="start\n")["id"]
     for visitor in (ana, ben):
-        visitor.sign_up()
+        visitor.have_account()
         owner.let_in(session_id, visitor)
         visitor.page.goto(f"{live.url}/sessions/{session_id}")
         visitor.expect_saved()
@@ -284,7 +284,8 @@ def test_signed_out_page_leads_back_and_merges_what_was_not_saved(together):
 def test_browser_that_keeps_nothing_says_so_and_works(live, visit):
     ana = visit(live, "ana")
     ana.page.add_init_script(NO_STORAGE)
-    ana.sign_up()
+    ana.have_account()
+    ana.page.goto(f"{live.url}/sessions")
     ana.create_session("Python", "Private")
     add(ana, "works\n")
     ana.expect_saved()
