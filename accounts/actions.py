@@ -105,6 +105,7 @@ def rotate_refresh(refresh: str) -> TokenPair:
             return tokens.issue(user, family=token["fam"])
     # Outside of the transaction, so that what is raised does not undo it.
     tokens.revoke_family(token["fam"])
+    note_sign_ins_ended(user)
     record(
         "user.token_reused",
         f"An old token of {user.username} was used again; that sign-in was ended",
@@ -123,6 +124,7 @@ def sign_out(refresh: str) -> None:
     tokens.revoke_family(token["fam"])
     user = User.objects.filter(pk=token["sub"]).first()
     if user is not None:
+        note_sign_ins_ended(user)
         record("user.signed_out", f"{user.username} signed out", user_id=user.pk, metadata={"door": "api"})
 
 
@@ -195,7 +197,7 @@ def end_sign_ins(user: User) -> None:
 
 
 def note_sign_ins_ended(user: User) -> None:
-    """For whoever changed what sign-ins are compared with (a password, `is_active`): the sockets are looked at now."""
+    """For whoever ends one or all: on commit, open sockets are looked at. Saving a User calls it (apps.py)."""
     transaction.on_commit(lambda: sign_ins_ended.send(User, user=user))
 
 

@@ -1,6 +1,11 @@
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 from django.apps import AppConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 
 class AccountsConfig(AppConfig):
@@ -8,12 +13,33 @@ class AccountsConfig(AppConfig):
     verbose_name = "People"
 
     def ready(self) -> None:
-        from allauth.account import signals
+        from django.contrib.sessions.models import Session
+        from django.db.models.signals import post_delete, post_save
 
-        from accounts import actions
+        from accounts.models import User
 
-        def password_changed(sender: Any, user: Any, **kwargs: Any) -> None:
-            actions.note_sign_ins_ended(user)
+        post_save.connect(_person_saved, sender=User, dispatch_uid="accounts.person_saved")
+        post_delete.connect(_session_ended, sender=Session, dispatch_uid="accounts.session_ended")
 
-        for signal in (signals.password_changed, signals.password_set, signals.password_reset):
-            signal.connect(password_changed, weak=False, dispatch_uid="accounts.password_changed")
+
+# What a sign-in and a person's rights on the platform are compared with.
+_FIELDS = frozenset({"password", "sign_in_mark", "is_active", "role", "is_superuser"})
+
+
+def _person_saved(instance: Any, *, created: bool, update_fields: Collection[str] | None = None, **kwargs: Any) -> None:
+    from accounts import actions
+
+    if not created and (update_fields is None or not _FIELDS.isdisjoint(update_fields)):
+        # A bot acts for its owner.
+        for person in (instance, *(() if instance.is_active else instance.bots.all())):
+            actions.note_sign_ins_ended(person)
+
+
+def _session_ended(instance: Any, **kwargs: Any) -> None:
+    """Somebody logged out, or got a new cookie for the old one. (Django's own signal comes before the deletion.)"""
+    from accounts import actions
+    from accounts.models import User
+
+    person = User.objects.filter(pk=instance.get_decoded().get("_auth_user_id")).first()
+    if person is not None:
+        actions.note_sign_ins_ended(person)

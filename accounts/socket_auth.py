@@ -2,7 +2,8 @@
 
 Scope after SocketAuth: `user` (a User or AnonymousUser), `auth_expires_at` (unix seconds, None for a cookie),
 `auth_failure` (None, "expired" or "invalid": what was wrong with the credential that was offered),
-`auth_session_key` (of a cookie, else empty), for which `open_sessions` tells later whether it was logged out,
+`auth_session_key` (of a cookie, or of the one that a ticket was asked for with, else empty) and `auth_family` (of an
+access token likewise), of which `open_sessions` and `tokens.live_families` tell later whether that sign-in was ended,
 `auth_token` (the id of a personal token, else None), for which `open_tokens` tells whether it was revoked, and
 `auth_scopes` (what that token may be used for; None: everything that the person may).
 Refused with a plain HTTP answer before accept: a Host that is not ours, and a cookie sent by a foreign page.
@@ -55,6 +56,7 @@ class Identity(NamedTuple):
     session_key: str = ""
     token_id: UUID | None = None
     scopes: frozenset[str] | None = None
+    family: str = ""
 
 
 class SocketAuth:
@@ -89,32 +91,33 @@ class SocketAuth:
             "auth_expires_at": identity.expires_at,
             "auth_failure": identity.failure,
             "auth_session_key": identity.session_key,
+            "auth_family": identity.family,
             "auth_token": identity.token_id,
             "auth_scopes": identity.scopes,
         }
         await self.app({**scope, **known}, receive, send)
 
 
-async def authenticate_token(token: str) -> tuple[User, int] | None:
-    """The person of an access token and when it ends (unix seconds), or None. For renewal over an open socket.
+async def authenticate_token(token: str) -> Identity | None:
+    """Whose access token this is, with its end and its family, or None. For renewal over an open socket.
 
     Not for personal tokens: a socket that one of them opened lives as long as the token does.
     """
-    try:
-        user, access = await database_sync_to_async(tokens.read_access)(token)
-    except TokenRefused:
-        return None
-    return user, int(access["exp"])
+    identity = await database_sync_to_async(_by_token)(token)
+    return identity if identity.failure is None and identity.token_id is None else None
 
 
-def issue_ticket(user: User, session_id: UUID, *, expires_at: int | None = None) -> tuple[str, int]:
+def issue_ticket(
+    user: User, session_id: UUID, *, expires_at: int | None = None, family: str = "", session_key: str = ""
+) -> tuple[str, int]:
     """A ticket for one socket of this person to this session: (ticket, seconds it may be used in).
 
-    The socket then lives until `expires_at`, by default as long as an access token made now would.
+    The socket lives until `expires_at`, by default as long as an access token made now would, and ends with the sign-in
+    (`family` of a token or `session_key` of a cookie) that the ticket was asked for with.
     """
     ticket = secrets.token_urlsafe(32)
     ends = expires_at or int(time.time() + api_settings.ACCESS_TOKEN_LIFETIME.total_seconds())
-    kept = (str(user.pk), str(session_id), ends, user.get_session_auth_hash())
+    kept = (str(user.pk), str(session_id), ends, user.get_session_auth_hash(), family, session_key)
     cache.set(_ticket_key(ticket), kept, timeout=TICKET_SECONDS)
     return ticket, TICKET_SECONDS
 
@@ -138,7 +141,10 @@ def _by_token(text: str) -> Identity:
         return Identity(AnonymousUser(), failure="expired")
     except TokenRefused:
         return Identity(AnonymousUser(), failure="invalid")
-    return Identity(user, expires_at=int(token["exp"]))
+    family = str(token.get("fam", ""))
+    if family and family not in tokens.live_families([user.pk]):
+        return Identity(AnonymousUser(), failure="invalid")
+    return Identity(user, expires_at=int(token["exp"]), family=family)
 
 
 def _by_personal_token(text: str) -> Identity:
@@ -158,11 +164,17 @@ def _by_ticket(ticket: str, path: str) -> Identity:
     # Deleting answers True to one caller only: that is what makes it a one-use ticket.
     if kept is None or not cache.delete(key):
         return Identity(AnonymousUser(), failure="invalid")
-    user_id, session_id, expires_at, mark = kept
+    user_id, session_id, expires_at, mark, family, session_key = kept
     user = User.objects.filter(pk=user_id, is_active=True).first()
-    if user is None or _session_of(path) != session_id or not constant_time_compare(mark, user.get_session_auth_hash()):
+    if (
+        user is None
+        or _session_of(path) != session_id
+        or not constant_time_compare(mark, user.get_session_auth_hash())
+        or (family and family not in tokens.live_families([user.pk]))
+        or (session_key and not open_sessions([session_key]))
+    ):
         return Identity(AnonymousUser(), failure="invalid")
-    return Identity(user, expires_at=expires_at)
+    return Identity(user, expires_at=expires_at, session_key=session_key, family=family)
 
 
 def _session_of(path: str) -> str:

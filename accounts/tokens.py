@@ -7,7 +7,7 @@ password hash and sign_in_mark, so that a changed password, a suspension or "sig
 A refresh token's `jti` is "<fam>.<random>", and its row in OutstandingToken carries the jti: a family is a prefix of an
 indexed column. A row in BlacklistedToken, unique per token, means spent or revoked. The text of a token is not stored.
 Access tokens have no row: one that is already out lives to its end (15 minutes) when only its family ends, and ends at
-once with the mark, which is compared on each use.
+once with the mark, which is compared on each use. Sockets, which would outlive it, ask `live_families` too.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ from accounts.errors import TokenExpired, TokenRefused
 from accounts.models import User
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from django.db.models import QuerySet
     from rest_framework_simplejwt.tokens import Token
 
@@ -129,6 +131,12 @@ def revoke_families_of(user: User) -> None:
 def live_families_of(user: User) -> int:
     """How many sign-ins over the API can still be refreshed. Spent tokens are not live, so each family has one."""
     return OutstandingToken.objects.filter(user=user, blacklistedtoken=None, expires_at__gt=timezone.now()).count()
+
+
+def live_families(users: Collection[uuid.UUID]) -> set[str]:
+    """The sign-ins over the API of these people that have neither ended nor been revoked."""
+    rows = OutstandingToken.objects.filter(user__in=users, blacklistedtoken=None, expires_at__gt=timezone.now())
+    return {jti.partition(".")[0] for jti in rows.values_list("jti", flat=True)}
 
 
 def _revoke(rows: QuerySet[OutstandingToken]) -> None:

@@ -97,10 +97,12 @@ class Connection:
         catch_up: CatchUp,
         write_frame: WriteFrame | None = None,
         session_key: str = "",
+        family: str = "",
         password_mark: str = "",
         is_bot: bool = False,
         token_id: UUID | None = None,
         scopes: frozenset[str] | None = None,
+        expires_at: float | None = None,
     ) -> None:
         self.id = uuid.uuid4().hex
         self.user_id = user_id
@@ -108,10 +110,13 @@ class Connection:
         self.hue = hue
         self.permission = permission
         self.speaks_json = speaks_json
-        # Of the cookie session that opened it; empty for a token or a ticket.
+        # Of the sign-in that opened it: the key of a cookie session, or the family of a token; also when a ticket did.
         self.session_key = session_key
+        self.family = family
         # The mark of the person's sign-ins at that time: a new password, or ending them all, changes it.
         self.password_mark = password_mark
+        # Unix seconds; None for a cookie, which lasts as long as its session, and for a token without an end.
+        self.expires_at = expires_at
         self.is_bot = is_bot
         # Of the personal token that opened it, and what that one may be used for; None: whatever the person may.
         self.token_id = token_id
@@ -147,6 +152,10 @@ class Connection:
             "permission": self.permission,
             "is_bot": self.is_bot,
         }
+
+    @property
+    def comes_by_cookie(self) -> bool:
+        return bool(self.session_key)
 
     def is_signed_in_as(self, user: User) -> bool:
         # A personal token has a life of its own.

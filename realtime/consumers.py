@@ -23,6 +23,7 @@ from realtime.chat import Sayings
 from realtime.connections import Connection
 from realtime.protocol import SUBPROTOCOL, ProtocolError
 from realtime.rooms import Full, Unavailable, rooms
+from realtime.sign_in import SignIn
 from sessions_app.access import within_scopes
 from sessions_app.errors import SessionNotFound
 
@@ -73,6 +74,7 @@ class SessionConsumer(AsyncConsumer):
         if live.is_draining:
             raise _Refusal(connections.RESTARTING, "the server restarts")
         try:
+            asked, was_loaded = live.guard.asked, live.is_loaded(session_id)
             permission = await live.permission(user, session_id)
             if permission is None:
                 raise _Refusal(connections.ABSENT, "no such session")
@@ -92,16 +94,21 @@ class SessionConsumer(AsyncConsumer):
             catch_up=room.catch_up,
             write_frame=scope.get("extensions", {}).get("codecrafter.frames", {}).get("write"),
             session_key=scope.get("auth_session_key", ""),
+            family=scope.get("auth_family", ""),
             password_mark=user.get_session_auth_hash(),
             is_bot=user.is_bot,
             token_id=scope.get("auth_token"),
             scopes=scope.get("auth_scopes"),
+            expires_at=scope.get("auth_expires_at"),
         )
         # Nothing is awaited from here to the joining, so that two who come at once do not take one place.
         try:
             live.make_place(room, connection)
         except Full as full:
             raise _Refusal(connections.TOO_MANY, str(full)) from None
+        if live.guard.asked != asked or not was_loaded:
+            # Something has changed since the permission was read, or nobody listened for it.
+            live.guard.check_soon(room)
         return room, connection
 
 
@@ -119,14 +126,10 @@ def _require_epoch(scope: dict[str, Any], room: Room) -> None:
 async def _converse(scope: dict[str, Any], room: Room, connection: Connection, receive: Any, send: Send) -> None:
     loop = asyncio.get_running_loop()
     room.join(connection)
-    expiry: asyncio.TimerHandle | None = None
-    if (expires_at := scope.get("auth_expires_at")) is not None:
-        expiry = loop.call_later(
-            max(0, expires_at - time.time()), room.expel, connection, connections.SIGNED_OUT, "the sign-in has expired"
-        )
+    sign_in = SignIn(room, connection)
     deadline = loop.call_later(settings.SOCKET_FIRST_FRAME_SECONDS, _expel_silent, room, connection)
     sayings = Sayings(room, connection, partial(rooms().say, connection.user_id, room.session_id))
-    reader = loop.create_task(_read(room, connection, sayings, receive, deadline))
+    reader = loop.create_task(_read(room, connection, sayings, sign_in, receive, deadline))
     writer = loop.create_task(connection.write(send))
     try:
         await asyncio.wait({reader, writer}, return_when=asyncio.FIRST_COMPLETED)
@@ -135,8 +138,7 @@ async def _converse(scope: dict[str, Any], room: Room, connection: Connection, r
     finally:
         room.leave(connection)
         deadline.cancel()
-        if expiry is not None:
-            expiry.cancel()
+        sign_in.cancel()
         for task in (reader, writer):
             task.cancel()
         for outcome in await asyncio.gather(reader, writer, return_exceptions=True):
@@ -151,7 +153,12 @@ def _expel_silent(room: Room, connection: Connection) -> None:
 
 
 async def _read(
-    room: Room, connection: Connection, sayings: Sayings, receive: Any, deadline: asyncio.TimerHandle
+    room: Room,
+    connection: Connection,
+    sayings: Sayings,
+    sign_in: SignIn,
+    receive: Any,
+    deadline: asyncio.TimerHandle,
 ) -> None:
     while connection.closing is None:
         # The server reads no more of a socket than this takes, so the pause pushes back to its sender.
@@ -169,7 +176,7 @@ async def _read(
         connection.pace.spend("frames")
         if (frame := message.get("bytes")) is None:
             connection.pace.spend("texts")
-            _take_text(room, connection, sayings, message.get("text") or "")
+            _take_text(room, connection, sayings, sign_in, message.get("text") or "")
             continue
         if len(frame) > settings.SOCKET_MAX_BYTES:
             _tell_error(connection, "too_large", "The frame is larger than this server takes.")
@@ -187,7 +194,7 @@ async def _read(
             room.expel(connection, 1011, "internal error")
 
 
-def _take_text(room: Room, connection: Connection, sayings: Sayings, text: str) -> None:
+def _take_text(room: Room, connection: Connection, sayings: Sayings, sign_in: SignIn, text: str) -> None:
     """A stock client that sends text frames speaks some other protocol."""
     if not connection.speaks_json:
         room.expel(connection, connections.BAD_FRAME, "text frame")
@@ -206,6 +213,9 @@ def _take_text(room: Room, connection: Connection, sayings: Sayings, text: str) 
             sayings.take(message)
         else:
             _tell_error(connection, "scope_missing", "This token has not the scope 'edit'.")
+        return
+    if kind == "token":
+        sign_in.renew(message.get("access"))
         return
     _tell_error(connection, "unknown_message", f"There is no message {str(kind)[:40]!r}.")
 

@@ -130,6 +130,18 @@ class Degraded(TypedDict):
     is_degraded: bool
 
 
+class TokenExpiring(TypedDict):
+    """The socket ends at `expires_at` unless it sends {"type": "token", "access"} before."""
+
+    type: Literal["token_expiring"]
+    expires_at: str
+
+
+class TokenTaken(TypedDict):
+    type: Literal["token"]
+    expires_at: str
+
+
 class Error(TypedDict):
     """`ref` is that of the message which could not be done, when it had one."""
 
@@ -139,7 +151,7 @@ class Error(TypedDict):
     ref: NotRequired[str]
 
 
-TextFrame = Hello | Ack | Refused | Presence | Access | Degraded | Error
+TextFrame = Hello | Ack | Refused | Presence | Access | TokenExpiring | TokenTaken | Degraded | Error
 
 
 def encode_text(frame: TextFrame | Mapping[str, Any]) -> str:

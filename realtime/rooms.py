@@ -20,16 +20,16 @@ from django.conf import settings
 from django.db import IntegrityError, InterfaceError, OperationalError, connection
 
 from accounts.models import User
-from accounts.socket_auth import open_sessions, open_tokens
 from realtime import connections, metrics
+from realtime.guard import Guard
 from realtime.layer_watch import LayerWatch
 from realtime.room import Room
 from sessions_app import actions, crdt, documents, events
-from sessions_app.access import can_edit, permission_in, permissions_in, within_scopes
+from sessions_app.access import can_edit, permission_in
 from sessions_app.errors import SessionNotFound
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable
+    from collections.abc import Callable, Coroutine
     from uuid import UUID
 
     from realtime.connections import Connection
@@ -104,6 +104,8 @@ class Rooms:
         self._readers = ThreadPoolExecutor(4, "room-read")
         self._loop = asyncio.get_running_loop()
         self._layer_watch = LayerWatch(self.process, self._layer_changed, self._listen_again)
+        self.guard = Guard(self._read, self._rooms.values)
+        self._people_listener = self._listen_for_people()
         self._main = self._loop.create_task(self._run(), name="rooms")
 
     @property
@@ -148,6 +150,9 @@ class Rooms:
     async def say(self, user_id: str, session_id: UUID, text: str, ref: str | None) -> events.Chat:
         """Store a chat message, which every process is told of. Raises DomainError."""
         return await self._read(_say, user_id, session_id, text, ref)
+
+    def is_loaded(self, session_id: UUID) -> bool:
+        return session_id in self._rooms
 
     def make_place(self, room: Room, comes: Connection) -> None:
         """Count a socket that joins the room next. Raises Full.
@@ -201,7 +206,7 @@ class Rooms:
             self._spawn(self._rebuild(room))
 
     def check_soon(self, room: Room) -> None:
-        self._spawn(self._check_access([room]))
+        self.guard.check_soon(room)
 
     # Opening and closing
 
@@ -210,7 +215,7 @@ class Rooms:
         early: list[dict[str, Any]] = []
         subscribed = asyncio.Event()
         hear: list[Callable[[dict[str, Any]], None]] = [early.append]
-        listener = self._loop.create_task(self._listen(session_id, subscribed, hear))
+        listener = self._loop.create_task(self._listen(events.group_name(session_id), subscribed, hear))
         try:
             if not self.is_degraded:
                 with contextlib.suppress(TimeoutError):
@@ -235,11 +240,18 @@ class Rooms:
         room.announce_here(asks=True)
         return room
 
+    def _listen_for_people(self) -> asyncio.Task[None]:
+        listening = self._listen(events.PEOPLE_GROUP, asyncio.Event(), [self._hear_of_person])
+        return self._loop.create_task(listening)
+
+    def _hear_of_person(self, message: dict[str, Any]) -> None:
+        self.guard.check_soon(*self._sockets.get(str(message.get("user_id")), {}).values())
+
     async def _listen(
-        self, session_id: UUID, subscribed: asyncio.Event, hear: list[Callable[[dict[str, Any]], None]]
+        self, group: str, subscribed: asyncio.Event, hear: list[Callable[[dict[str, Any]], None]]
     ) -> None:
-        """One subscription per room. A layer that fails is asked again; until then the tick reads the log."""
-        layer, group = get_channel_layer(), events.group_name(session_id)
+        """One subscription per room, one for people. A layer that fails is asked again; until then the ticks see."""
+        layer = get_channel_layer()
         assert layer is not None
         while True:
             channel = ""
@@ -252,13 +264,13 @@ class Rooms:
                     try:
                         hear[0](message)
                     except Exception:
-                        logger.exception("a message to the room of %s was not understood", session_id)
+                        logger.exception("a message to %s was not understood", group)
             except asyncio.CancelledError:
                 with contextlib.suppress(Exception):
                     await asyncio.wait_for(layer.group_discard(group, channel), SUBSCRIBE_SECONDS)
                 raise
             except Exception as error:
-                logger.warning("the room of %s does not hear the channel layer: %r", session_id, error)
+                logger.warning("%s does not hear the channel layer: %r", group, error)
                 await asyncio.sleep(random.uniform(0.5, 1.5))  # noqa: S311
 
     def _layer_changed(self, is_degraded: bool) -> None:
@@ -273,7 +285,10 @@ class Rooms:
         """New subscriptions for all rooms, after the layer was flushed."""
         for session_id, hear in self._hears.items():
             self._listeners[session_id].cancel()
-            self._listeners[session_id] = self._loop.create_task(self._listen(session_id, asyncio.Event(), hear))
+            listening = self._listen(events.group_name(session_id), asyncio.Event(), hear)
+            self._listeners[session_id] = self._loop.create_task(listening)
+        self._people_listener.cancel()
+        self._people_listener = self._listen_for_people()
 
     def _take_undelivered(self, group: str, message: dict[str, Any]) -> None:
         """What the layer did not take still concerns the rooms of this process (in the speaker's thread)."""
@@ -281,6 +296,9 @@ class Rooms:
             self._loop.call_soon_threadsafe(self._hear_undelivered, group, message)
 
     def _hear_undelivered(self, group: str, message: dict[str, Any]) -> None:
+        if group == events.PEOPLE_GROUP:
+            self._hear_of_person(message)
+            return
         for session_id, room in self._rooms.items():
             if events.group_name(session_id) == group:
                 room.hear(message)
@@ -331,7 +349,7 @@ class Rooms:
     async def _run(self) -> None:
         try:
             events.on_undelivered(self._take_undelivered)
-            tasks = [self._commit_forever(), self._tick_forever(), self._keep_alive_forever()]
+            tasks = [self._commit_forever(), self._tick_forever(), self._keep_alive_forever(), self.guard.run()]
             if not isinstance(get_channel_layer(), InMemoryChannelLayer):
                 tasks.append(self._layer_watch.run())
             await asyncio.gather(*tasks)
@@ -340,7 +358,7 @@ class Rooms:
         finally:
             events.forget_undelivered(self._take_undelivered)
             # Also when the loop ends without drain (tests): replicas are freed on their own thread.
-            for task in [*self._running, *self._opening.values()]:
+            for task in [*self._running, *self._opening.values(), self._people_listener]:
                 task.cancel()
             for room in list(self._rooms.values()):
                 room.expel_all(connections.RESTARTING, "the server restarts")
@@ -482,7 +500,6 @@ class Rooms:
         for room in list(self._rooms.values()):
             if heads.get(room.session_id, 0) > room.head and room.is_saved:
                 self.repair_soon(room, "tick")
-        await self._check_access(list(self._rooms.values()))
         worked_in = [room.session_id for room in self._rooms.values() if room.worked_in()]
         if worked_in:
             await self._write(documents.touch, worked_in)
@@ -494,41 +511,6 @@ class Rooms:
             older_than = time.monotonic() - interval * 3 / 4
             for room in self._rooms.values():
                 room.keep_alive(older_than)
-
-    async def _check_access(self, checked: list[Room]) -> None:
-        """Ask the access table again for every open socket, and act on what changed."""
-        pairs = {(room.session_id, member.user_id) for room in checked for member in room.connections.values()}
-        if not pairs:
-            return
-        members = [member for room in checked for member in room.connections.values()]
-        keys = {member.session_key for member in members if member.session_key}
-        token_ids = {member.token_id for member in members if member.token_id is not None}
-        try:
-            permissions = await self._read(_permissions, pairs)
-            signed_in = await self._read(open_sessions, keys) if keys else set()
-            usable = await self._read(open_tokens, token_ids) if token_ids else set()
-        except Exception:
-            logger.exception("the access of open sockets could not be read; the next tick tries again")
-            return
-        for room in checked:
-            for member in list(room.connections.values()):
-                if (room.session_id, member.user_id) not in permissions:
-                    continue
-                user, permission = permissions[room.session_id, member.user_id]
-                if user is None:
-                    room.expel(member, connections.SIGNED_OUT, "the account is not active")
-                elif member.token_id in token_ids - usable:
-                    room.expel(member, connections.SIGNED_OUT, "the token was revoked")
-                elif not member.session_key and not member.is_signed_in_as(user):
-                    room.expel(member, connections.SIGNED_OUT, "the sign-in was ended")
-                elif member.session_key in keys - signed_in or not member.is_signed_in_as(user):
-                    # Signing in again and changing the password give the browser a new cookie: it may come back with
-                    # that one, and is told that it is signed out when it has none.
-                    room.expel(member, connections.SIGN_IN_CHANGED, "the sign-in has changed")
-                elif permission is None:
-                    room.expel(member, connections.LOST_ACCESS, "no access any more")
-                else:
-                    room.set_permission(member, str(within_scopes(permission, member.scopes)))
 
     # Threads
 
@@ -593,15 +575,3 @@ def _say(user_id: str, session_id: UUID, text: str, ref: str | None) -> events.C
     if user is None:
         raise SessionNotFound
     return actions.chat_event(actions.say(user, session_id, text, ref), user, ref)
-
-
-def _permissions(pairs: Iterable[tuple[UUID, str]]) -> dict[tuple[UUID, str], tuple[User | None, str | None]]:
-    """(session, user) -> (the person, None while the account is not active; their permission)."""
-    active = User.objects.filter(pk__in={user_id for _, user_id in pairs}, is_active=True)
-    users = {str(user.pk): user for user in active}
-    known = permissions_in([(session_id, users[user_id]) for session_id, user_id in pairs if user_id in users])
-    return {
-        (session_id, user_id): (user, known[session_id, user.pk] if user is not None else None)
-        for session_id, user_id in pairs
-        for user in (users.get(user_id),)
-    }

@@ -34,10 +34,6 @@ if TYPE_CHECKING:
     from uuid import UUID
 
 
-# More than anybody has open at a time; each costs a message on the channel layer.
-RECHECKED_SESSIONS = 200
-
-
 def untitled(language: languages.Language) -> str:
     return f"Untitled {language.name}"
 
@@ -376,13 +372,3 @@ def remove_message(message: ChatMessage, by: User) -> bool:
     )
     events.announce_on_commit(message.session_id, {"type": "chat.removed", "id": str(message.pk)})
     return True
-
-
-def recheck_sockets_of(user: User) -> None:
-    """Their sign-ins have ended: the rooms of their sessions look now and not at the next tick.
-
-    Rooms of further sessions, and public ones that they only visit, notice within ROOM_TICK_SECONDS as always.
-    """
-    sessions = CodeSession.objects.active().with_member(user.pk).order_by("-updated_at")
-    for session_id in sessions.values_list("pk", flat=True)[:RECHECKED_SESSIONS]:
-        events.recheck_access_on_commit(session_id)

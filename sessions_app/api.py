@@ -205,7 +205,14 @@ class SessionTicket(APIView):
     )
     def post(self, request: SignedInRequest, session_id: UUID) -> Response:
         standing_in(request.user, session_id)
-        ticket, expires_in = issue_ticket(request.user, session_id)
+        token: Any = request.auth
+        ticket, expires_in = issue_ticket(
+            request.user,
+            session_id,
+            expires_at=token["exp"] if token else None,
+            family=token.get("fam", "") if token else "",
+            session_key="" if token else request.session.session_key or "",
+        )
         return Response({"ticket": ticket, "expires_in": expires_in}, status=status.HTTP_201_CREATED)
 
 

@@ -9,9 +9,9 @@ class SessionsConfig(AppConfig):
 
     def ready(self) -> None:
         from accounts.actions import sign_ins_ended
-        from sessions_app import actions
+        from sessions_app import events
 
         def look_again(sender: Any, user: Any, **kwargs: Any) -> None:
-            actions.recheck_sockets_of(user)
+            events.recheck_person(str(user.pk))
 
         sign_ins_ended.connect(look_again, weak=False, dispatch_uid="sessions_app.sign_ins_ended")

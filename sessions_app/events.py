@@ -143,6 +143,10 @@ AnyNotice = Joined | Left | RoleChanged | TitleChanged | LanguageChanged | Archi
 Event = SessionChanged | RunState | RunOutputPiece | RunInputTyped | Chat | ChatRemoved | AnyNotice
 
 
+# What concerns people wherever they are; every process with live rooms listens.
+PEOPLE_GROUP = "people"
+
+
 def group_name(session_id: UUID) -> str:
     return f"session.{session_id.hex}"
 
@@ -159,6 +163,11 @@ def announce_on_commit(session_id: UUID, event: Event) -> None:
 def recheck_access_on_commit(session_id: UUID) -> None:
     """Make every process ask the access table again for the sockets of this room."""
     transaction.on_commit(lambda: _speaker.send(group_name(session_id), {"type": "room.check"}))
+
+
+def recheck_person(user_id: str) -> None:
+    """Make every process ask again for all sockets of this person, in whatever room."""
+    _speaker.send(PEOPLE_GROUP, {"type": "people.check", "user_id": user_id})
 
 
 def ring_document(session_id: UUID, message: dict[str, Any]) -> None:

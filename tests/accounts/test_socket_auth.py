@@ -12,9 +12,10 @@ from asgiref.sync import sync_to_async
 from channels.generic.websocket import AsyncWebsocketConsumer
 from channels.testing import WebsocketCommunicator
 from django.conf import settings as django_settings
+from django.contrib.sessions.models import Session
 from django.test import Client
 
-from accounts import tokens
+from accounts import actions, tokens
 from accounts.models import User
 from accounts.socket_auth import SocketAuth, authenticate_token, issue_ticket
 
@@ -122,8 +123,8 @@ async def test_a_ticket_opens_one_socket_once(alice):
 
 async def test_a_ticket_used_many_times_at_once_opens_one_socket(alice):
     ticket, _ = await sync_to_async(issue_ticket)(alice, SESSION)
-    seen = await asyncio.gather(*(ask(f"{PATH}?ticket={ticket}") for _ in range(8)))
-    assert sorted(one["name"] for one in seen) == [""] * 7 + ["alice"]
+    seen = await asyncio.gather(*(ask(f"{PATH}?ticket={ticket}") for _ in range(50)))
+    assert sorted(one["name"] for one in seen) == [""] * 49 + ["alice"]
 
 
 async def test_a_ticket_is_for_its_own_session(alice):
@@ -241,6 +242,35 @@ async def test_garbage_is_an_invalid_token():
         assert await ask(authorization=f"Bearer {token}") == ANONYMOUS | {"failure": "invalid"}, token[:20]
 
 
+async def test_neither_token_nor_ticket_of_a_sign_in_that_was_ended_opens_a_socket(alice):
+    pair = await sync_to_async(tokens.issue)(alice)
+    family = jwt.decode(pair.access, options={"verify_signature": False})["fam"]
+    ticket, _ = await sync_to_async(issue_ticket)(alice, SESSION, family=family)
+    other = (await sync_to_async(tokens.issue)(alice)).access
+    await sync_to_async(actions.sign_out)(pair.refresh)
+    assert (await ask(authorization=f"Bearer {pair.access}"))["failure"] == "invalid"
+    assert (await ask(f"{PATH}?ticket={ticket}"))["failure"] == "invalid"
+    assert await authenticate_token(pair.access) is None
+    assert (await ask(authorization=f"Bearer {other}"))["name"] == "alice"
+
+
+async def test_a_token_of_a_sign_in_that_was_renewed_still_opens_a_socket(alice):
+    pair = await sync_to_async(tokens.issue)(alice)
+    await sync_to_async(actions.rotate_refresh)(pair.refresh)
+    assert (await ask(authorization=f"Bearer {pair.access}"))["name"] == "alice"
+
+
+async def test_a_ticket_ends_with_the_cookie_or_the_password_that_it_was_asked_for_with(alice, cookie):
+    key = cookie.rpartition("=")[2]
+    tickets = [await sync_to_async(issue_ticket)(alice, SESSION, session_key=key) for _ in range(3)]
+    assert (await ask(f"{PATH}?ticket={tickets[0][0]}"))["name"] == "alice"
+    await User.objects.filter(pk=alice.pk).aupdate(password="another")
+    assert (await ask(f"{PATH}?ticket={tickets[1][0]}"))["failure"] == "invalid"
+    await User.objects.filter(pk=alice.pk).aupdate(password=alice.password)
+    await Session.objects.filter(pk=key).adelete()
+    assert (await ask(f"{PATH}?ticket={tickets[2][0]}"))["failure"] == "invalid"
+
+
 async def test_garbage_is_an_invalid_ticket():
     for query in ("ticket=%00", "ticket=%ff", "ticket=a&ticket=b", "ticket=" + "x" * 5000):
         assert await ask(f"{PATH}?{query}") == ANONYMOUS | {"failure": "invalid"}, query[:20]
@@ -251,7 +281,7 @@ async def test_a_flood_of_parameters_is_no_ticket():
 
 
 async def test_an_open_socket_can_be_renewed_with_a_token(alice, access):
-    user, expires_at = await authenticate_token(access)
-    assert (user.pk, expires_at) == (alice.pk, ends(access))
+    identity = await authenticate_token(access)
+    assert (identity.user.pk, identity.expires_at) == (alice.pk, ends(access))
     assert await authenticate_token("nonsense") is None
     assert await authenticate_token("") is None
