@@ -29,7 +29,7 @@ PARSE_BYTES = 4096
 # Frames that the application does not see: control frames, parts of messages, messages after the close.
 UNSEEN_FRAMES = 2000
 UNSEEN_SECONDS = 10
-LINGER_SECONDS = 10
+LINGER_SECONDS = 5
 
 
 class SocketProtocol(WebSocketsSansIOProtocol):
@@ -155,18 +155,22 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         self.close_timer = self.loop.call_later(LINGER_SECONDS, self.transport.close)
 
     def keepalive_timeout(self) -> None:
-        if self.read_paused:
+        if self.read_paused and self.writable.is_set():
             # The answer may be among what is not read yet; it is the application that waits.
             self.pong_timer = None
             self.pending_ping_payload = None
             self.schedule_ping()
         else:
             super().keepalive_timeout()
+            self._end_soon()
 
     def on_task_complete(self, task: asyncio.Task[None]) -> None:
         super().on_task_complete(task)
-        if not self.disconnected:
-            # A peer that reads nothing would keep the connection until TCP gives up.
+        self._end_soon()
+
+    def _end_soon(self) -> None:
+        """A peer that reads nothing would keep a connection that is closed until TCP gives up."""
+        if not self.disconnected and self._linger is None:
             self._linger = self.loop.call_later(LINGER_SECONDS, self.transport.abort)
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -36,6 +36,8 @@ OUTBOX_MAX_BYTES = 256 * 1024
 OUTBOX_TEXT_MAX_BYTES = 1024 * 1024
 ANSWERS_MAX_BYTES = 24 * 1024 * 1024
 HELD_MAX_BYTES = 1024 * 1024
+# While more than this waits to be written, the socket is not read: what it asks for is not heaped up.
+READING_MAX_BYTES = 1024 * 1024
 
 SIGNED_OUT, LOST_ACCESS, ABSENT = 4401, 4403, 4404
 BAD_FRAME, OTHER_EPOCH, TOO_LARGE, TOO_MANY = 4400, 4409, 4413, 4429
@@ -143,6 +145,8 @@ class Connection:
         self._unsettled: deque[_Frame] = deque()
         self._held_bytes = 0
         self._wake = asyncio.Event()
+        self._may_ask = asyncio.Event()
+        self._may_ask.set()
 
     def identity(self) -> dict[str, object]:
         return {
@@ -207,6 +211,8 @@ class Connection:
             return
         self._outbox.append(item)
         self._outbox_bytes += len(item.payload)
+        if self._outbox_bytes > READING_MAX_BYTES:
+            self._may_ask.clear()
         if item.kind is _Kind.ANSWER:
             # One answer may be as large as a document; many that nobody reads are an attack.
             if self._outbox_bytes > ANSWERS_MAX_BYTES:
@@ -228,6 +234,11 @@ class Connection:
     def _keep(self, kinds: set[_Kind]) -> None:
         self._outbox = deque(item for item in self._outbox if item.kind in kinds)
         self._outbox_bytes = sum(len(item.payload) for item in self._outbox)
+        if self._outbox_bytes <= READING_MAX_BYTES:
+            self._may_ask.set()
+
+    async def may_ask(self) -> None:
+        await self._may_ask.wait()
 
     async def write(self, send: Send) -> None:
         """Send what is put until the socket is closed from here. One task per socket runs this."""
@@ -235,6 +246,8 @@ class Connection:
             if self._outbox:
                 item = self._outbox.popleft()
                 self._outbox_bytes -= len(item.payload)
+                if self._outbox_bytes <= READING_MAX_BYTES:
+                    self._may_ask.set()
                 if isinstance(item.payload, str):
                     await send({"type": "websocket.send", "text": item.payload})
                 else:

@@ -166,6 +166,7 @@ async def _read(
         if limit is not None:
             metrics.LIMITED.labels(limit).inc()
             await asyncio.sleep(seconds)
+        await connection.may_ask()
         message = await receive()
         if message["type"] == "websocket.disconnect":
             return

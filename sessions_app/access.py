@@ -28,6 +28,7 @@ PERMISSIONS = (OWNER, Permission.ADMIN.value, Permission.WRITE.value, Permission
 
 class Action(StrEnum):
     VIEW = "view"
+    EXPORT = "export"
     CHAT = "chat"
     EDIT = "edit"
     RUN = "run"
@@ -44,6 +45,7 @@ _WRITE = frozenset({OWNER, "admin", "write"})
 _ADMIN = frozenset({OWNER, "admin"})
 TABLE: dict[Action, frozenset[str]] = {
     Action.VIEW: _READ,
+    Action.EXPORT: _READ,
     Action.CHAT: _READ,
     Action.EDIT: _WRITE,
     Action.RUN: _WRITE,
@@ -57,7 +59,7 @@ TABLE: dict[Action, frozenset[str]] = {
 # What a visitor of a public session may not do before joining it, whatever the table gives to readers.
 JOINED_ONLY = frozenset({Action.CHAT})
 # A moderator answers for what happens here: looks and stops, in any session, and never edits.
-MODERATOR = frozenset({Action.VIEW, Action.STOP_ANY_RUN})
+MODERATOR = frozenset({Action.VIEW, Action.EXPORT, Action.STOP_ANY_RUN})
 
 
 @dataclass(frozen=True)

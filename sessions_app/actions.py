@@ -17,7 +17,7 @@ from accounts.access import people_named
 from accounts.models import User
 from activity.log import record
 from codecrafter.http.throttles import count_or_refuse
-from sessions_app import crdt, documents, events, languages
+from sessions_app import crdt, documents, events, languages, zips
 from sessions_app.access import PERMISSIONS, Action, Standing, standing_in
 from sessions_app.errors import InviteNotFound, MessageTooLong, NotAllowed, NothingSaid, OwnerStays, PersonNotFound
 from sessions_app.models import (
@@ -118,6 +118,21 @@ def _swap_hello(session: CodeSession, old_language: str, user: User) -> None:
 def write_content(standing: Standing, user: User, content: str, *, base_revision: int | None = None) -> int:
     """Merge `content` into the shared text as a minimal edit; returns the new revision."""
     return documents.replace_entry_text(standing.session.pk, content, user.pk, base_revision)
+
+
+def export_session(standing: Standing, user: User) -> tuple[int, bytes]:
+    """The revision at the committed head and its files as a zip archive."""
+    session = standing.session
+    revision, files = documents.files_at_head(session.pk)
+    archive = zips.pack(files)
+    record(
+        "session.exported",
+        f"{user.username} downloaded “{session.title}”",
+        user_id=user.pk,
+        session_id=session.pk,
+        metadata={"revision": revision},
+    )
+    return revision, archive
 
 
 @transaction.atomic

@@ -6,9 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
 from django.db.models import OuterRef, Q, Subquery
+from django.http import HttpResponse
 from django.urls import reverse
+from django.utils.http import content_disposition_header
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import status
+from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
@@ -17,7 +21,7 @@ from accounts.socket_auth import issue_ticket
 from codecrafter.http.conditional import PreconditionFailed, check_if_match, etag
 from codecrafter.http.paging import Paging, refuse_unknown_parameters
 from codecrafter.http.problems import Invalid
-from sessions_app import actions, languages
+from sessions_app import actions, languages, zips
 from sessions_app.access import Action, Standing, archived_standing, standing_in
 from sessions_app.errors import InviteNotFound
 from sessions_app.models import CodeSession, Collaborator
@@ -154,6 +158,31 @@ class SessionDetail(APIView):
             if content is not None:
                 actions.write_content(standing, request.user, content, base_revision=base_revision)
         return _shown(standing_in(request.user, session_id), request)
+
+
+class ZipRenderer(JSONRenderer):
+    """Lets a caller accept nothing but a zip; what goes wrong is still said in JSON."""
+
+    media_type = "application/zip"
+    format = "zip"
+
+
+class SessionExport(APIView):
+    """The files at the committed head as a zip archive; its revision is in the header X-Revision."""
+
+    renderer_classes = (JSONRenderer, ZipRenderer)
+
+    @extend_schema(operation_id="sessions_export", responses={(200, "application/zip"): OpenApiTypes.BINARY})
+    def get(self, request: SignedInRequest, session_id: UUID) -> HttpResponse:
+        standing = standing_in(request.user, session_id, Action.EXPORT)
+        revision, archive = actions.export_session(standing, request.user)
+        name = zips.safe_name(standing.session.title.replace("/", " ")) + ".zip"
+        headers = {
+            "Content-Disposition": str(content_disposition_header(as_attachment=True, filename=name)),
+            "X-Revision": str(revision),
+            "Cache-Control": "no-store",
+        }
+        return HttpResponse(archive, content_type="application/zip", headers=headers)
 
 
 class SessionRestore(APIView):

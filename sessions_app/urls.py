@@ -20,6 +20,7 @@ api_urlpatterns = [
     path("sessions/<uuid:session_id>", api.SessionDetail.as_view(), name="session"),
     path("sessions/<uuid:session_id>/join", api.SessionJoin.as_view(), name="session-join"),
     path("sessions/<uuid:session_id>/leave", api.SessionLeave.as_view(), name="session-leave"),
+    path("sessions/<uuid:session_id>/export.zip", api.SessionExport.as_view(), name="session-export"),
     path("sessions/<uuid:session_id>/restore", api.SessionRestore.as_view(), name="session-restore"),
     path("sessions/<uuid:session_id>/ticket", api.SessionTicket.as_view(), name="session-ticket"),
     path("sessions/<uuid:session_id>/collaborators", api.CollaboratorList.as_view(), name="collaborators"),

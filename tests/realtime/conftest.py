@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,6 +12,7 @@ from tests.live import LiveServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 settings.register_profile("realtime", deadline=None)
 settings.load_profile("realtime")
@@ -40,3 +42,37 @@ def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
     (folder / "static").mkdir(parents=True)
     with LiveServer(folder, LIMITS) as live:
         yield live
+
+
+@contextmanager
+def pair(folder: Path, settings: dict[str, str]) -> Iterator[tuple[LiveServer, LiveServer]]:
+    with ExitStack() as stack:
+        for name in ("one", "other"):
+            # No pages are asked for here, and collecting their files takes seconds.
+            (folder / name / "static").mkdir(parents=True)
+        one, other = (stack.enter_context(LiveServer(folder / name, settings)) for name in ("one", "other"))
+        yield one, other
+
+
+@pytest.fixture(scope="package")
+def database_url(postgres_url: str) -> str:
+    return postgres_url
+
+
+@pytest.fixture(scope="package")
+def with_redis(
+    tmp_path_factory: pytest.TempPathFactory, database_url: str, redis_url: str
+) -> Iterator[tuple[LiveServer, LiveServer]]:
+    # A tick that never comes in a test: what arrives came over Redis.
+    environment = {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "ROOM_TICK_SECONDS": "600"}
+    with pair(tmp_path_factory.mktemp("redis"), environment) as servers:
+        yield servers
+
+
+@pytest.fixture(scope="package")
+def without_redis(
+    tmp_path_factory: pytest.TempPathFactory, database_url: str
+) -> Iterator[tuple[LiveServer, LiveServer]]:
+    environment = {"DATABASE_URL": database_url, "ROOM_TICK_SECONDS": "0.3"}
+    with pair(tmp_path_factory.mktemp("alone"), environment) as servers:
+        yield servers

@@ -13,11 +13,12 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from realtime.protocol import SUBPROTOCOL, Awareness, AwarenessEntry, decode, encode_awareness
+from tests.live import Person
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from tests.live import Person
+    from tests.live import LiveServer
 
 
 class Page:
@@ -147,6 +148,11 @@ async def page(
         finally:
             listener.cancel()
             opened.doc.unobserve(opened._subscription)
+
+
+def at(server: LiveServer, person: Person) -> Person:
+    """The same person at another process."""
+    return Person(server, person.username, person.id, person.access)
 
 
 def caret(doc: pycrdt.Doc[Any], at: int) -> dict[str, Any]:

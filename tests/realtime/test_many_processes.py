@@ -3,56 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING
 
-import pytest
-
-from tests.live import LiveServer, Person
-from tests.realtime.page import page
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-
-def at(server: LiveServer, person: Person) -> Person:
-    """The same person at another process."""
-    return Person(server, person.username, person.id, person.access)
-
-
-@contextmanager
-def pair(folder: Path, settings: dict[str, str]) -> Iterator[tuple[LiveServer, LiveServer]]:
-    with ExitStack() as stack:
-        for name in ("one", "other"):
-            # No pages are asked for here, and collecting their files takes seconds.
-            (folder / name / "static").mkdir(parents=True)
-        one, other = (stack.enter_context(LiveServer(folder / name, settings)) for name in ("one", "other"))
-        yield one, other
-
-
-@pytest.fixture(scope="module")
-def database_url(postgres_url: str) -> str:
-    return postgres_url
-
-
-@pytest.fixture(scope="module")
-def with_redis(
-    tmp_path_factory: pytest.TempPathFactory, database_url: str, redis_url: str
-) -> Iterator[tuple[LiveServer, LiveServer]]:
-    # A tick that never comes in a test: what arrives came over Redis.
-    settings = {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "ROOM_TICK_SECONDS": "600"}
-    with pair(tmp_path_factory.mktemp("redis"), settings) as servers:
-        yield servers
-
-
-@pytest.fixture(scope="module")
-def without_redis(
-    tmp_path_factory: pytest.TempPathFactory, database_url: str
-) -> Iterator[tuple[LiveServer, LiveServer]]:
-    settings = {"DATABASE_URL": database_url, "ROOM_TICK_SECONDS": "0.3"}
-    with pair(tmp_path_factory.mktemp("alone"), settings) as servers:
-        yield servers
+from tests.realtime.page import at, page
 
 
 async def test_processes_share_text_cursors_people_and_access_over_redis(with_redis):

@@ -1,0 +1,321 @@
+"""Role x operation x transport, through the front doors of one real server. What must happen is worked out from
+sessions_app/access.py, so an action there without an operation here fails, and so does whatever leaks.
+
+The finer rules of REST, pages and admin (who may change whom) are in test_access_table.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pycrdt
+import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
+
+from realtime.protocol import SUBPROTOCOL
+from sessions_app.access import JOINED_ONLY, MODERATOR, PERMISSIONS, TABLE, Action
+from tests.live import PASSWORD
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from tests.live import LiveServer, Person
+
+SECRET = "only-for-those-who-may-see-it"
+OUTSIDE = ("anonymous", "suspended", "signed out")
+ROLES = (*OUTSIDE, "stranger", "visitor", "read", "write", "admin", "moderator", "owner")
+OK, NO, HIDDEN, SIGN_IN = "ok", "no", "hidden", "sign in"
+
+
+def expected(role: str, action: Action) -> str:
+    """What access.py says, without asking it."""
+    if role in OUTSIDE:
+        return SIGN_IN
+    permission = "read" if role == "visitor" else role if role in PERMISSIONS else None
+
+    def may(what: Action) -> bool:
+        if role == "moderator":
+            return what in MODERATOR
+        return permission in TABLE[what] and (role != "visitor" or what not in JOINED_ONLY)
+
+    return HIDDEN if not may(Action.VIEW) else OK if may(action) else NO
+
+
+@dataclass
+class Someone:
+    """One person as their programs and their browser come in."""
+
+    role: str
+    name: str
+    session_id: str
+    run_id: str
+    server: LiveServer
+    http: httpx.Client
+    pages: httpx.Client
+    socket_headers: dict[str, str]
+    newcomer: str
+
+    def mark(self, what: str) -> str:
+        """A text that is theirs: it is looked for where nobody let them write."""
+        return f"[{self.name} {what}]"
+
+
+async def over_rest(someone: Someone, method: str, path: str, **body: Any) -> str:
+    answer = await asyncio.to_thread(someone.http.request, method, path, **({"json": body} if body else {}))
+    assert answer.status_code < 500, (method, path, answer.text)
+    if answer.status_code in (401, 403, 404):
+        assert SECRET not in answer.text, (method, path, answer.text)
+    return {401: SIGN_IN, 403: NO, 404: HIDDEN}.get(answer.status_code, OK)
+
+
+def rest(method: str, path: str, **body: Any) -> Callable[[Someone], Awaitable[str]]:
+    async def call(someone: Someone) -> str:
+        ids = {
+            "session": someone.session_id,
+            "run": someone.run_id,
+            "mark": someone.mark("rest"),
+            "new": someone.newcomer,
+        }
+        filled = {name: value.format(**ids) if isinstance(value, str) else value for name, value in body.items()}
+        return await over_rest(someone, method, path.format(**ids), **filled)
+
+    return call
+
+
+async def on_page(someone: Someone) -> str:
+    answer = await asyncio.to_thread(someone.pages.get, f"/sessions/{someone.session_id}")
+    assert (SECRET in answer.text) == (answer.status_code == 200)
+    return {302: SIGN_IN, 404: HIDDEN, 200: OK}[answer.status_code]
+
+
+class Line:
+    """A socket of somebody, and everything that was said on it."""
+
+    def __init__(self, socket: Any) -> None:
+        self.socket = socket
+        self.doc: pycrdt.Doc[Any] = pycrdt.Doc()
+        self.heard: list[Any] = []
+
+    async def until(self, wanted: Callable[[Any], bool]) -> Any:
+        async with asyncio.timeout(60):
+            while True:
+                frame = await self.socket.recv()
+                self.heard.append(frame)
+                frame = json.loads(frame) if isinstance(frame, str) else frame
+                if isinstance(frame, bytes) and frame[:2] in (b"\x00\x01", b"\x00\x02"):
+                    pycrdt.handle_sync_message(frame[1:], self.doc)
+                if wanted(frame):
+                    return frame
+
+    async def read_text(self) -> str:
+        await self.socket.send(pycrdt.create_sync_message(self.doc))
+        await self.until(lambda frame: isinstance(frame, bytes) and frame[:2] == b"\x00\x01")
+        return str(self.doc.get("main", type=pycrdt.Text))
+
+    async def type(self, text: str) -> None:
+        made: list[bytes] = []
+        subscription = self.doc.observe(lambda event: made.append(event.update))
+        self.doc.get("main", type=pycrdt.Text).insert(0, text)
+        self.doc.unobserve(subscription)
+        await self.socket.send(pycrdt.create_update_message(made[0]))
+
+
+def on_socket(
+    talk: Callable[[Someone, Line], Awaitable[str]], subprotocol: str | None = SUBPROTOCOL
+) -> Callable[[Someone], Awaitable[str]]:
+    async def call(someone: Someone) -> str:
+        url = f"{someone.server.ws_url}/ws/sessions/{someone.session_id}"
+        offered: Any = [subprotocol] if subprotocol else None
+        async with connect(
+            url, additional_headers=someone.socket_headers, subprotocols=offered, compression=None
+        ) as socket:
+            line = Line(socket)
+            try:
+                return await talk(someone, line)
+            except ConnectionClosed as closed:
+                assert closed.rcvd is not None
+                # Whoever may not see the session heard nothing at all before the door was shut.
+                assert not line.heard, line.heard
+                return {4401: SIGN_IN, 4404: HIDDEN}[closed.rcvd.code]
+
+    return call
+
+
+async def sees_text(someone: Someone, line: Line) -> str:
+    return OK if SECRET in await line.read_text() else NO
+
+
+async def is_greeted(someone: Someone, line: Line) -> str:
+    hello = await line.until(lambda frame: isinstance(frame, dict))
+    assert hello["type"] == "hello"
+    return OK
+
+
+async def types_as_stock_client(someone: Someone, line: Line) -> str:
+    await line.read_text()
+    await line.type(someone.mark("stock"))
+    # Acknowledged it is not; but what is asked afterwards is answered afterwards.
+    await line.socket.send(b"\x03")
+    answer = await line.until(lambda frame: frame[:2] == b"\x02\x00" or frame[0] == 1)
+    return NO if answer[0] == 2 else OK
+
+
+async def types_as_page(someone: Someone, line: Line) -> str:
+    await line.read_text()
+    await line.type(someone.mark("page"))
+    answer = await line.until(lambda frame: isinstance(frame, dict) and frame["type"] in ("ack", "refused"))
+    return OK if answer["type"] == "ack" else NO
+
+
+async def chats(someone: Someone, line: Line) -> str:
+    await line.socket.send(json.dumps({"type": "chat", "text": someone.mark("chat"), "ref": "mine"}))
+    answer = await line.until(lambda frame: isinstance(frame, dict) and frame["type"] in ("chat", "error"))
+    return OK if answer["type"] == "chat" else NO
+
+
+SESSION = "/api/sessions/{session}"
+OPERATIONS: dict[tuple[str, str], tuple[Action, Callable[[Someone], Awaitable[str]]]] = {
+    ("see the text", "REST"): (Action.VIEW, rest("GET", SESSION)),
+    ("see the text", "page"): (Action.VIEW, on_page),
+    ("see the text", "socket, binary"): (Action.VIEW, on_socket(sees_text, None)),
+    ("see the text", "socket, codecrafter.v1"): (Action.VIEW, on_socket(is_greeted)),
+    ("see the people", "REST"): (Action.VIEW, rest("GET", SESSION + "/collaborators")),
+    ("see the runs", "REST"): (Action.VIEW, rest("GET", "/api/execute/history/{session}")),
+    ("see a run", "REST"): (Action.VIEW, rest("GET", "/api/execute/status/{run}")),
+    ("see its output", "REST"): (Action.VIEW, rest("GET", "/api/execute/{run}/output")),
+    ("get a ticket", "REST"): (Action.VIEW, rest("POST", SESSION + "/ticket")),
+    ("read the chat", "REST"): (Action.VIEW, rest("GET", SESSION + "/chat")),
+    ("chat", "REST"): (Action.CHAT, rest("POST", SESSION + "/chat", text="{mark}")),
+    ("chat", "socket, codecrafter.v1"): (Action.CHAT, on_socket(chats)),
+    ("export", "REST"): (Action.EXPORT, rest("GET", SESSION + "/export.zip")),
+    ("edit", "REST"): (Action.EDIT, rest("PATCH", SESSION, content=SECRET + "{mark}")),
+    ("edit", "socket, binary"): (Action.EDIT, on_socket(types_as_stock_client, None)),
+    ("edit", "socket, codecrafter.v1"): (Action.EDIT, on_socket(types_as_page)),
+    ("run", "REST"): (Action.RUN, rest("POST", "/api/execute", session_id="{session}")),
+    ("type into a run", "REST"): (Action.TYPE_INTO_RUN, rest("POST", "/api/execute/{run}/input", text="{mark}")),
+    ("rename", "REST"): (Action.CHANGE_SETTINGS, rest("PATCH", SESSION, title=SECRET + " {mark}")),
+    ("see the invites", "REST"): (Action.SHARE, rest("GET", SESSION + "/invites")),
+    ("invite", "REST"): (Action.SHARE, rest("POST", SESSION + "/invites")),
+    ("add a writer", "REST"): (
+        Action.SHARE,
+        rest("POST", SESSION + "/collaborators", username="{new}", permission="write"),
+    ),
+    ("add an admin", "REST"): (
+        Action.MANAGE_ADMINS,
+        rest("POST", SESSION + "/collaborators", username="{new}", permission="admin"),
+    ),
+    ("stop a run", "REST"): (Action.STOP_ANY_RUN, rest("POST", "/api/execute/{run}/cancel")),
+    # The last: only its owner still knows of the session afterwards.
+    ("archive", "REST"): (Action.ARCHIVE, rest("DELETE", SESSION)),
+}
+
+
+def test_every_action_has_an_operation():
+    assert {action for action, _ in OPERATIONS.values()} == set(Action)
+
+
+PREPARE = """
+from accounts.actions import set_role
+from accounts.models import Role, User
+from execution.models import Run, Status
+root = User.objects.create_superuser("root-{tag}", "root-{tag}@example.org")
+set_role(User.objects.get(pk="{moderator}"), Role.MODERATOR, by=root)
+suspended = User.objects.get(pk="{suspended}")
+suspended.is_active = False
+suspended.save()
+for session in {sessions}:
+    run = Run.objects.create(session_id=session, language="python", interactive=True, status=Status.COMPLETED)
+    print("RUN", session, run.pk)
+"""
+
+
+def browser(server: LiveServer, person: Person) -> httpx.Client:
+    """Signed in on the pages."""
+    client = httpx.Client(base_url=server.url, timeout=60, headers={"Referer": server.url})
+    client.get("/login")
+    form = {"login": person.username, "password": PASSWORD, "csrfmiddlewaretoken": client.cookies["csrftoken"]}
+    assert client.post("/login", data=form).status_code == 302
+    return client
+
+
+@pytest.fixture(scope="module")
+def newcomer(server: LiveServer) -> Person:
+    return server.person("newcomer")
+
+
+@pytest.fixture(scope="module")
+def everybody(server: LiveServer, newcomer: Person) -> tuple[dict[str, Person], dict[str, Someone]]:
+    """Each role with a session of its own: (the owners, the people)."""
+    owners: dict[str, Person] = {}
+    people: dict[str, Someone] = {}
+    persons = {role: server.person(role.replace(" ", "-")) for role in ROLES}
+    for role, person in persons.items():
+        owner = owners[role] = person if role == "owner" else persons["owner"]
+        session_id = owner.new_session(content=f"# {SECRET}\n", title=SECRET, is_public=role == "visitor")["id"]
+        given = "write" if role in OUTSIDE else role if role in ("read", "write", "admin") else None
+        if given:
+            owner.let_in(session_id, person, given)
+        pages, http, headers = httpx.Client(base_url=server.url, timeout=60), person.http, person.headers
+        if role == "anonymous":
+            http, headers = pages, {}
+        else:
+            pages = browser(server, person)
+        if role == "signed out":
+            pair = httpx.post(
+                f"{server.url}/api/auth/login", json={"username": person.username, "password": PASSWORD}, timeout=60
+            ).json()
+            headers = {"Authorization": f"Bearer {pair['access']}"}
+            assert httpx.post(f"{server.url}/api/auth/logout", json={"refresh": pair["refresh"]}).status_code == 204
+            key = pages.cookies["sessionid"]
+            assert pages.post("/logout", data={"csrfmiddlewaretoken": pages.cookies["csrftoken"]}).status_code == 302
+            # The browser has forgotten the cookie; a thief has not.
+            http = pages = httpx.Client(base_url=server.url, timeout=60, cookies={"sessionid": key})
+        people[role] = Someone(role, person.username, session_id, "", server, http, pages, headers, newcomer.username)
+    sessions = [someone.session_id for someone in people.values()]
+    said = server.manage(
+        "shell",
+        "-v",
+        "0",
+        "-c",
+        PREPARE.format(
+            tag=newcomer.username,
+            moderator=persons["moderator"].id,
+            suspended=persons["suspended"].id,
+            sessions=sessions,
+        ),
+    )
+    runs = {line.split()[1]: line.split()[2] for line in said.splitlines() if line.startswith("RUN ")}
+    for someone in people.values():
+        someone.run_id = runs[someone.session_id]
+    return owners, people
+
+
+@pytest.mark.parametrize("role", ROLES)
+async def test_nobody_does_over_any_transport_what_the_table_does_not_give(role, everybody, newcomer):
+    owners, people = everybody
+    owner, someone = owners[role], people[role]
+    found, wanted = {}, {}
+    for (operation, transport), (action, attempt) in OPERATIONS.items():
+        if action is Action.ARCHIVE:
+            shown = owner.call("GET", f"/api/sessions/{someone.session_id}", 200)
+            said = owner.call("GET", f"/api/sessions/{someone.session_id}/chat", 200)["results"]
+            invited = owner.call("GET", f"/api/sessions/{someone.session_id}/invites", 200)
+            let_in = owner.call("GET", f"/api/sessions/{someone.session_id}/collaborators", 200)
+        wanted[operation, transport] = expected(role, action)
+        found[operation, transport] = await attempt(someone)
+    assert found == wanted
+    # What was refused has also not happened.
+    may = {action: expected(role, action) == OK for action in Action}
+    ways = ("rest", "stock", "page")
+    assert [someone.mark(way) in shown["content"] for way in ways] == [may[Action.EDIT]] * len(ways)
+    assert (someone.mark("rest") in shown["title"]) == may[Action.CHANGE_SETTINGS]
+    heard = {message["text"] for message in said}
+    assert [someone.mark(way) in heard for way in ("rest", "chat")] == [may[Action.CHAT]] * 2
+    assert bool(invited) == may[Action.SHARE]
+    kept = {row["user"]["id"]: row["permission"] for row in let_in}
+    assert kept.get(newcomer.id) == ("admin" if may[Action.MANAGE_ADMINS] else "write" if may[Action.SHARE] else None)
