@@ -49,15 +49,19 @@ class Guard:
     async def run(self) -> None:
         due = 0.0
         while True:
-            try:
+            if (now := time.monotonic()) >= due:
                 # The jitter keeps processes out of step; the rest of the time is for the look itself.
-                async with asyncio.timeout(max(0, due - time.monotonic())):
-                    await self._wake.wait()
-                checked, self._waiting = self._waiting, set()
-                self._wake.clear()
-            except TimeoutError:
-                due = time.monotonic() + settings.ROOM_TICK_SECONDS * random.uniform(0.7, 0.9)  # noqa: S311
+                due = now + settings.ROOM_TICK_SECONDS * random.uniform(0.7, 0.9)  # noqa: S311
                 checked = set(self._all_rooms())
+            else:
+                try:
+                    async with asyncio.timeout(due - now):
+                        await self._wake.wait()
+                except TimeoutError:
+                    continue
+                checked = self._waiting
+            self._waiting = set()
+            self._wake.clear()
             try:
                 await self._check(checked)
             except Exception:
