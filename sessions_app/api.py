@@ -164,7 +164,6 @@ class ZipRenderer(JSONRenderer):
     """Lets a caller accept nothing but a zip; what goes wrong is still said in JSON."""
 
     media_type = "application/zip"
-    format = "zip"
 
 
 class SessionExport(APIView):

@@ -19,6 +19,7 @@ def unpacked(archive: bytes) -> dict[str, bytes]:
         return {entry.filename: opened.read(entry) for entry in opened.infolist()}
 
 
+@pytest.mark.django_db(transaction=True)
 def test_reader_downloads_the_files_and_it_is_noted(session, carol, alice, api):
     alice_api, reader = api(alice), api(carol)
     alice_api.patch(f"/api/sessions/{session.pk}", {"title": 'A "title"\r\n../ö', "content": "print('é')\n"})
