@@ -84,6 +84,15 @@ class Present(TypedDict):
     is_bot: NotRequired[bool]
 
 
+class HelloLimits(TypedDict):
+    """What this socket may send; past the rate it is read more slowly."""
+
+    frame_bytes: int
+    text_bytes: int
+    updates_per_second: float
+    chat_characters: int
+
+
 class Hello(TypedDict):
     """The first frame."""
 
@@ -94,6 +103,7 @@ class Hello(TypedDict):
     epoch: str
     head: int
     is_degraded: bool
+    limits: HelloLimits
 
 
 class Ack(TypedDict):

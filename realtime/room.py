@@ -20,6 +20,7 @@ from realtime.awareness import AwarenessTable
 from realtime.connections import Shared
 from sessions_app import crdt, documents, events
 from sessions_app.access import can_edit
+from sessions_app.models import CHAT_MAX_CHARACTERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -144,6 +145,12 @@ class Room:
                 "epoch": str(self.epoch),
                 "head": self.head,
                 "is_degraded": self._host.is_degraded,
+                "limits": {
+                    "frame_bytes": settings.SOCKET_MAX_BYTES,
+                    "text_bytes": settings.TEXT_MAX_BYTES,
+                    "updates_per_second": settings.SOCKET_UPDATES_PER_SECOND,
+                    "chat_characters": CHAT_MAX_CHARACTERS,
+                },
             }
         )
         people = self._people()

@@ -53,6 +53,7 @@ async def test_first_frame_says_who_and_what(room):
         assert hello["user"] == {"id": alice.id, "username": alice.username}
         assert hello["permission"] == "owner"
         assert hello["head"] == 1
+        assert hello["limits"].keys() == {"frame_bytes", "text_bytes", "updates_per_second", "chat_characters"}
         assert uuid.UUID(hello["epoch"])
 
 
