@@ -87,7 +87,9 @@ def _backend() -> Backend:
     if not settings.SANDBOX_POOL_MAX:
         return found
     pool = Pool(found, minimum=settings.SANDBOX_POOL_MIN, maximum=settings.SANDBOX_POOL_MAX)
-    pool.expect(RUN)
+    for language in ("python", "c"):
+        # Python has sandboxes of its own; those of C serve every other light language.
+        pool.expect(RUN, language)
     return pool
 
 

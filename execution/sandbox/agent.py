@@ -11,6 +11,7 @@ import contextlib
 import ctypes
 import errno
 import fcntl
+import gc
 import os
 import resource
 import select
@@ -21,6 +22,7 @@ import sys
 import termios
 import time
 import tty
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING or __package__:
@@ -37,6 +39,8 @@ PR_SET_DUMPABLE = 4
 STATS_SECONDS = 0.1
 WATCH_SECONDS = 0.02
 HOLD_SECONDS = 0.003
+GATHER_SECONDS = 0.001
+GATHER_BYTES = 16 * 1024
 DRAIN_SECONDS = 0.1
 KILL_SECONDS = 2.0
 KILL_AGAIN_SECONDS = 0.01
@@ -48,6 +52,8 @@ READ_BYTES = protocol.CHUNK_BYTES
 MAX_UNPACK_BYTES = 128 * 1024 * 1024
 TERMINAL_SIZE = struct.pack("HHHH", 24, 80, 0, 0)
 NO_FOLLOW = os.O_NOFOLLOW | os.O_CLOEXEC
+# What Python and the agent ignore would stay ignored in the program.
+IGNORED_HERE = (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ)
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -74,61 +80,75 @@ def read_text(path: str) -> str | None:
         return None
 
 
-def read_number(path: str) -> int | None:
-    text = read_text(path)
-    try:
-        return int(text) if text is not None else None
-    except ValueError:
+class Counter:
+    """One file of a cgroup, kept open: the end of a run waits for its numbers."""
+
+    def __init__(self, path: str) -> None:
+        try:
+            self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            self._file = -1
+
+    def _read(self) -> bytes:
+        try:
+            return os.pread(self._file, 65536, 0)
+        except OSError:
+            return b""
+
+    def number(self) -> int | None:
+        try:
+            return int(self._read())
+        except ValueError:
+            return None
+
+    def field(self, name: bytes) -> int | None:
+        for line in self._read().splitlines():
+            key, _, value = line.partition(b" ")
+            if key == name and value.strip().isdigit():
+                return int(value)
         return None
-
-
-def read_field(path: str, name: str) -> int | None:
-    for line in (read_text(path) or "").splitlines():
-        key, _, value = line.partition(" ")
-        if key == name and value.strip().isdigit():
-            return int(value)
-    return None
 
 
 class Cgroup:
     """The counters of the sandbox's own cgroup, version 2 or 1, where they can be read from inside."""
 
     def __init__(self, root: str = "/sys/fs/cgroup") -> None:
-        if os.path.exists(f"{root}/memory.max"):
-            self.limit = read_number(f"{root}/memory.max")
-            self._memory = (f"{root}/memory.current", f"{root}/memory.peak")
-            self._oom = (f"{root}/memory.events", "oom_kill")
-            self._cpu = (f"{root}/cpu.stat", "usage_usec")
-            self._pids = root
+        self._is_v2 = os.path.exists(f"{root}/memory.max")
+        if self._is_v2:
+            memory, cpu, pids = f"{root}/memory.", f"{root}/cpu.stat", f"{root}/pids."
+            limit, used, peak, events = "max", "current", "peak", "events"
         else:
-            self.limit = read_number(f"{root}/memory/memory.limit_in_bytes")
-            self._memory = (f"{root}/memory/memory.usage_in_bytes", f"{root}/memory/memory.max_usage_in_bytes")
-            self._oom = (f"{root}/memory/memory.oom_control", "oom_kill")
-            self._cpu = (f"{root}/cpuacct/cpuacct.usage", "")
-            self._pids = f"{root}/pids"
+            memory, cpu, pids = f"{root}/memory/memory.", f"{root}/cpuacct/cpuacct.usage", f"{root}/pids/pids."
+            limit, used, peak, events = "limit_in_bytes", "usage_in_bytes", "max_usage_in_bytes", "oom_control"
+        self.limit = Counter(memory + limit).number()
+        self._used = Counter(memory + used)
+        self._peak = Counter(memory + peak)
+        self._memory_events = Counter(memory + events)
+        self._cpu = Counter(cpu)
+        self._pids = Counter(f"{pids}current")
+        self._pids_events = Counter(f"{pids}events")
 
     def cpu_seconds(self) -> float | None:
-        path, field = self._cpu
-        if field:
-            microseconds = read_field(path, field)
+        if self._is_v2:
+            microseconds = self._cpu.field(b"usage_usec")
             return None if microseconds is None else microseconds / 1e6
-        nanoseconds = read_number(path)
+        nanoseconds = self._cpu.number()
         return None if nanoseconds is None else nanoseconds / 1e9
 
     def memory_bytes(self) -> int:
-        return read_number(self._memory[0]) or 0
+        return self._used.number() or 0
 
     def peak_bytes(self) -> int:
-        return read_number(self._memory[1]) or self.memory_bytes()
+        return self._peak.number() or self.memory_bytes()
 
     def oom_kills(self) -> int:
-        return read_field(*self._oom) or 0
+        return self._memory_events.field(b"oom_kill") or 0
 
     def processes(self) -> int | None:
-        return read_number(f"{self._pids}/pids.current")
+        return self._pids.number()
 
     def refused_forks(self) -> int:
-        return read_field(f"{self._pids}/pids.events", "max") or 0
+        return self._pids_events.field(b"max") or 0
 
 
 class ProcessTable:
@@ -203,10 +223,13 @@ def disk_full(path: str) -> bool:
 
 
 class Meter:
-    """What the program used so far. Made while the program is only a waiting runner; its clock starts with `begin`."""
+    """What the program used so far, made before it is there; its clock starts with `begin`.
 
-    def __init__(self) -> None:
-        self.cgroup = Cgroup()
+    `waiting`: how many processes stand here in the program's place.
+    """
+
+    def __init__(self, cgroup: Cgroup, waiting: int) -> None:
+        self.cgroup = cgroup
         self.table = ProcessTable()
         self.taken_out = False
         self._peak = 0
@@ -215,11 +238,9 @@ class Meter:
         self._pids_limit_hit = False
         self._disk_full = False
         self._own_cpu = time.process_time()
-        self._own_rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         self._first_cpu = self.cgroup.cpu_seconds()
         self._first_memory = self.cgroup.memory_bytes()
-        # The runner that waits is the program.
-        self._first_processes = max((self.cgroup.processes() or 0) - 1, 0)
+        self._first_processes = max((self.cgroup.processes() or 0) - waiting, 0)
         self._first_forks = self.cgroup.refused_forks()
         self._first_ooms = self.cgroup.oom_kills()
         self._cpu_seconds = 0.0
@@ -228,6 +249,7 @@ class Meter:
         self.limit_bytes = int(job["memory_bytes"])
         self.process_limit = int(job["processes"])
         held = self.cgroup.limit
+        self._own_rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         self.held_by_cgroup = held is not None and held <= self.limit_bytes and self._first_cpu is not None
         self.started = time.monotonic()
 
@@ -260,7 +282,7 @@ class Meter:
 
     def reaped(self, usage: resource.struct_rusage) -> None:
         self.table.reaped_cpu_seconds += usage.ru_utime + usage.ru_stime
-        # A child begins as a fork of the agent, and ru_maxrss remembers that; only what is above it is its own.
+        # A child begins in the agent's memory, and ru_maxrss remembers that; only what is above it is its own.
         if usage.ru_maxrss > self._own_rss:
             self._tree_bytes = max(self._tree_bytes, usage.ru_maxrss * 1024)
 
@@ -368,15 +390,20 @@ def artifact_files(root: str) -> list[tuple[str, int]]:
 class Agent:
     """One sandbox's life: one job, one program, one result; or one after the other the test cases of one submission."""
 
-    def __init__(self, inbox: int, outbox: int, runner: usercustomize.Runner) -> None:
+    def __init__(self, inbox: int, outbox: int, runner: usercustomize.Runner | None) -> None:
         self._inbox = inbox
         self._outbox = outbox
         self._frames = protocol.FrameReader()
-        self._waiting: list[tuple[Kind, bytes]] = []
-        self._runner: usercustomize.Runner | None = runner
-        # Only the first runner was forked from a Python that had loaded nothing else.
-        self._is_pristine = True
+        # What the supervisor sent and nobody has looked at; while a program runs, that is the next test cases.
+        self._waiting: deque[tuple[Kind, bytes]] = deque()
+        # Forked from a Python that had loaded nothing else, so there is no second one.
+        self._runner = runner
+        self._cgroup = Cgroup()
+        # Once it cannot be dumped, the agent could no longer open it.
+        self._oom_score = os.open("/proc/self/oom_score_adj", os.O_RDWR | os.O_CLOEXEC)
+        self._own_oom_score = os.read(self._oom_score, 16)
         self._held = b""
+        self._held_until = 0.0
         self._wake, wake_write = os.pipe()
         for descriptor in (self._wake, wake_write):
             os.set_blocking(descriptor, False)
@@ -385,7 +412,8 @@ class Agent:
         self._forget_job()
 
     def _forget_job(self) -> None:
-        self._meter = Meter()
+        self._meter = Meter(self._cgroup, waiting=0 if self._runner is None else 1)
+        self._streams = usercustomize.Streams() if self._runner is None else self._runner.streams
         self._job: dict[str, Any] = {}
         self._main = 0
         self._started_in = ""
@@ -403,19 +431,41 @@ class Agent:
         except OSError:
             os._exit(1)
 
+    def _hold(self, data: bytes) -> None:
+        """Send it soon, with what follows at once: each write wakes the engine and the worker."""
+        until = time.monotonic() + GATHER_SECONDS
+        self._held_until = min(self._held_until, until) if self._held else until
+        self._held += data
+        if len(self._held) >= GATHER_BYTES:
+            self.send(b"")
+
     def _next_frame(self) -> tuple[Kind, bytes]:
         while not self._waiting:
             data = os.read(self._inbox, READ_BYTES)
             if not data:
                 os._exit(1)
             self._waiting += self._frames.feed(data)
-        return self._waiting.pop(0)
+        return self._waiting.popleft()
+
+    def rehearse(self) -> None:
+        """Serve a job of nobody's, heard by nobody. What is done for the first time takes several times as long."""
+        inbox, outbox = self._inbox, self._outbox
+        self._inbox, silence = os.pipe()
+        self._outbox = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+        self._waiting.extend(protocol.FrameReader().feed(REHEARSAL))
+        self._serve_job()
+        self._close_descriptors()
+        self._waiting.clear()
+        for descriptor in (self._inbox, silence, self._outbox):
+            os.close(descriptor)
+        self._inbox, self._outbox = inbox, outbox
+        reset()
+        self._forget_job()
 
     def serve(self) -> None:
         self.send(protocol.frame(Kind.READY, bytes([protocol.VERSION])))
         while self._serve_job():
             self._close_descriptors()
-            self._hatch()
             self._forget_job()
 
     def _serve_job(self) -> bool:
@@ -428,11 +478,11 @@ class Agent:
         except Failed as failure:
             self.send(protocol.json_frame(Kind.ERROR, failure.report))
             return False
-        except (protocol.ProtocolError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             self.send(protocol.json_frame(Kind.ERROR, Failed("bad_frame", detail=repr(error)).report))
             return False
-        # A short program's first output follows at once, and each write wakes the engine and the worker.
         self._held = protocol.frame(Kind.STARTED)
+        self._held_until = time.monotonic() + HOLD_SECONDS
         self._relay(meter)
         self._finish(meter)
         return bool(self._job["keep"])
@@ -445,6 +495,10 @@ class Agent:
         if kind is not Kind.JOB:
             raise protocol.ProtocolError(f"{kind.name} before JOB")
         self._job = protocol.parse_json(payload)
+        self._in_place = self._runner is not None and runs_in_place(self._job)
+        if self._runner is not None and not self._in_place:
+            # It goes while the files are written.
+            self._runner.dismiss()
         if self._job["reset"]:
             reset()
         records = protocol.RecordReader(Unpacker(WORK), MAX_UNPACK_BYTES)
@@ -461,35 +515,59 @@ class Agent:
                 raise Failed("unpack", error.errno, str(error)) from error
 
     def _start(self, meter: Meter) -> None:
-        if self._job.get("artifact"):
-            os.makedirs(f"{WORK}/{self._job['artifact']}", exist_ok=True)
-        if self._job["interactive"]:
-            self._hatch(self._open_terminal())
-        runner = self._runner
-        if runner is None:
-            raise Failed("exec", detail="no process to run in")
-        self._runner = None
-        in_place = self._is_pristine and runs_in_place(self._job)
-        self._is_pristine = False
-        self._started_in = "fork" if in_place else "exec"
-        self._main = runner.pid
-        set_limits(runner.pid, self._job, not meter.held_by_cgroup)
-        self._input = runner.stdin
-        self._outputs = {runner.stdout: Kind.STDOUT, runner.stderr: Kind.STDERR}
+        job = self._job
+        if job.get("artifact"):
+            os.makedirs(f"{WORK}/{job['artifact']}", exist_ok=True)
+        runner, self._runner = self._runner, None
+        streams = self._streams
+        if job["interactive"]:
+            self._put_terminal(streams)
+        self._input = streams.stdin
+        self._outputs = {streams.stdout: Kind.STDOUT, streams.stderr: Kind.STDERR}
         # Where no cgroup shares out the processor, at least the agent goes first.
         niceness = 0 if meter.held_by_cgroup else NICENESS
-        number = runner.order(self._job["argv"], self._job["environment"], in_place=in_place, niceness=niceness)
-        if number:
-            raise Failed("exec", number, f"{self._job['argv'][0]}: {os.strerror(number)}")
+        if runner is not None and self._in_place:
+            self._started_in = "fork"
+            self._main = runner.pid
+            set_limits(runner.pid, STANDING_LIMITS | inherited_limits(job, not meter.held_by_cgroup) | cpu_limit(job))
+            runner.go(job["argv"], job["environment"], niceness)
+        else:
+            self._started_in = "exec"
+            if runner is not None:
+                # While it is there it takes one of the program's processes.
+                os.waitpid(runner.pid, 0)
+            set_limits(0, inherited_limits(job, not meter.held_by_cgroup))
+            self._main = self._spawn(streams.theirs)
+            set_limits(self._main, cpu_limit(job))
+            if niceness:
+                with contextlib.suppress(OSError):
+                    os.setpriority(os.PRIO_PROCESS, self._main, niceness)
+        streams.let_go()
 
-    def _hatch(self, output: tuple[int, int] | None = None) -> None:
-        """A runner in place of the one that waits."""
-        if self._runner is not None:
-            os.kill(self._runner.pid, signal.SIGKILL)
-            os.waitpid(self._runner.pid, 0)
-            self._runner.close()
-        self._is_pristine = False
-        self._runner = usercustomize.hatch(output, lambda: set_dumpable(1))
+    def _spawn(self, streams: list[int]) -> int:
+        """The program's pid. posix_spawn shares this memory until exec, so nothing is copied and nobody is woken."""
+        argv, environment = self._job["argv"], self._job["environment"]
+        actions = [(os.POSIX_SPAWN_DUP2, descriptor, number) for number, descriptor in enumerate(streams)]
+        # When memory runs out the kernel must take the program, which inherits this, and not the agent.
+        os.write(self._oom_score, b"1000")
+        try:
+            for path in places(argv[0], environment):
+                try:
+                    return os.posix_spawn(
+                        path, argv, environment, file_actions=actions, setsid=True, setsigdef=IGNORED_HERE
+                    )
+                except (FileNotFoundError, NotADirectoryError):
+                    continue
+        except OSError as error:
+            raise Failed("exec", error.errno, f"{argv[0]}: {error.strerror}") from error
+        finally:
+            os.write(self._oom_score, self._own_oom_score)
+        raise Failed("exec", errno.ENOENT, f"{argv[0]}: {os.strerror(errno.ENOENT)}")
+
+    def _put_terminal(self, streams: usercustomize.Streams) -> None:
+        os.close(streams.stdout)
+        os.close(streams.theirs[1])
+        streams.stdout, streams.theirs[1] = self._open_terminal()
 
     def _close_descriptors(self) -> None:
         for descriptor in self._outputs:
@@ -510,17 +588,16 @@ class Agent:
         for descriptor in (self._wake, *self._outputs):
             self._poll.register(descriptor, select.POLLIN)
         next_sample = next_report = time.monotonic() + interval
-        held_until = time.monotonic() + HOLD_SECONDS
         self._handle_waiting()
         while self._status is None:
             # With nothing asked for, poll still reports the hang-up of a supervisor that died.
             self._poll.register(self._inbox, select.POLLIN if len(self._pending) < PENDING_INPUT_BYTES else 0)
             self._watch_input()
-            due = min(next_sample, held_until) if self._held else next_sample
+            due = min(next_sample, self._held_until) if self._held else next_sample
             for descriptor, event in self._poll.poll(max(due - time.monotonic(), 0) * 1000):
                 self._on_event(descriptor, event, meter)
             now = time.monotonic()
-            if self._held and now >= held_until:
+            if self._held and now >= self._held_until:
                 self.send(b"")
             if now >= next_sample:
                 meter.sample()
@@ -542,7 +619,12 @@ class Agent:
             data = os.read(self._inbox, READ_BYTES)
             if not data:
                 os._exit(1)
-            self._waiting += self._frames.feed(data)
+            for kind, payload in self._frames.feed(data):
+                if kind is Kind.SIGNAL and len(payload) == 1:
+                    # Whatever else was sent before, this is for the program that runs.
+                    self._signal_main(payload[0])
+                else:
+                    self._waiting.append((kind, payload))
             self._handle_waiting()
         elif descriptor in self._outputs:
             self._pump(descriptor)
@@ -553,14 +635,13 @@ class Agent:
             self._reap(meter)
 
     def _handle_waiting(self) -> None:
-        while self._waiting:
-            kind, payload = self._waiting.pop(0)
+        """The program's input; a JOB and what follows it stays here until this program has ended."""
+        while self._waiting and self._waiting[0][0] is not Kind.JOB:
+            kind, payload = self._waiting.popleft()
             if kind is Kind.STDIN and self._input >= 0 and not self._input_ended:
                 self._pending += payload
             elif kind is Kind.EOF:
                 self._input_ended = True
-            elif kind is Kind.SIGNAL and len(payload) == 1:
-                self._signal_main(payload[0])
 
     def _watch_input(self) -> None:
         if self._input < 0:
@@ -602,7 +683,7 @@ class Agent:
             del self._outputs[descriptor]
             os.close(descriptor)
             return
-        self.send(protocol.frame(self._outputs[descriptor], data))
+        self._hold(protocol.frame(self._outputs[descriptor], data))
 
     def _reap(self, meter: Meter) -> None:
         while True:
@@ -746,31 +827,84 @@ def reset() -> None:
         raise Failed("reset", getattr(error, "errno", None), str(error)) from error
 
 
-def set_limits(pid: int, job: dict[str, Any], watched: bool) -> None:
-    """Limits of the waiting runner, and so of all it will start."""
-    # The supervisor counts the whole tree's cpu time; this stops one process should the supervisor be late.
-    cpu_seconds = int(job["cpu_ms"]) // 1000 + 2
-    wanted = [
-        # Of 0 a core_pattern that is a pipe takes no notice; at 1 the kernel starts no program of the host's either.
-        (resource.RLIMIT_CORE, 1, 1),
-        (resource.RLIMIT_CPU, cpu_seconds, cpu_seconds + 1),
-        (resource.RLIMIT_FSIZE, int(job["disk_bytes"]), int(job["disk_bytes"])),
-        (resource.RLIMIT_NOFILE, usercustomize.OPEN_FILES, usercustomize.OPEN_FILES),
-        (resource.RLIMIT_MSGQUEUE, 0, 0),
-    ]
+def places(tool: str, environment: dict[str, str]) -> list[str]:
+    """Where a program of this name may be, as execvp looks; only what is there, because each try is a process."""
+    if "/" in tool:
+        return [tool]
+    folders = environment.get("PATH", "/usr/bin:/bin").split(":")
+    return [path for folder in folders if os.path.lexists(path := f"{folder}/{tool}")]
+
+
+# Of 0 a core_pattern that is a pipe takes no notice; at 1 the kernel starts no program of the host's either.
+STANDING_LIMITS = {
+    resource.RLIMIT_CORE: (1, 1),
+    resource.RLIMIT_NOFILE: (usercustomize.OPEN_FILES, usercustomize.OPEN_FILES),
+    resource.RLIMIT_MSGQUEUE: (0, 0),
+}
+
+
+def inherited_limits(job: dict[str, Any], watched: bool) -> dict[int, tuple[int, int]]:
+    """What the agent takes on itself, so that the program has it from its first instruction."""
+    limits = {resource.RLIMIT_FSIZE: (int(job["disk_bytes"]), int(job["disk_bytes"]))}
     if watched:
         # The agent is one process of this uid; with cgroups the pids controller counts instead.
-        wanted.append((resource.RLIMIT_NPROC, int(job["processes"]) + 1, int(job["processes"]) + 1))
-    for name, soft, hard in wanted:
+        limits[resource.RLIMIT_NPROC] = (int(job["processes"]) + 1, int(job["processes"]) + 1)
+    return limits
+
+
+def cpu_limit(job: dict[str, Any]) -> dict[int, tuple[int, int]]:
+    """The supervisor counts the whole tree's cpu time; this stops one process should the supervisor be late."""
+    seconds = int(job["cpu_ms"]) // 1000 + 2
+    return {resource.RLIMIT_CPU: (seconds, seconds + 1)}
+
+
+def set_limits(pid: int, limits: dict[int, tuple[int, int]]) -> None:
+    """Limits of a process, and so of all it will start; none is ever raised."""
+    for name, (soft, hard) in limits.items():
         ceiling = resource.prlimit(pid, name)[1]
         if ceiling == resource.RLIM_INFINITY:
             ceiling = hard
         resource.prlimit(pid, name, (min(soft, ceiling), min(hard, ceiling)))
 
 
-def main(runner: usercustomize.Runner) -> None:
+# Its limits are none, because the agent cannot raise again what it takes on itself.
+REHEARSAL = b"".join(
+    [
+        protocol.json_frame(
+            Kind.JOB,
+            {
+                "argv": ["true"],
+                "environment": {"PATH": "/usr/bin:/bin"},
+                "interactive": False,
+                "artifact": None,
+                "memory_bytes": 1 << 62,
+                "processes": 1 << 30,
+                "cpu_ms": 60_000,
+                "disk_bytes": 1 << 62,
+                "reset": True,
+                "keep": True,
+            },
+        ),
+        protocol.frame(Kind.FILES, protocol.record_header("rehearsal/program", 0o755, 16_384) + bytes(16_384)),
+        protocol.frame(Kind.START),
+        protocol.frame(Kind.EOF),
+    ]
+)
+
+
+def main(runner: usercustomize.Runner | None) -> None:
     # Python would turn a SIGINT from the program into a KeyboardInterrupt here.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    set_limits(0, STANDING_LIMITS)
+    os.umask(0o022)
+    os.chdir(WORK)
+    agent = Agent(0, 1, runner)
     set_dumpable(0)
-    Agent(0, 1, runner).serve()
+    if runner is None:
+        # Its end would take the waiting runner along.
+        agent.rehearse()
+    # What is loaded stays; nobody needs to look through it again while a program runs.
+    gc.collect()
+    gc.freeze()
+    agent.serve()
     os._exit(0)

@@ -14,6 +14,17 @@ AGENT_FOLDER = "/opt/codecrafter"
 # PID 1 is started as the Python programs are, so that it can become one; usercustomize.py makes it the agent.
 START_ARGV = ("python3", "main.py")
 START_ENVIRONMENT = {**BASE_ENVIRONMENT, **LANGUAGES["python"].environment, "PYTHONPATH": AGENT_FOLDER}
+NO_RUNNER = {"CODECRAFTER_RUNNER": "no"}
+
+
+def is_python(language: str) -> bool:
+    """Whether programs in `language` ("" is the default) are what PID 1 can become."""
+    return language in ("", "python")
+
+
+def start_environment(language: str) -> dict[str, str]:
+    """Of PID 1. A child that waits to become the program is of no use, and in the way, to any other language."""
+    return START_ENVIRONMENT if is_python(language) else START_ENVIRONMENT | NO_RUNNER
 
 
 class Handle(Protocol):
@@ -35,6 +46,9 @@ class Handle(Protocol):
 
     def send(self, data: memoryview) -> int:
         """Write what fits now, return how much. Never blocks; raises OSError when the agent is gone."""
+
+    def takes_long(self) -> None:
+        """Told once of a run that is not over after a moment: what was put off for its sake need not wait."""
 
     def kill(self) -> None:
         """End everything in the sandbox at once."""

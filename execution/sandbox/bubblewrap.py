@@ -17,7 +17,7 @@ from pathlib import Path
 from select import select
 
 from execution.sandbox import protocol, seccomp
-from execution.sandbox.backends import AGENT_FOLDER, START_ARGV, START_ENVIRONMENT
+from execution.sandbox.backends import AGENT_FOLDER, START_ARGV, is_python, start_environment
 from execution.sandbox.cgroups import Cgroup, Cgroups
 from execution.sandbox.errors import SandboxFault
 from execution.sandbox.limits import COMPILE, Limits
@@ -102,7 +102,7 @@ class BubblewrapBackend:
         try:
             if self.cgroups is not None and self.cgroups.version:
                 cgroup = self.cgroups.create(f"{os.getpid()}-{secrets.token_hex(6)}", limits)
-            return self._spawn(limits, uid, cgroup)
+            return self._spawn(limits, uid, cgroup, start_environment(language))
         except OSError as error:
             if cgroup is not None:
                 cgroup.remove()
@@ -120,7 +120,7 @@ class BubblewrapBackend:
         return f"bubblewrap, limits held by {self.held_by()}"
 
     def shape(self, limits: Limits, language: str = "") -> Hashable:
-        return limits.memory_bytes, limits.cpus, limits.processes, limits.disk_bytes
+        return is_python(language), limits.memory_bytes, limits.cpus, limits.processes, limits.disk_bytes
 
     def toolset(self, language: str = "") -> str:
         # Every installation of a package rewrites the first; what is put in place by hand changes the second.
@@ -141,7 +141,9 @@ class BubblewrapBackend:
             return f"cgroup v{self.cgroups.version}"
         return "rlimits and a watcher"
 
-    def _spawn(self, limits: Limits, uid: int, cgroup: Cgroup | None) -> "BubblewrapHandle":
+    def _spawn(
+        self, limits: Limits, uid: int, cgroup: Cgroup | None, environment: dict[str, str]
+    ) -> "BubblewrapHandle":
         with contextlib.ExitStack() as theirs:
 
             def pipe() -> tuple[int, int]:
@@ -181,7 +183,7 @@ class BubblewrapBackend:
                 *_cgroup_mounts(cgroup),
                 *("--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/work"),
                 *(("--seccomp", shared(filter_code)) if filter_code is not None else ()),
-                *(word for name, value in START_ENVIRONMENT.items() for word in ("--setenv", name, value)),
+                *(word for name, value in environment.items() for word in ("--setenv", name, value)),
                 *("--", *START_ARGV),
             ]
             try:
@@ -286,6 +288,9 @@ class BubblewrapHandle:
             return os.write(self._writer, data)
         except BlockingIOError:
             return 0
+
+    def takes_long(self) -> None:
+        """Nothing was put off."""
 
     def kill(self) -> None:
         # The outer process dies, and by --die-with-parent PID 1 inside with all its namespace; the cgroup makes sure.

@@ -4,7 +4,7 @@ import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 
 from execution.sandbox.job import Step
 
@@ -80,7 +80,7 @@ def key_of(toolset: str, step: Step, files: Files) -> str:
     add(toolset)
     add(*step.argv)
     add(*(word for pair in sorted(step.environment.items()) for word in pair))
-    add(*(repr(value) for value in astuple(step.limits)))
+    add(repr(step.limits))
     for path, (mode, content) in sorted(files.items()):
         add(path, repr(mode), content)
     return digest.hexdigest()

@@ -49,11 +49,11 @@ class Control:
             return data, self._input_closed
 
     def attach(self, wake_fd: int) -> None:
-        """For the supervisor: a non-blocking descriptor that gets a byte on every call; -1 ends that."""
+        """For the supervisor: a non-blocking eventfd that is added to on every call; -1 ends that."""
         with self._lock:
             self._wake_fd = wake_fd
 
     def _wake(self) -> None:
         if self._wake_fd >= 0:
             with contextlib.suppress(BlockingIOError):
-                os.write(self._wake_fd, b"\0")
+                os.eventfd_write(self._wake_fd, 1)

@@ -18,7 +18,7 @@ from docker.errors import APIError, DockerException, ImageNotFound
 from execution.images.build import AGENT_LABEL, FAILURES_LABEL, agent_digest, image_of
 from execution.images.families import FAMILIES
 from execution.sandbox import owners, protocol, seccomp
-from execution.sandbox.backends import START_ARGV, START_ENVIRONMENT
+from execution.sandbox.backends import START_ARGV, is_python, start_environment
 from execution.sandbox.errors import SandboxFault
 from execution.sandbox.limits import Limits
 from execution.sandbox.versions import ask_versions
@@ -77,7 +77,7 @@ class DockerBackend:
         self._check_image(image)
         container = ""
         try:
-            container = self._create(image, limits, label)
+            container = self._create(image, limits, label, language)
             params = {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
             attached = self._api.attach_socket(container, params=params)
             handle = DockerHandle(self._api, container, attached)
@@ -89,7 +89,8 @@ class DockerBackend:
         return handle
 
     def shape(self, limits: Limits, language: str = "") -> Hashable:
-        return self.image(language), limits.memory_bytes, limits.cpus, limits.processes, limits.disk_bytes
+        sizes = limits.memory_bytes, limits.cpus, limits.processes, limits.disk_bytes
+        return self.image(language), is_python(language), *sizes
 
     def toolset(self, language: str = "") -> str:
         return self._check_image(self.image(language))
@@ -190,7 +191,7 @@ class DockerBackend:
         self._known[image] = (str(found["Id"]), time.monotonic())
         return str(found["Id"])
 
-    def _create(self, image: str, limits: Limits, label: str) -> str:
+    def _create(self, image: str, limits: Limits, label: str, language: str) -> str:
         deadline = int(time.time() + limits.wall_ms / 1000 + DEADLINE_MARGIN_SECONDS)
         owner = "uid=65534,gid=65534,nosuid,nodev"
         host_config = self._api.create_host_config(
@@ -218,7 +219,7 @@ class DockerBackend:
             image,
             list(START_ARGV[1:]),
             entrypoint=list(START_ARGV[:1]),
-            environment=START_ENVIRONMENT,
+            environment=start_environment(language),
             user=USER,
             stdin_open=True,
             hostname="sandbox",
@@ -253,7 +254,7 @@ class DockerHandle:
 
     def receive(self) -> bytes | None:
         try:
-            data = self._socket.recv(protocol.MAX_PAYLOAD)
+            data = self._socket.recv(protocol.CHUNK_BYTES)
             # What TLS has decrypted already would not make the socket poll readable.
             while isinstance(self._socket, ssl.SSLSocket) and self._socket.pending():
                 data += self._socket.recv(self._socket.pending())
@@ -289,6 +290,9 @@ class DockerHandle:
             return self._socket.send(data)
         except (BlockingIOError, ssl.SSLWantWriteError):
             return 0
+
+    def takes_long(self) -> None:
+        """Nothing was put off."""
 
     def kill(self) -> None:
         with contextlib.suppress(*ENGINE_ERRORS):

@@ -52,9 +52,9 @@ class Step:
     def __post_init__(self) -> None:
         if not self.argv:
             raise InvalidJob("a program needs a name")
-        for word in (*self.argv, *self.environment, *self.environment.values()):
-            if "\0" in word or not _is_encodable(word):
-                raise InvalidJob("an argument must be UTF-8 without NUL bytes")
+        text = "".join((*self.argv, *self.environment, *self.environment.values()))
+        if "\0" in text or not _is_encodable(text):
+            raise InvalidJob("an argument must be UTF-8 without NUL bytes")
 
 
 @dataclass(frozen=True)

@@ -92,11 +92,12 @@ class Delivery:
         self._ready = threading.Condition()
         self._ended = False
         self.failure: BaseException | None = None
-        self._thread = threading.Thread(target=self._deliver, name="sandbox-output", daemon=True)
+        self._thread: threading.Thread | None = None
 
-    def start(self) -> None:
-        """Begin to deliver; what was said before is kept. To be called once the program is on its way."""
-        if not self._thread.is_alive() and not self._ended:
+    def hurry(self) -> None:
+        """Deliver what waits, from now on at once; what a short run said is delivered by `finish`, without a thread."""
+        if self._entries and self._thread is None:
+            self._thread = threading.Thread(target=self._deliver, name="sandbox-output", daemon=True)
             self._thread.start()
 
     def started(self) -> None:
@@ -127,11 +128,11 @@ class Delivery:
         return None
 
     def finish(self) -> None:
-        """Wait until all is delivered; raises what the listener raised."""
+        """Deliver what waits, or wait until all is delivered; raises what the listener raised."""
         with self._ready:
             self._ended = True
             self._ready.notify()
-        if self._thread.ident is None:
+        if self._thread is None:
             self._deliver()
         else:
             self._thread.join()

@@ -27,7 +27,8 @@ READY_SECONDS = 30.0
 MAX_AGE_SECONDS = 1_800.0
 # The longest run a parked sandbox may be given; its deadline label was written before its job was known.
 LONGEST_WALL_MS = 3_600_000
-# Starting a sandbox takes more processor time than a short program, so it waits until the program has ended, or this.
+# Starting a sandbox takes more processor time than a short program, so it waits until the program has ended, or until
+# the supervisor says that it takes long, or this.
 REPLACE_AFTER_SECONDS = 0.25
 # So that these threads do not hold up the one that has a result to pass on.
 DESTROY_AFTER_SECONDS = 0.02
@@ -88,13 +89,14 @@ class Pool:
                 shelf = self._shelf(shape, limits, language)
                 now = time.monotonic()
                 shelf.used_at = now
+                # Nobody is woken for that now, beside the thread that has a job to send; see `_Taken`.
                 shelf.replace_at = now + REPLACE_AFTER_SECONDS
-                self._changed.notify()
                 if limits.wall_ms > LONGEST_WALL_MS:
                     break
                 if not shelf.parked:
                     shelf.wanted = min(max(shelf.wanted + 1, self._minimum), self._maximum)
                     shelf.least = 0
+                    self._changed.notify()
                     break
                 parked = shelf.parked.popleft()
                 shelf.least = min(shelf.least, len(shelf.parked))
@@ -173,6 +175,11 @@ class Pool:
                 self._changed.notify()
                 return
         handle.close()
+
+    def _replace_now(self, shelf: "_Shelf") -> None:
+        with self._changed:
+            shelf.replace_at = min(shelf.replace_at, time.monotonic())
+            self._changed.notify()
 
     # The threads behind
 
@@ -328,6 +335,9 @@ class _Taken:
         self.send = handle.send
         self.kill = handle.kill
         self.death = handle.death
+
+    def takes_long(self) -> None:
+        self._pool._replace_now(self._shelf)
 
     def close(self) -> None:
         if not self._is_closed:

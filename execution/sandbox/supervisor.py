@@ -5,6 +5,7 @@ It never opens a path that a program could have touched; everything crosses as b
 """
 
 import contextlib
+import itertools
 import os
 import select
 import signal
@@ -28,6 +29,9 @@ from sessions_app.languages import ARTIFACT_FOLDER
 START_SECONDS = 30.0
 GRACE_SECONDS = 0.25
 QUIET_SECONDS = 0.2
+LONG_SECONDS = 0.25
+# How much of the test cases that follow may wait in the agent while one runs.
+AHEAD_BYTES = 128 * 1024
 MEMORY_NEAR_LIMIT = 0.95
 
 
@@ -43,13 +47,11 @@ def execute(
 
     `label` names the job to the backend. Raises SandboxFault for a fault of the host, and whatever the listener raises.
     """
-    with _desk(listener, control) as (delivery, wake):
-        desk = _Desk(job, backend, delivery, control, wake, label)
+    with _desk(job, backend, listener, control, label) as desk:
         compiled = _compile(desk, cache)
         if isinstance(compiled, Outcome):
             return compiled
-        run = _watched(lambda: _Watch(desk, job.run), _files(job, compiled), job.stdin or b"")
-        return run.run_outcome(compiled)
+        return _watched(desk, _Order(job.run, _files(job, compiled), job.stdin or b"")).run_outcome(compiled)
 
 
 def execute_cases(
@@ -69,20 +71,22 @@ def execute_cases(
     comes, and ends the submission by returning False. The outcome has the state, exit code and message of the first
     case that did not complete, and the stats of all together. Raises as `execute` does.
     """
-    with _desk(listener, control) as (delivery, wake):
-        desk = _Desk(job, backend, delivery, control, wake, label)
+    with _desk(job, backend, listener, control, label) as desk:
         compiled = _compile(desk, cache)
         if isinstance(compiled, Outcome):
             return compiled
         if compiled is None:
-            delivery.started()
+            desk.delivery.started()
+        files = _files(job, compiled)
+        orders = deque(_case_order(job, case, files) for case in cases)
+        if orders:
+            orders.append(replace(orders.pop(), keep=False))
         results: list[CaseResult] = []
         seat = _Seat(backend)
         try:
-            for index, case in enumerate(cases):
-                is_last = index == len(cases) - 1
-                results.append(_run_case(desk, case, compiled, seat, is_last=is_last))
-                if not after_case(index, results[-1]) or control.is_cancelled:
+            while orders:
+                results.append(_run_case(desk, orders.popleft(), orders, compiled, seat))
+                if not after_case(len(results) - 1, results[-1]) or control.is_cancelled:
                     break
         finally:
             seat.close()
@@ -90,32 +94,48 @@ def execute_cases(
 
 
 @contextlib.contextmanager
-def _desk(listener: Listener, control: Control) -> Iterator[tuple[Delivery, int]]:
+def _desk(job: Job, backend: Backend, listener: Listener, control: Control, label: str) -> Iterator["_Desk"]:
     """What every job needs around it: the way to its listener, and a descriptor that `control` wakes."""
     # Nobody would hear the rest of a run whose listener failed.
     delivery = Delivery(listener, on_failure=control.cancel)
-    wake_read, wake_write = os.pipe()
-    os.set_blocking(wake_read, False)
-    os.set_blocking(wake_write, False)
-    control.attach(wake_write)
+    wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+    control.attach(wake)
+    desk = _Desk(job, backend, delivery, control, wake, label)
     try:
-        yield delivery, wake_read
+        yield desk
     finally:
         control.attach(-1)
-        os.close(wake_read)
-        os.close(wake_write)
-        # A listener that failed is reported even when the run failed too: its error is the first one.
-        delivery.finish()
+        os.close(wake)
+        try:
+            # A listener that failed is reported even when the run failed too: its error is the first one.
+            delivery.finish()
+        finally:
+            for handle in desk.used:
+                handle.close()
+
+
+@dataclass(frozen=True)
+class _Order:
+    """One step as it is asked of a sandbox. `keep`: more may follow in the same one."""
+
+    step: Step
+    files: Files
+    stdin: bytes = b""
+    is_compile: bool = False
+    keep: bool = False
 
 
 @dataclass(frozen=True)
 class _Desk:
+    """`used`: sandboxes that have served, to be closed when everything that they said was passed on."""
+
     job: Job
     backend: Backend
     delivery: "Delivery | _Captured"
     control: Control
     wake: int
     label: str
+    used: list[Handle] = field(default_factory=list)
 
 
 def _compile(desk: _Desk, cache: CompileCache | None) -> Compiled | Outcome | None:
@@ -130,7 +150,7 @@ def _compile(desk: _Desk, cache: CompileCache | None) -> Compiled | Outcome | No
         desk.delivery.output("compile", found.output)
         return replace(found, wall_ms=0, from_cache=True)
     step = job.compile
-    watch = _watched(lambda: _Watch(desk, step, is_compile=True), files)
+    watch = _watched(desk, _Order(step, files, is_compile=True))
     if desk.control.is_cancelled or watch.result is None or watch.ended_by or watch.problem():
         return watch.compile_outcome()
     compiled = watch.compiled()
@@ -139,11 +159,13 @@ def _compile(desk: _Desk, cache: CompileCache | None) -> Compiled | Outcome | No
     return compiled
 
 
-def _watched(make: "Callable[[], _Watch]", files: Files, stdin: bytes = b"") -> "_Watch":
+def _watched(
+    desk: _Desk, order: _Order, seat: "_Seat | None" = None, following: Sequence[_Order] | deque[_Order] = ()
+) -> "_Watch":
     """A step that has ended; one whose sandbox was gone, or was not clean, before it began is begun again."""
     while True:
-        watch = make()
-        watch.go(files, stdin)
+        watch = _Watch(desk, order, seat)
+        watch.go(following)
         if not watch.never_began:
             return watch
 
@@ -158,27 +180,31 @@ class _Seat:
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
-        self._handle: Handle | None = None
+        self._line: _Line | None = None
         self._shape: object = None
 
-    def take(self, limits: Limits, desk: _Desk) -> tuple[Handle, bool]:
+    def take(self, limits: Limits, desk: _Desk) -> tuple["_Line", bool]:
         """A sandbox, and whether a case was in it already."""
         shape = self._backend.shape(limits, desk.job.language)
-        handle, self._handle = self._handle, None
-        if handle is not None and shape == self._shape:
-            return handle, True
-        if handle is not None:
-            handle.close()
+        line, self._line = self._line, None
+        if line is not None and shape == self._shape:
+            return line, True
+        if line is not None:
+            line.handle.close()
         self._shape = shape
-        return self._backend.open(limits, desk.label, desk.job.language), False
+        return _Line(self._backend.open(limits, desk.label, desk.job.language)), False
 
-    def give_back(self, handle: Handle) -> None:
-        self._handle = handle
+    def fits(self, limits: Limits, desk: _Desk) -> bool:
+        """Whether a case with these limits would be given the sandbox that was taken last."""
+        return self._backend.shape(limits, desk.job.language) == self._shape
+
+    def give_back(self, line: "_Line") -> None:
+        self._line = line
 
     def close(self) -> None:
-        if self._handle is not None:
-            self._handle.close()
-            self._handle = None
+        if self._line is not None:
+            self._line.handle.close()
+            self._line = None
 
 
 class _Captured:
@@ -187,8 +213,8 @@ class _Captured:
     def __init__(self) -> None:
         self.streams: dict[str, bytearray] = {"stdout": bytearray(), "stderr": bytearray(), "compile": bytearray()}
 
-    def start(self) -> None:
-        """There is no thread to start."""
+    def hurry(self) -> None:
+        """Nobody listens."""
 
     def started(self) -> None:
         """Whoever waits for cases hears their results."""
@@ -197,13 +223,16 @@ class _Captured:
         self.streams[stream] += data
 
 
-def _run_case(desk: _Desk, case: Case, compiled: Compiled | None, seat: _Seat, *, is_last: bool) -> CaseResult:
-    step = replace(desk.job.run, argv=(*desk.job.run.argv, *case.args), limits=case.limits or desk.job.run.limits)
-    files = _files(desk.job, compiled)
+def _case_order(job: Job, case: Case, files: Files) -> _Order:
+    step = replace(job.run, argv=(*job.run.argv, *case.args), limits=case.limits or job.run.limits)
+    return _Order(step, files, case.stdin, keep=True)
+
+
+def _run_case(
+    desk: _Desk, order: _Order, following: deque[_Order], compiled: Compiled | None, seat: _Seat
+) -> CaseResult:
     captured = _Captured()
-    own_desk = replace(desk, delivery=captured)
-    watch = _watched(lambda: _Watch(own_desk, step, seat=seat, keep=not is_last), files, case.stdin)
-    outcome = watch.run_outcome(compiled)
+    outcome = _watched(replace(desk, delivery=captured), order, seat, following).run_outcome(compiled)
     return CaseResult(
         status=outcome.status,
         exit_code=outcome.exit_code,
@@ -260,56 +289,106 @@ class _Collector(protocol.RecordSink):
         self.files[self._path] = (self._mode, bytes(self._content))
 
 
-@dataclass
-class _Outbox:
-    """Frames on their way to the agent."""
+class _Line:
+    """A sandbox, what is on its way to its agent, and what the agent said that nobody has looked at."""
 
-    pieces: deque[memoryview] = field(default_factory=deque)
+    def __init__(self, handle: Handle) -> None:
+        self.handle = handle
+        self.heard: deque[tuple[Kind, bytes]] = deque()
+        # Sizes and ends (see `add`) of the orders that the agent has, or will have, behind the one that it works on.
+        self.ahead: deque[tuple[int, int]] = deque()
+        self.sent_bytes = 0
+        self._added_bytes = 0
+        self._frames = protocol.FrameReader()
+        self._pieces: deque[memoryview] = deque()
 
-    def add(self, data: bytes) -> None:
-        self.pieces.append(memoryview(data))
+    def add(self, *pieces: bytes) -> int:
+        """What `sent_bytes` will be, at least, when all of this is sent."""
+        self._added_bytes += sum(map(len, pieces))
+        self._pieces.extend(map(memoryview, pieces))
+        return self._added_bytes
 
-    def flush(self, handle: Handle) -> None:
-        if len(self.pieces) > 1 and sum(map(len, self.pieces)) <= protocol.CHUNK_BYTES:
+    @property
+    def is_full(self) -> bool:
+        return bool(self._pieces)
+
+    def flush(self) -> None:
+        """Send what can be sent now. An agent that has gone is noticed by the next read, with what it last said."""
+        if len(self._pieces) > 1 and sum(map(len, self._pieces)) <= AHEAD_BYTES:
             # A small job goes out in one write.
-            joined = memoryview(b"".join(self.pieces))
-            self.pieces.clear()
-            self.pieces.append(joined)
-        while self.pieces:
-            sent = handle.send(self.pieces[0])
-            if sent < len(self.pieces[0]):
-                self.pieces[0] = self.pieces[0][sent:]
-                return
-            self.pieces.popleft()
+            joined = memoryview(b"".join(self._pieces))
+            self._pieces.clear()
+            self._pieces.append(joined)
+        with contextlib.suppress(OSError):
+            while self._pieces:
+                sent = self.handle.send(self._pieces[0])
+                self.sent_bytes += sent
+                if sent < len(self._pieces[0]):
+                    self._pieces[0] = self._pieces[0][sent:]
+                    return
+                self._pieces.popleft()
+
+    def receive(self) -> bool:
+        """Hear what there is; False when the agent is gone."""
+        data = self.handle.receive()
+        if data is None:
+            return False
+        self.heard.extend(self._frames.feed(data))
+        return True
+
+
+def _frames_of(order: _Order, *, interactive: bool, is_reused: bool) -> list[bytes]:
+    limits = order.step.limits
+    frames = [
+        protocol.json_frame(
+            Kind.JOB,
+            {
+                "argv": list(order.step.argv),
+                "environment": dict(order.step.environment),
+                "interactive": interactive,
+                "artifact": ARTIFACT_FOLDER if order.is_compile else None,
+                "memory_bytes": limits.memory_bytes,
+                "processes": limits.processes,
+                "cpu_ms": limits.cpu_ms,
+                "disk_bytes": limits.disk_bytes,
+                "reset": is_reused,
+                "keep": order.keep,
+            },
+        )
+    ]
+    for path, (mode, content) in order.files.items():
+        frames.append(protocol.frame(Kind.FILES, protocol.record_header(path, mode, len(content))))
+        frames += _in_frames(Kind.FILES, content)
+    frames.append(protocol.frame(Kind.START))
+    frames += _in_frames(Kind.STDIN, order.stdin)
+    if not interactive:
+        frames.append(protocol.frame(Kind.EOF))
+    return frames
+
+
+def _in_frames(kind: Kind, data: bytes) -> list[bytes]:
+    size = protocol.CHUNK_BYTES
+    return [protocol.frame(kind, data[start : start + size]) for start in range(0, len(data), size)]
 
 
 class _Watch:
     """One step in one sandbox, from its start to its end."""
 
-    def __init__(
-        self,
-        desk: _Desk,
-        step: Step,
-        *,
-        is_compile: bool = False,
-        seat: _Seat | None = None,
-        keep: bool = False,
-    ) -> None:
+    def __init__(self, desk: _Desk, order: _Order, seat: _Seat | None) -> None:
         self._desk = desk
         self._job = desk.job
-        self._step = step
+        self._order = order
+        self._step = order.step
         self._delivery = desk.delivery
         self._control = desk.control
         self._wake = desk.wake
-        self._is_compile = is_compile
-        self._interactive = desk.job.interactive and not is_compile
+        self._is_compile = order.is_compile
+        self._interactive = desk.job.interactive and not order.is_compile
         self._seat = seat
-        self._keep = keep
+        self._is_long = False
         self._is_reused = False
-        self._cut = OutputCut(step.limits.output_bytes)
+        self._cut = OutputCut(order.step.limits.output_bytes)
         self._compile_output = bytearray()
-        self._outbox = _Outbox()
-        self._frames = protocol.FrameReader()
         self._collector = _Collector()
         self._records = protocol.RecordReader(self._collector, protocol.MAX_ARTIFACT_BYTES)
         self._input_ended = not self._interactive
@@ -339,62 +418,96 @@ class _Watch:
 
     # The loop
 
-    def go(self, files: Files, stdin: bytes = b"") -> None:
+    def go(self, following: Sequence[_Order] | deque[_Order]) -> None:
+        """`following`: what will be asked of the same sandbox next, if this ends well."""
         if self._control.is_cancelled:
             self.ended_by = "cancel"
             return
-        seat = self._seat or _Seat(self._desk.backend)
-        handle, self._is_reused = seat.take(self._step.limits, self._desk)
-        self._is_cold = not handle.parked
+        line, self._is_reused = (self._seat or _Seat(self._desk.backend)).take(self._step.limits, self._desk)
+        self._line = line
+        self._is_cold = not line.handle.parked
         is_clean = False
         try:
-            self._queue_job(files, stdin)
-            self._flush(handle)
-            self._delivery.start()
-            self._loop(handle)
-            is_clean = self.result is not None and self.ended_by is None and not self._outbox.pieces
+            if line.ahead:
+                _size, end = line.ahead.popleft()
+            else:
+                end = line.add(*self._frames_of(self._order, is_reused=self._is_reused))
+            line.flush()
+            if line.sent_bytes >= end:
+                self._send_ahead(line, following)
+            self._loop(line)
+            is_clean = self.result is not None and self.ended_by is None and line.sent_bytes >= end
         except protocol.ProtocolError as error:
             raise SandboxFault(
                 "broken_frames", "Run `make images`, so that agent and server match.", str(error)
             ) from error
         finally:
-            if self._keep and is_clean:
-                seat.give_back(handle)
+            if self._seat is not None and self._order.keep and is_clean:
+                self._seat.give_back(line)
+            elif is_clean and not self._is_compile:
+                self._desk.used.append(line.handle)
             else:
-                handle.close()
+                line.handle.close()
             for stream, data in self._cut.release():
                 self._pass_on(stream, data)
 
-    def _loop(self, handle: Handle) -> None:
+    def _send_ahead(self, line: _Line, following: Sequence[_Order] | deque[_Order]) -> None:
+        """Give the agent the next orders now, so that it need not wait for them, as far as they are small.
+
+        A program cannot see them: they stay in the agent's memory until its processes are killed and its files gone.
+        """
+        waiting = sum(size for size, _end in line.ahead)
+        for order in itertools.islice(following, len(line.ahead), None):
+            if self._seat is None or not self._seat.fits(order.step.limits, self._desk):
+                break
+            frames = self._frames_of(order, is_reused=True)
+            size = sum(map(len, frames))
+            waiting += size
+            if waiting > AHEAD_BYTES:
+                break
+            line.ahead.append((size, line.add(*frames)))
+        line.flush()
+
+    def _frames_of(self, order: _Order, *, is_reused: bool) -> list[bytes]:
+        return _frames_of(order, interactive=self._interactive, is_reused=is_reused)
+
+    def _loop(self, line: _Line) -> None:
+        handle = line.handle
         poll = select.poll()
-        while self.result is None and self._exec_error is None:
-            poll.register(self._wake, select.POLLIN)
-            self._register(poll, handle)
-            events = dict(poll.poll(self._timeout_ms()))
-            if self._wake in events:
-                with contextlib.suppress(BlockingIOError):
-                    os.read(self._wake, 4096)
-            self._hear_control()
-            if events.get(handle.write_fileno(), 0) & select.POLLOUT:
-                self._flush(handle)
-            if events.get(handle.read_fileno(), 0) & ~select.POLLOUT and not self._hear_agent(handle):
-                self._agent_is_gone(handle)
-                return
+        poll.register(self._wake, select.POLLIN)
+        while True:
+            self._listen(line)
+            if self._is_over:
+                break
             self._check_clocks()
             if self._stop_at is not None and time.monotonic() >= self._stop_at:
                 handle.kill()
-                self._ended = time.monotonic()
+                break
+            if not self._is_long and time.monotonic() - self._begun >= LONG_SECONDS:
+                self._is_long = True
+                handle.takes_long()
+            self._delivery.hurry()
+            self._register(poll, line)
+            events = dict(poll.poll(self._timeout_ms()))
+            if self._wake in events:
+                with contextlib.suppress(BlockingIOError):
+                    os.read(self._wake, 8)
+            self._hear_control(line)
+            if events.get(handle.write_fileno(), 0) & select.POLLOUT:
+                line.flush()
+            if events.get(handle.read_fileno(), 0) & ~select.POLLOUT and not line.receive():
+                self._agent_is_gone(handle)
                 return
         self._ended = time.monotonic()
 
-    def _flush(self, handle: Handle) -> None:
-        # An agent that has gone away is noticed by the next read, with what it last said and why.
-        with contextlib.suppress(OSError):
-            self._outbox.flush(handle)
+    @property
+    def _is_over(self) -> bool:
+        return self.result is not None or self._exec_error is not None
 
-    def _register(self, poll: select.poll, handle: Handle) -> None:
-        reader, writer = handle.read_fileno(), handle.write_fileno()
-        wanted = select.POLLOUT if self._outbox.pieces else 0
+    @staticmethod
+    def _register(poll: select.poll, line: _Line) -> None:
+        reader, writer = line.handle.read_fileno(), line.handle.write_fileno()
+        wanted = select.POLLOUT if line.is_full else 0
         if reader == writer:
             poll.register(reader, select.POLLIN | wanted)
             return
@@ -418,6 +531,8 @@ class _Watch:
                 deadline = min(deadline, self._last_activity + limits.idle_ms / 1000)
             if self._cut.has_waiting:
                 deadline = min(deadline, self._last_activity + QUIET_SECONDS)
+        if not self._is_long:
+            deadline = min(deadline, self._begun + LONG_SECONDS)
         return max(deadline - now, 0) * 1000 + 1
 
     def _check_clocks(self) -> None:
@@ -443,43 +558,12 @@ class _Watch:
         """End the run: the agent is asked, so that it can still say what was used; after a moment it is killed."""
         if self.ended_by is None and self.result is None:
             self.ended_by = reason
-            self._outbox.add(protocol.frame(Kind.SIGNAL, bytes([signal.SIGKILL])))
+            self._line.add(protocol.frame(Kind.SIGNAL, bytes([signal.SIGKILL])))
             self._stop_at = time.monotonic() + GRACE_SECONDS
 
     # To the agent
 
-    def _queue_job(self, files: Files, stdin: bytes) -> None:
-        limits = self._step.limits
-        self._outbox.add(
-            protocol.json_frame(
-                Kind.JOB,
-                {
-                    "argv": list(self._step.argv),
-                    "environment": dict(self._step.environment),
-                    "interactive": self._interactive,
-                    "artifact": ARTIFACT_FOLDER if self._is_compile else None,
-                    "memory_bytes": limits.memory_bytes,
-                    "processes": limits.processes,
-                    "cpu_ms": limits.cpu_ms,
-                    "disk_bytes": limits.disk_bytes,
-                    "reset": self._is_reused,
-                    "keep": self._keep,
-                },
-            )
-        )
-        for path, (mode, content) in files.items():
-            self._outbox.add(protocol.frame(Kind.FILES, protocol.record_header(path, mode, len(content))))
-            self._queue_bytes(Kind.FILES, content)
-        self._outbox.add(protocol.frame(Kind.START))
-        self._queue_bytes(Kind.STDIN, stdin)
-        if self._input_ended:
-            self._outbox.add(protocol.frame(Kind.EOF))
-
-    def _queue_bytes(self, kind: Kind, data: bytes) -> None:
-        for start in range(0, len(data), protocol.CHUNK_BYTES):
-            self._outbox.add(protocol.frame(kind, data[start : start + protocol.CHUNK_BYTES]))
-
-    def _hear_control(self) -> None:
+    def _hear_control(self, line: _Line) -> None:
         if self._control.is_cancelled:
             self._stop("cancel")
         if self._input_ended:
@@ -487,20 +571,17 @@ class _Watch:
         data, closed = self._control.take_input()
         if data:
             self._last_activity = time.monotonic()
-            self._queue_bytes(Kind.STDIN, data)
+            line.add(*_in_frames(Kind.STDIN, data))
         if closed:
             self._input_ended = True
-            self._outbox.add(protocol.frame(Kind.EOF))
+            line.add(protocol.frame(Kind.EOF))
 
     # From the agent
 
-    def _hear_agent(self, handle: Handle) -> bool:
-        data = handle.receive()
-        if data is None:
-            return False
-        for kind, payload in self._frames.feed(data):
-            self._on_frame(kind, payload)
-        return True
+    def _listen(self, line: _Line) -> None:
+        """Up to the end of this step; what follows is about the next."""
+        while line.heard and not self._is_over:
+            self._on_frame(*line.heard.popleft())
 
     def _on_frame(self, kind: Kind, payload: bytes) -> None:
         if kind is Kind.READY:
@@ -586,6 +667,9 @@ class _Watch:
             return "output"
         if self._number("cpu_ms") > self._step.limits.cpu_ms:
             return "cpu"
+        # A test case that was sent ahead may have run while nobody looked at the clock here.
+        if self._number("wall_ms") > self._step.limits.wall_ms:
+            return "wall"
         return None
 
     def problem(self) -> str:
@@ -606,7 +690,8 @@ class _Watch:
     def _wall_ms(self) -> int:
         if self._started is None or self._ended is None:
             return 0
-        return round((self._ended - self._started) * 1000)
+        # What a short program says arrives in one piece, its start and its end together.
+        return max(round((self._ended - self._started) * 1000), self._number("wall_ms"))
 
     def _stats(self, compiled: Compiled | None) -> Stats:
         # The counter of a sandbox that is used again belongs to the whole submission.

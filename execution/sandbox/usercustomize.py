@@ -2,121 +2,100 @@
 
 A sandbox is started as `python3 main.py`, with this folder as PYTHONPATH, when there is no main.py yet. The process
 forks while nothing but Python itself is loaded. The parent becomes the agent and never returns. The child waits; for
-another program it calls exec, and for `python3 main.py` it leaves here as if this file were absent, so that the Python
-that has started already opens main.py like any other.
+`python3 main.py` it leaves here as if this file were absent, so that the Python that has started already opens main.py
+like any other. For another program the agent ends it and starts that program itself.
 """
 
-import _signal  # type: ignore[import-not-found]
 import os
 import sys
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-STREAMS = (0, 1, 2)
 OPEN_FILES = 1024
 FOLDER_VARIABLE = "PYTHONPATH"
+RUNNER_VARIABLE = "CODECRAFTER_RUNNER"
+
+
+class Streams:
+    """Three pipes: the agent's ends, and the program's, in the order of their numbers there."""
+
+    def __init__(self) -> None:
+        child_stdin, self.stdin = os.pipe()
+        self.stdout, child_stdout = os.pipe()
+        self.stderr, child_stderr = os.pipe()
+        self.theirs = [child_stdin, child_stdout, child_stderr]
+        os.set_blocking(self.stdin, False)
+
+    def let_go(self) -> None:
+        """The program has its ends; while the agent held them too, their end would never be seen."""
+        while self.theirs:
+            os.close(self.theirs.pop())
 
 
 class Runner:
-    """A waiting child: its pid, and the agent's ends of its pipes."""
+    """A waiting child that can go on as `python3 main.py`, and the streams that it has, or another program will."""
 
-    def __init__(self, pid: int, orders: int, failed: int, stdin: int, stdout: int, stderr: int) -> None:
+    def __init__(self, pid: int, orders: int, streams: Streams) -> None:
         self.pid = pid
-        self.orders = orders
-        self.failed = failed
-        self.stdin = stdin
-        self.stdout = stdout
-        self.stderr = stderr
+        self.streams = streams
+        self._orders = orders
 
-    def order(self, argv: list[str], environment: dict[str, str], *, in_place: bool, niceness: int) -> int:
-        """Make it the program; returns 0, or the errno for which it could not be started.
-
-        `in_place`: argv begins with the two words this process was started with, and needs no exec.
-        """
-        words = [b"%d %d %d" % (in_place, niceness, len(argv)), *map(os.fsencode, argv)]
+    def go(self, argv: list[str], environment: dict[str, str], niceness: int) -> None:
+        words = [b"%d %d" % (niceness, len(argv)), *map(os.fsencode, argv)]
         words += [os.fsencode(f"{name}={value}") for name, value in environment.items()]
         data = b"\0".join(words)
         data = len(data).to_bytes(4, "big") + data
         while data:
-            data = data[os.write(self.orders, data) :]
-        os.close(self.orders)
-        answer = os.read(self.failed, 4)
-        os.close(self.failed)
-        return int.from_bytes(answer, "big")
+            data = data[os.write(self._orders, data) :]
+        os.close(self._orders)
 
-    def close(self) -> None:
-        for descriptor in (self.orders, self.failed, self.stdin, self.stdout, self.stderr):
-            os.close(descriptor)
+    def dismiss(self) -> None:
+        os.kill(self.pid, 9)
+        os.close(self._orders)
 
 
-def hatch(output: "tuple[int, int] | None" = None, first: "Callable[[], None] | None" = None) -> Runner | None:
-    """Fork a Runner. In the child returns None, and only for a program that runs in place.
-
-    `output` replaces the pipe behind its stdout: the agent's end, the program's end. The child calls `first`.
-    """
+def hatch() -> Runner | None:
+    """Fork a Runner. In the child returns None, and only when it is to go on as the program."""
     child_orders, orders = os.pipe()
-    failed, child_failed = os.pipe()
-    child_stdin, stdin = os.pipe()
-    stdout, child_stdout = output or os.pipe()
-    stderr, child_stderr = os.pipe()
+    streams = Streams()
     pid = os.fork()
     if pid == 0:
-        _wait(child_orders, child_failed, (child_stdin, child_stdout, child_stderr), first)
+        _wait(child_orders, streams.theirs)
         return None
-    for descriptor in (child_orders, child_failed, child_stdin, child_stdout, child_stderr):
-        os.close(descriptor)
-    os.set_blocking(stdin, False)
-    return Runner(pid, orders, failed, stdin, stdout, stderr)
+    os.close(child_orders)
+    return Runner(pid, orders, streams)
 
 
-def _wait(orders: int, failed: int, streams: tuple[int, int, int], first: "Callable[[], None] | None") -> None:
-    """In the child: do all that can be done ahead, then what the agent orders. Returns only to run in place."""
+def _wait(orders: int, streams: list[int]) -> None:
+    """In the child: do all that can be done ahead, then what the agent orders. Returns only to be the program."""
     try:
-        if first is not None:
-            first()
         os.setsid()
         # When memory runs out the kernel must take the program, not the agent.
         with open("/proc/self/oom_score_adj", "w") as file:
             file.write("1000")
-        for number, descriptor in zip(STREAMS, streams, strict=True):
+        for number, descriptor in enumerate(streams):
             os.dup2(descriptor, number)
-        last = max(orders, failed)
-        os.closerange(3, min(orders, failed))
-        os.closerange(min(orders, failed) + 1, last)
-        os.closerange(last + 1, OPEN_FILES)
+        os.closerange(3, orders)
+        os.closerange(orders + 1, OPEN_FILES)
         os.umask(0o022)
         os.chdir("/work")
-        in_place, argv, environment = _orders(orders)
+        argv, environment = _orders(orders)
         os.close(orders)
-        if in_place:
-            _forget_this_file(argv, environment)
-            os.close(failed)
-            return
-        # What Python and the agent ignore would stay ignored in the program.
-        for number in (_signal.SIGINT, _signal.SIGPIPE, _signal.SIGXFSZ, _signal.SIGCHLD):
-            _signal.signal(number, _signal.SIG_DFL)
-        _execute(argv, environment)
-    except OSError as error:
-        os.write(failed, (error.errno or 5).to_bytes(4, "big"))
+        _forget_this_file(argv, environment)
     except BaseException:
         # Nothing may go back into the agent's code.
-        os.write(failed, (22).to_bytes(4, "big"))
-    os._exit(127)
+        os._exit(127)
 
 
-def _orders(orders: int) -> tuple[bool, list[bytes], dict[bytes, bytes]]:
+def _orders(orders: int) -> tuple[list[bytes], dict[bytes, bytes]]:
     data = _read(orders, int.from_bytes(_read(orders, 4), "big"))
     head, *words = data.split(b"\0")
-    in_place, niceness, count = head.split()
-    if niceness != b"0":
-        os.nice(int(niceness))
+    niceness, count = map(int, head.split())
+    if niceness:
+        os.nice(niceness)
     environment = {}
-    for word in words[int(count) :]:
+    for word in words[count:]:
         name, _, value = word.partition(b"=")
         environment[name] = value
-    return in_place == b"1", words[: int(count)], environment
+    return words[:count], environment
 
 
 def _read(descriptor: int, size: int) -> bytes:
@@ -128,19 +107,6 @@ def _read(descriptor: int, size: int) -> bytes:
             os._exit(127)
         data += piece
     return data
-
-
-def _execute(argv: list[bytes], environment: dict[bytes, bytes]) -> None:
-    """execve along PATH; raises the OSError that says most."""
-    if b"/" in argv[0]:
-        os.execve(argv[0], argv, environment)  # noqa: S606
-    worst = FileNotFoundError(2, "not found")
-    for folder in environment.get(b"PATH", b"/usr/bin:/bin").split(b":"):
-        try:
-            os.execve(folder + b"/" + argv[0], argv, environment)  # noqa: S606
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-    raise worst
 
 
 def _forget_this_file(argv: list[bytes], environment: dict[bytes, bytes]) -> None:
@@ -155,9 +121,13 @@ def _forget_this_file(argv: list[bytes], environment: dict[bytes, bytes]) -> Non
 
 
 def begin() -> None:
-    first = hatch()
-    if first is None:
-        return
+    # Whatever the engine or bubblewrap left open is no business of the agent's or the program's.
+    os.closerange(3, OPEN_FILES)
+    first = None
+    if RUNNER_VARIABLE not in os.environ:
+        first = hatch()
+        if first is None:
+            return
     try:
         import agent  # type: ignore[import-not-found]
 

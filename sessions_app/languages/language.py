@@ -54,7 +54,7 @@ class Language:
             elif word == "{entry}":
                 words.append(_as_operand(entry))
             else:
-                words.append(word.replace("{stem}", PurePosixPath(entry).stem))
+                words.append(word.replace("{stem}", PurePosixPath(entry).stem) if "{stem}" in word else word)
         return tuple(words)
 
 

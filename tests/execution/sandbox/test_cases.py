@@ -209,3 +209,49 @@ def test_input_that_nobody_read_does_not_reach_the_next_case(backend):
         backend, "python", "import sys; print(len(sys.argv))", [Case(stdin=b"x" * 5_000_000), Case(), Case()]
     )
     assert [result.stdout for result in outcome.cases] == [b"1\n"] * 3
+
+
+def test_a_case_sees_nothing_of_the_next_one_that_was_sent_ahead(backend):
+    source = """
+import os, sys, time
+number = int(input().rpartition("-")[2])
+wanted = b"sec" + b"ret-%d" % (number + 1)
+end = time.monotonic() + 0.2
+seen = set()
+while time.monotonic() < end:
+    for root in ("/work", "/tmp", "/dev/shm", "/proc/1", "/proc/1/fd", "/proc/1/task/1", "/proc/self", "/proc/self/fd"):
+        try:
+            names = os.listdir(root)
+        except OSError:
+            continue
+        for name in names:
+            try:
+                descriptor = os.open(f"{root}/{name}", os.O_RDONLY | os.O_NONBLOCK)
+            except OSError:
+                continue
+            try:
+                if wanted in os.read(descriptor, 1 << 20):
+                    seen.add(f"{root}/{name}")
+            except OSError:
+                pass
+            finally:
+                os.close(descriptor)
+print(sorted(seen))
+"""
+    outcome, opened = judge(backend, "python", source, [Case(stdin=b"secret-%d" % number) for number in range(3)])
+    assert [result.stdout for result in outcome.cases] == [b"[]\n"] * 3
+    assert opened == 1
+
+
+def test_a_case_that_is_stopped_takes_those_sent_ahead_with_it(backend):
+    source = """
+word = input()
+while word == "loop": pass
+print(word)
+"""
+    words = [b"a", b"loop", b"b", b"c"]
+    cases = [Case(stdin=word, limits=replace(LIMITS, cpu_ms=300)) for word in words]
+    outcome, opened = judge(backend, "python", source, cases)
+    assert states(outcome) == ["completed", "timed_out", "completed", "completed"]
+    assert [result.stdout for result in outcome.cases] == [b"a\n", b"", b"b\n", b"c\n"]
+    assert opened == 2

@@ -158,5 +158,10 @@ def test_what_is_not_that_very_command_is_started_by_exec(pool):
     row = languages.get("python")
     job = prepare(row, {"other.py": b"print(__file__)"}, entry="other.py", run_limits=LIMITS)
     assert execute(job, pool, Watcher(), Control()).stats["start"] == "exec"
+
+
+def test_other_languages_wait_in_sandboxes_of_their_own(pool):
+    pool.expect(LIMITS, "bash")
     assert pool.settle(60)
     assert run(pool, "bash", "").outcome.stats["start"] == "exec"
+    assert run(pool, "python", "").outcome.stats["start"] == "fork"

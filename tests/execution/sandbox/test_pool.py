@@ -138,7 +138,7 @@ def test_a_handle_is_given_once_however_many_ask(pool):
 
 
 def test_an_empty_pool_starts_a_sandbox_for_the_run_and_parks_one_for_the_next(pool):
-    ran = run(pool, "python", "print(1)")
+    ran = run(pool, "lua", "print(1)")
     assert (ran.status, ran.outcome.stats["start"]) == ("completed", "cold")
     assert pool.settle(60)
     assert run(pool, "bash", "echo 1").outcome.stats["start"] == "exec"
