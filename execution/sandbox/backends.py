@@ -53,8 +53,9 @@ class Handle(Protocol):
     def kill(self) -> None:
         """End everything in the sandbox at once."""
 
-    def death(self) -> tuple[bool, str]:
-        """After the agent went away without a result: whether memory ran out, and what it said on stderr."""
+    def death(self) -> tuple[bool | None, str]:
+        """After the agent went away without a result: whether memory ran out (None where that cannot be told from a
+        kill), and what it said on stderr."""
 
     def close(self) -> None:
         """Kill, and leave nothing behind on the host."""

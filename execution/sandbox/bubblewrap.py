@@ -307,14 +307,14 @@ class BubblewrapHandle:
         except OSError:
             return []
 
-    def death(self) -> tuple[bool, str]:
+    def death(self) -> tuple[bool | None, str]:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout=2)
         try:
             words = os.read(self._errors, 8192).decode("utf-8", "replace").strip()
         except OSError:
             words = ""
-        return self._cgroup is not None and self._cgroup.oom_kills() > 0, words
+        return None if self._cgroup is None else self._cgroup.oom_kills() > 0, words
 
     def close(self) -> None:
         if self._closed:

@@ -6,14 +6,14 @@ import os
 import ssl
 import struct
 import time
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import docker
 import requests
-from docker.errors import APIError, DockerException, ImageNotFound
+from docker.errors import DockerException, ImageNotFound, NotFound
 
 from execution.images.build import AGENT_LABEL, FAILURES_LABEL, agent_digest, image_of
 from execution.images.families import FAMILIES
@@ -70,6 +70,8 @@ class DockerBackend:
         self._api = engine(connect_seconds)
         self._check_image(self.image(FIRST_LANGUAGE))
         self._seccomp = f"seccomp={seccomp.PROFILE.read_text()}"
+        # Containers that could not be removed when they were used, because the engine was away.
+        self._lingering: list[str] = []
         self.reap()
 
     def open(self, limits: Limits, label: str, language: str = "") -> "DockerHandle":
@@ -80,11 +82,11 @@ class DockerBackend:
             container = self._create(image, limits, label, language)
             params = {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
             attached = self._api.attach_socket(container, params=params)
-            handle = DockerHandle(self._api, container, attached)
+            handle = DockerHandle(self._api, container, attached, self._remove)
             self._api.start(container)
         except ENGINE_ERRORS as error:
             if container:
-                _remove(self._api, container)
+                self._remove(container)
             raise SandboxFault("engine_failed", "Run `make doctor`.", f"{label}: {error}") from error
         return handle
 
@@ -135,6 +137,9 @@ class DockerBackend:
         that stopped, or never started, a while ago (their owner may be out of sight).
         """
         removed = 0
+        lingering, self._lingering = self._lingering, []
+        for container in lingering:
+            removed += self._remove(container)
         with contextlib.suppress(*ENGINE_ERRORS):
             for container in self._api.containers(all=True, filters={"label": DEADLINE_LABEL}):
                 labels = container.get("Labels", {})
@@ -144,9 +149,19 @@ class DockerBackend:
                     or (deadline.isdigit() and int(deadline) < time.time())
                     or self._stopped_for(container) > STOPPED_SECONDS
                 ):
-                    _remove(self._api, container["Id"])
-                    removed += 1
+                    removed += self._remove(container["Id"])
         return removed
+
+    def _remove(self, container: str) -> bool:
+        """Kill and remove it; whether it is gone. If not, `reap` tries again."""
+        try:
+            self._api.remove_container(container, force=True, v=True)
+        except NotFound:
+            return True
+        except ENGINE_ERRORS:
+            self._lingering.append(container)
+            return False
+        return True
 
     def count(self) -> int:
         """Sandboxes of this process that the engine knows, running or not."""
@@ -235,7 +250,7 @@ class DockerHandle:
 
     parked = False
 
-    def __init__(self, api: Any, container: str, attached: Any) -> None:
+    def __init__(self, api: Any, container: str, attached: Any, remove: Callable[[str], object]) -> None:
         self._api = api
         self.container = container
         # The response behind it must stay referenced: its end closes the connection.
@@ -244,6 +259,7 @@ class DockerHandle:
         self._socket.setblocking(False)
         self._buffer = bytearray()
         self._last_words = bytearray()
+        self._remove = remove
         self._closed = False
 
     def read_fileno(self) -> int:
@@ -298,7 +314,7 @@ class DockerHandle:
         with contextlib.suppress(*ENGINE_ERRORS):
             self._api.kill(self.container)
 
-    def death(self) -> tuple[bool, str]:
+    def death(self) -> tuple[bool | None, str]:
         words = self._last_words.decode("utf-8", "replace").strip()
         try:
             self._api.wait(self.container, timeout=5)
@@ -306,7 +322,9 @@ class DockerHandle:
         except ENGINE_ERRORS as error:
             return False, f"{words} {error}".strip()
         # OOMKilled alone may mean some child; the agent is gone, so here it counts only with the agent's own SIGKILL.
-        return bool(state.get("OOMKilled")) and state.get("ExitCode") == 137, words or str(state.get("Error", ""))
+        # The engine may have heard of the end before it heard of the reason.
+        is_killed = state.get("ExitCode") == 137
+        return (True if state.get("OOMKilled") else None) if is_killed else False, words or str(state.get("Error", ""))
 
     def close(self) -> None:
         if self._closed:
@@ -316,7 +334,7 @@ class DockerHandle:
             self._attached.close()
         with contextlib.suppress(OSError):
             self._socket.close()
-        _remove(self._api, self.container)
+        self._remove(self.container)
 
 
 def _root_cause(error: BaseException) -> str:
@@ -334,8 +352,3 @@ def _root_cause(error: BaseException) -> str:
 def _inodes(size_bytes: int) -> str:
     """Without a limit of their own, empty files would fill the memory and not the disk."""
     return f"nr_inodes={size_bytes // 4096}"
-
-
-def _remove(api: Any, container: str) -> None:
-    with contextlib.suppress(APIError, *ENGINE_ERRORS):
-        api.remove_container(container, force=True, v=True)

@@ -626,7 +626,7 @@ class _Watch:
         handle.kill()
         out_of_memory, last_words = handle.death()
         near_limit = self._number("memory_bytes") >= MEMORY_NEAR_LIMIT * self._step.limits.memory_bytes
-        if out_of_memory or (self._started is not None and near_limit):
+        if out_of_memory or (out_of_memory is None and self._started is not None and near_limit):
             self._died_of_memory = True
         elif self.ended_by is None and not self.never_began:
             raise SandboxFault("sandbox_died", "Run `make doctor`.", last_words or "the agent ended without a result")

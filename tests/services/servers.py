@@ -297,42 +297,40 @@ def docker() -> Iterator[str]:
         return
     if os.geteuid() != 0:
         raise Unavailable("only root can start dockerd; set DOCKER_HOST to an engine that may be used")
-    dockerd, client = program("dockerd"), program("docker")
     cache = cache_folder()
-
     # Two engines must not share a data root: a second test run waits for the first.
     with folder() as directory, (cache / "docker.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        address = f"unix://{directory}/docker.sock"
-
-        def ready() -> None:
-            asked = subprocess.run(
-                [client, "--host", address, "version"],
-                check=False,
-                capture_output=True,
-                text=True,
-                stdin=subprocess.DEVNULL,
-            )
-            if asked.returncode:
-                raise NotReady(asked.stderr.strip())
-
-        # No bridge and no firewall rules: sandboxes have no network, and the machine's own stays as it was.
-        argv = [
-            dockerd,
-            *(
-                "--data-root",
-                cache / "docker",
-                "--exec-root",
-                directory / "exec",
-                "--pidfile",
-                directory / "pid",
-                "--host",
-                address,
-            ),
-            *("--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false"),
-        ]
-        with unmounted(directory), process(argv, ready, directory / "log"):
+        with unmounted(directory), dockerd(directory, cache / "docker") as (address, _server):
             # What a killed test run left in the cache.
-            prune = [client, "--host", address, "container", "prune", "--force"]
+            prune = [program("docker"), "--host", address, "container", "prune", "--force"]
             subprocess.run(prune, check=True, capture_output=True)
             yield address
+
+
+@contextlib.contextmanager
+def dockerd(directory: Path, data_root: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """An engine; what it keeps while it runs is in `directory`, where another may take over after its death."""
+    client = program("docker")
+    address = f"unix://{directory}/docker.sock"
+
+    def ready() -> None:
+        asked = subprocess.run(
+            [client, "--host", address, "version"],
+            check=False,
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+        )
+        if asked.returncode:
+            raise NotReady(asked.stderr.strip())
+
+    # No bridge and no firewall rules: sandboxes have no network, and the machine's own stays as it was.
+    argv = [
+        program("dockerd"),
+        *("--data-root", data_root, "--exec-root", directory / "exec", "--pidfile", directory / "pid"),
+        *("--host", address),
+        *("--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false"),
+    ]
+    with process(argv, ready, directory / "log") as server:
+        yield address, server
