@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from execution.sandbox.bubblewrap import FIRST_UID
+from execution.sandbox.cache import CompileCache
 from execution.sandbox.control import Control
 from execution.sandbox.supervisor import execute
 from tests.execution.sandbox.running import Ran, Watcher, run
@@ -137,6 +138,8 @@ class Host:
         self.noted: list[Traces] = []
         self._runs = 0
         self._baseline = 0
+        # Programs that differ in their arguments only are compiled once.
+        self._cache = CompileCache()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.backend, name)
@@ -151,14 +154,20 @@ class Host:
         before, files, memory = mounts(), left_in_temporary_folders(), resident_bytes()
         label = f"hostile-{os.getpid()}-{next(_labels)}"
         watcher = watcher or Watcher()
-        ran = Ran(execute(job, self, watcher, control or Control(), label), watcher)  # type: ignore[arg-type]
+        outcome = execute(job, self, watcher, control or Control(), label, cache=self._cache)  # type: ignore[arg-type]
+        ran = Ran(outcome, watcher)
         assert self.noted
         self.check_nothing_is_left(label)
         assert mounts() <= before
         assert left_in_temporary_folders() <= files
-        assert run(self.backend, "bash", "echo the next one is fine").stdout == b"the next one is fine\n"
+        if self.name != "docker":
+            self.check_the_next_one_works()
         self._check_memory(memory)
         return ran
+
+    def check_the_next_one_works(self) -> None:
+        """On Docker, where one takes long, the next program of the table is the next one, and this the last of all."""
+        assert run(self.backend, "bash", "echo the next one is fine").stdout == b"the next one is fine\n"
 
     def check_nothing_is_left(self, label: str) -> None:
         for traces in self.noted:

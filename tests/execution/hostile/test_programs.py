@@ -101,6 +101,11 @@ def test_a_hostile_program_ends_as_it_must(backend, host, listeners, number):
     assert listeners.reached == 0
 
 
+@both
+def test_after_all_of_them_a_program_runs(host):
+    host.check_the_next_one_works()
+
+
 def test_an_argument_with_a_nul_byte_is_refused():
     with pytest.raises(InvalidJob):
         Step(("program", "a\0b"), {}, ROOMY)

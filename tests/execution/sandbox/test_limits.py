@@ -9,7 +9,11 @@ from dataclasses import replace
 import pytest
 
 from execution.sandbox.limits import MIB
+from tests.execution.conftest import kind_of_backend
 from tests.execution.sandbox.running import LIMITS, SHORT, run
+
+# The other backends meet the same programs, and more of them, in tests/execution/hostile.
+watched = pytest.mark.parametrize("backend", [kind_of_backend("watched")], indirect=True)
 
 
 @pytest.fixture(autouse=True)
@@ -18,6 +22,7 @@ def next_job_works(backend):
     assert run(backend, "bash", "echo still here").stdout == b"still here\n"
 
 
+@watched
 def test_an_infinite_loop_is_stopped_by_its_cpu_time(backend):
     ran = run(backend, "python", "print('before')\nwhile True: pass", limits=SHORT)
     assert (ran.status, ran.limit, ran.stdout) == ("timed_out", "cpu", b"before\n")
@@ -25,16 +30,19 @@ def test_an_infinite_loop_is_stopped_by_its_cpu_time(backend):
     assert ran.outcome.message
 
 
+@watched
 def test_two_processes_share_one_cpu_limit(backend):
     ran = run(backend, "python", "import os\nos.fork()\nwhile True: pass", limits=replace(SHORT, cpus=2.0))
     assert (ran.status, ran.limit) == ("timed_out", "cpu")
 
 
+@watched
 def test_a_loop_that_ignores_signals_is_stopped(backend):
     source = "import signal\nfor n in (1, 2, 15, 24): signal.signal(n, signal.SIG_IGN)\nwhile True: pass"
     assert run(backend, "python", source, limits=SHORT).limit == "cpu"
 
 
+@watched
 @pytest.mark.parametrize("source", ["sleep 100", "kill -STOP $$", "kill -STOP 1; sleep 100"])
 def test_a_program_that_waits_is_stopped_by_the_wall_clock(backend, source):
     ran = run(backend, "bash", f"echo early; {source}", limits=replace(LIMITS, wall_ms=600))
@@ -42,6 +50,7 @@ def test_a_program_that_waits_is_stopped_by_the_wall_clock(backend, source):
     assert ran.outcome.stats["cpu_ms"] < ran.outcome.stats["wall_ms"]
 
 
+@watched
 def test_a_fork_bomb_of_the_shell_ends(backend):
     ran = run(backend, "bash", "bomb() { bomb | bomb & }; bomb; sleep 1", limits=SHORT)
     assert ran.status in {"completed", "failed", "timed_out", "output_limit"}
@@ -49,12 +58,14 @@ def test_a_fork_bomb_of_the_shell_ends(backend):
     assert ran.outcome.stats["processes_peak"] <= LIMITS.processes + 3
 
 
+@watched
 def test_a_fork_bomb_that_ignores_errors_is_stopped(backend):
     source = "import os\nwhile True:\n    try: os.fork()\n    except OSError: pass"
     ran = run(backend, "python", source, limits=SHORT)
     assert (ran.status, ran.outcome.stats["pids_limit_hit"]) == ("timed_out", True)
 
 
+@watched
 def test_a_thread_bomb_meets_the_limit(backend):
     source = (
         "import threading, time\n"
@@ -72,6 +83,7 @@ def test_a_thread_bomb_meets_the_limit(backend):
 MEMORY_BOMB = "keep = []\nprint('begin')\nwhile True: keep.append(bytearray(b'x' * 1000000))"
 
 
+@watched
 def test_a_memory_bomb_is_out_of_memory_and_keeps_its_output(backend):
     ran = run(backend, "python", MEMORY_BOMB)
     assert (ran.status, ran.limit, ran.stdout) == ("out_of_memory", "memory", b"begin\n")
@@ -79,6 +91,7 @@ def test_a_memory_bomb_is_out_of_memory_and_keeps_its_output(backend):
     assert "128 MB" in ran.outcome.message
 
 
+@watched
 def test_memory_is_summed_over_processes(backend):
     source = (
         "import os, time\n"
@@ -91,6 +104,7 @@ def test_memory_is_summed_over_processes(backend):
     assert run(backend, "python", source, limits=replace(LIMITS, cpu_ms=6000)).status == "out_of_memory"
 
 
+@watched
 def test_a_great_array_that_is_touched_is_out_of_memory(backend):
     source = (
         "static char a[400000000]; int main(void) { for (long i = 0; i < 400000000; i += 512) a[i] = 1; return a[5]; }"
@@ -98,12 +112,14 @@ def test_a_great_array_that_is_touched_is_out_of_memory(backend):
     assert run(backend, "c", source).status == "out_of_memory"
 
 
+@watched
 def test_a_killed_program_is_not_out_of_memory(backend):
     ran = run(backend, "bash", "exit 137")
     assert (ran.status, ran.limit) == ("failed", None)
     assert run(backend, "bash", "kill -9 $$").status == "failed"
 
 
+@watched
 def test_endless_recursion_is_a_crash(backend):
     ran = run(backend, "c", "int f(int n) { volatile int x = n; return f(n + 1) + x; } int main(void) { return f(0); }")
     assert (ran.status, ran.outcome.signal) == ("failed", "SIGSEGV")
@@ -119,6 +135,7 @@ def test_a_flood_is_cut_and_keeps_its_head_and_its_tail(backend):
     assert ran.outcome.stats["output_bytes"] > LIMITS.output_bytes
 
 
+@watched
 def test_a_flood_on_both_streams_is_cut(backend):
     source = "import os\nwhile True:\n    os.write(1, b'o' * 100); os.write(2, b'e' * 100)"
     ran = run(backend, "python", source, limits=replace(LIMITS, output_bytes=MIB // 8))
@@ -154,6 +171,7 @@ def test_files_count_towards_memory(backend):
     assert run(backend, "python", source, limits=replace(LIMITS, memory_bytes=64 * MIB)).status == "out_of_memory"
 
 
+@watched
 def test_a_compiler_that_prints_too_much_is_a_compile_error(backend):
     source = "\n".join(f"int a{n} = b{n};" for n in range(2000))
     ran = run(backend, "c", source, compile_limits=replace(LIMITS, output_bytes=20_000, memory_bytes=256 * MIB))
@@ -161,6 +179,7 @@ def test_a_compiler_that_prints_too_much_is_a_compile_error(backend):
     assert len(ran.outcome.compile_output) <= 20_000
 
 
+@watched
 def test_a_compile_bomb_is_a_compile_error(backend):
     source = "#define A(x) x x x x x x x x\n#define B(x) A(A(A(A(A(A(A(A(x))))))))\nint main(void) { B(;) return 0; }"
     limits = replace(LIMITS, cpu_ms=600, memory_bytes=256 * MIB)
@@ -170,6 +189,7 @@ def test_a_compile_bomb_is_a_compile_error(backend):
     assert "The compiler" in ran.outcome.message
 
 
+@watched
 def test_a_program_that_is_too_large_to_carry_is_refused(backend):
     ran = run(
         backend,
