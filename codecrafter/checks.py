@@ -131,6 +131,20 @@ def check_https(**kwargs: Any) -> list[CheckMessage]:
 
 
 @register(Tags.security)
+def check_any_host(**kwargs: Any) -> list[CheckMessage]:
+    if _is_production() and "*" in settings.ALLOWED_HOSTS:
+        return [
+            Warning(
+                "ALLOWED_HOSTS allows every host, so whoever asks for somebody's new password chooses where its link "
+                "leads.",
+                hint="Set ALLOWED_HOSTS to the names people use, such as ALLOWED_HOSTS=code.example.org.",
+                id="codecrafter.W003",
+            )
+        ]
+    return []
+
+
+@register(Tags.security)
 def check_demo_people(**kwargs: Any) -> list[CheckMessage]:
     kept = settings.DATA_DIR / demo.FILE_NAME
     if not serves_this_machine_only() and kept.is_file():

@@ -52,7 +52,7 @@ def test_the_defaults_of_make_run_are_fine(settings: SettingsWrapper) -> None:
     "values",
     [
         {"ALLOWED_HOSTS": ["code.example.org"]},
-        {"ALLOWED_HOSTS": ["*"]},
+        {"ALLOWED_HOSTS": [".example.org"]},
         {"TRUSTED_PROXIES": 1},
     ],
 )
@@ -83,6 +83,7 @@ def test_a_good_production_is_fine(settings: SettingsWrapper, tmp_path: Path) ->
         ({"REDIS_URL": ""}, "codecrafter.E007"),
         ({"RATE_LIMITS": False}, "codecrafter.W001"),
         ({"HTTPS": False}, "codecrafter.W002"),
+        ({"ALLOWED_HOSTS": ["*"]}, "codecrafter.W003"),
     ],
 )
 def test_each_unsafe_setting_is_named(
