@@ -816,7 +816,12 @@ def reset() -> None:
             try:
                 if os.fstat(folder).st_uid == os.geteuid():
                     os.fchmod(folder, 0o755 if root == WORK else 0o1777)
+                # The folder itself stays, and could carry a note.
+                for name in os.listxattr(folder):
+                    if name.startswith(("user.", "system.")):
+                        os.removexattr(folder, name)
                 empty(folder)
+                os.utime(folder)
             finally:
                 os.close(folder)
         for kind in ("shm", "msg", "sem"):

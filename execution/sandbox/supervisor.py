@@ -32,6 +32,8 @@ QUIET_SECONDS = 0.2
 LONG_SECONDS = 0.25
 # How much of the test cases that follow may wait in the agent while one runs.
 AHEAD_BYTES = 128 * 1024
+# The cases of a submission that take longer together get another sandbox; no longer than a parked one may be used.
+SEAT_SECONDS = 3_600.0
 MEMORY_NEAR_LIMIT = 0.95
 
 
@@ -82,7 +84,7 @@ def execute_cases(
         if orders:
             orders.append(replace(orders.pop(), keep=False))
         results: list[CaseResult] = []
-        seat = _Seat(backend)
+        seat = _Seat(backend, SEAT_SECONDS)
         try:
             while orders:
                 results.append(_run_case(desk, orders.popleft(), orders, compiled, seat))
@@ -176,10 +178,12 @@ def _files(job: Job, compiled: Compiled | None) -> Files:
 
 
 class _Seat:
-    """The sandbox that one submission's cases share as long as nothing goes wrong."""
+    """The sandbox that one submission's cases share as long as nothing goes wrong, and for `seconds` at most."""
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: Backend, seconds: float = 0.0) -> None:
         self._backend = backend
+        self._seconds = seconds
+        self._until = 0.0
         self._line: _Line | None = None
         self._shape: object = None
 
@@ -187,12 +191,15 @@ class _Seat:
         """A sandbox, and whether a case was in it already."""
         shape = self._backend.shape(limits, desk.job.language)
         line, self._line = self._line, None
-        if line is not None and shape == self._shape:
+        if line is not None and shape == self._shape and time.monotonic() + limits.wall_ms / 1000 < self._until:
             return line, True
         if line is not None:
             line.handle.close()
         self._shape = shape
-        return _Line(self._backend.open(limits, desk.label, desk.job.language)), False
+        self._until = time.monotonic() + self._seconds
+        # A backend may take away what outlives its wall clock, and this one is the clock of all cases together.
+        lasting = replace(limits, wall_ms=max(limits.wall_ms, round(self._seconds * 1000)))
+        return _Line(self._backend.open(lasting, desk.label, desk.job.language)), False
 
     def fits(self, limits: Limits, desk: _Desk) -> bool:
         """Whether a case with these limits would be given the sandbox that was taken last."""

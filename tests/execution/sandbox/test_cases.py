@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import pytest
 
 from execution.sandbox.control import Control
+from execution.sandbox.docker import DEADLINE_LABEL, JOB_LABEL
 from execution.sandbox.errors import InvalidJob
 from execution.sandbox.job import Case, prepare
 from execution.sandbox.limits import MIB
 from execution.sandbox.pool import Pool
 from execution.sandbox.supervisor import execute_cases
 from sessions_app import languages
+from tests.execution.conftest import kind_of_backend
 from tests.execution.sandbox.running import LIMITS, Watcher
 
 ECHO = b"#include <stdio.h>\nint main(void) { int c; while ((c = getchar()) != EOF) putchar(c); return 0; }\n"
@@ -81,6 +84,43 @@ def test_nothing_of_one_case_is_left_for_the_next(backend, mess):
     first, *others = [result.stdout for result in outcome.cases]
     assert first.startswith(b"{'/work': ['given', 'main.py'], '/tmp': [], '/dev/shm': []} \nimpo 9")
     assert others == [first, first]
+
+
+MEMO = """
+import os
+for root in ("/work", "/tmp", "/dev/shm"):
+    found = os.stat(root)
+    print(root, os.listxattr(root), oct(found.st_mode), 4711 in (int(found.st_atime), int(found.st_mtime)))
+    for write in (lambda: os.setxattr(root, "user.memo", b"seen"), lambda: os.utime(root, (4711, 4711))):
+        try:
+            write()
+        except OSError:
+            pass
+"""
+
+
+def test_a_folder_that_stays_carries_nothing_to_the_next_case(backend):
+    outcome, opened = judge(backend, "python", MEMO, [Case()] * 2)
+    first, second = [result.stdout.decode() for result in outcome.cases]
+    assert first == second
+    assert "memo" not in first and "True" not in first
+    assert opened == 1
+
+
+@pytest.mark.parametrize("backend", [kind_of_backend("docker")], indirect=True)
+def test_a_container_lives_as_long_as_all_its_cases_may(backend):
+    """Whoever reaps goes by this label, and a submission may take longer than one of its cases."""
+    deadlines = []
+
+    def note(_index, _result) -> bool:
+        found = backend._api.containers(filters={"label": f"{JOB_LABEL}=long"})
+        deadlines.extend(int(container["Labels"][DEADLINE_LABEL]) for container in found)
+        return True
+
+    limits = replace(LIMITS, wall_ms=1_000)
+    judge(backend, "bash", "echo", [Case()] * 3, limits=limits, label="long", after_case=note)
+    assert len(deadlines) >= 2
+    assert min(deadlines) > time.time() + 3_000
 
 
 def test_what_cannot_be_cleaned_up_in_time_costs_a_new_sandbox(backend):
