@@ -274,7 +274,7 @@ def test_signed_out_page_leads_back_and_merges_what_was_not_saved(together):
     ana.page.get_by_role("button", name="Sign in again").click()
     ana.page.get_by_label("Username or email").fill(ana.username)
     ana.page.get_by_label("Password", exact=True).fill(PASSWORD)
-    ana.page.get_by_role("button", name="Log in").click()
+    ana.page.get_by_role("button", name="Log in", exact=True).click()
     ana.page.wait_for_url(together.address)
     ana.expect_saved()
     ana.expect_text("typed while signed out")

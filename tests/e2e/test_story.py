@@ -177,7 +177,7 @@ def test_signing_in_again_in_another_tab_leaves_an_open_page_working(live, visit
     other.goto(f"{live.url}/login")
     other.get_by_label("Username or email").fill(ana.username)
     other.get_by_label("Password", exact=True).fill("correct horse battery")
-    other.get_by_role("button", name="Log in").click()
+    other.get_by_role("button", name="Log in", exact=True).click()
     other.wait_for_url("**/sessions")
     ana.page.bring_to_front()
     ana.write("print('still at work')\n")
