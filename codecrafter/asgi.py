@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -42,10 +43,16 @@ async def lifespan(
             await send({"type": "lifespan.startup.complete"})
         else:
             for part in parts:
-                await sync_to_async(part.stop, thread_sensitive=False)()
+                try:
+                    await sync_to_async(part.stop, thread_sensitive=False)()
+                except Exception:
+                    # With the database away, too, the others are stopped and the process ends.
+                    logger.exception("a part of the server did not stop in order")
             await send({"type": "lifespan.shutdown.complete"})
             return
 
+
+logger = logging.getLogger(__name__)
 
 application = ProtocolTypeRouter(
     {

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import fcntl
 import os
 import signal
 import socket
+import time
 from typing import TYPE_CHECKING
 
 import uvicorn
@@ -42,6 +44,11 @@ class Server(uvicorn.Server):
         from realtime import rooms
 
         health.draining = True
+        rooms.take_no_more()
+        ends = time.monotonic() + settings.DRAIN_SECONDS
+        # A second Ctrl-C ends the wait; it comes as a signal.
+        while time.monotonic() < ends and not self.force_exit:  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
         for server in self.servers:
             server.close()
         await rooms.drain()

@@ -141,7 +141,15 @@ if DATABASE["ENGINE"].endswith("sqlite3"):
     }
     DATABASE["ENGINE"] = "django_prometheus.db.backends.sqlite3"
 elif DATABASE["ENGINE"].endswith("postgresql"):
-    DATABASE["OPTIONS"] = {"pool": {"min_size": 1, "max_size": env.int("DATABASE_POOL_SIZE", default=8)}}
+    DATABASE["OPTIONS"] = {
+        # A server that does not answer is given up on, so that nobody waits for ever, at the end above all.
+        "pool": {"min_size": 1, "max_size": env.int("DATABASE_POOL_SIZE", default=8), "timeout": 10},
+        "connect_timeout": 5,
+        "tcp_user_timeout": 15_000,
+        "keepalives_idle": 15,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+    }
     DATABASE["CONN_MAX_AGE"] = 0
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 CACHES: dict[str, dict[str, Any]] = {
@@ -196,6 +204,10 @@ ROOM_MAX_SOCKETS = env.int("ROOM_MAX_SOCKETS", default=1000)
 SOCKET_KEEP_ALIVE_SECONDS = env.float("SOCKET_KEEP_ALIVE_SECONDS", default=20)
 ROOM_TICK_SECONDS = env.float("ROOM_TICK_SECONDS", default=5)
 ROOM_IDLE_SECONDS = env.float("ROOM_IDLE_SECONDS", default=30)
+# What one room keeps that the database has not taken; beyond it, its sockets are not read.
+ROOM_UNSAVED_MAX_BYTES = env.int("ROOM_UNSAVED_MAX_BYTES", default=8 * 1024 * 1024)
+# How long a server that is told to stop goes on while it says that it is not ready, for balancers to notice.
+DRAIN_SECONDS = env.float("DRAIN_SECONDS", default=0 if EMBEDDED else 5)
 # A log is compacted when its tail is longer than one of these.
 COMPACT_TAIL_ROWS = env.int("COMPACT_TAIL_ROWS", default=500)
 COMPACT_TAIL_BYTES = env.int("COMPACT_TAIL_BYTES", default=1024 * 1024)

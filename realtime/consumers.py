@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 # How long a socket that is being closed may take to read what it was sent.
 GOODBYE_SECONDS = 5
+# How long a socket is left unread while its room cannot save: shorter than the server's own time-out for pings.
+SPACE_SECONDS = 15
 
 
 class _Refusal(Exception):
@@ -185,6 +187,8 @@ async def _read(
             return
         if not room.ready.is_set():
             await room.ready.wait()
+        if not room.has_space.is_set() and not await _wait_for_space(room, connection):
+            return
         try:
             room.receive(connection, frame)
         except ProtocolError as error:
@@ -193,6 +197,18 @@ async def _read(
         except Exception:
             logger.exception("a frame of user %s failed in %s", connection.user_id, room.session_id)
             room.expel(connection, 1011, "internal error")
+
+
+async def _wait_for_space(room: Room, connection: Connection) -> bool:
+    """Whether the room takes more. Meanwhile nothing is read; a socket that is not read for long is lost anyway."""
+    metrics.LIMITED.labels("unsaved").inc()
+    _tell_error(connection, "not_saving", "The server cannot save at the moment and takes no more text for now.")
+    try:
+        await asyncio.wait_for(room.has_space.wait(), SPACE_SECONDS)
+    except TimeoutError:
+        room.expel(connection, connections.TRY_AGAIN, "the server cannot save now")
+        return False
+    return True
 
 
 def _take_text(room: Room, connection: Connection, sayings: Sayings, sign_in: SignIn, text: str) -> None:

@@ -8,6 +8,7 @@ LIMITED = Counter("realtime_limited", "Sockets that a limit paused, refused or c
 ROOMS = Gauge("realtime_rooms", "Live rooms in memory.")
 UPDATES = Counter("realtime_updates", "Document updates taken from sockets.")
 REFUSED = Counter("realtime_refused", "Document updates not taken, by reason.", ["code"])
+QUARANTINED = Counter("realtime_quarantined", "Updates of sockets that broke a replica.")
 COMMITTED = Counter("realtime_committed", "Rows added to the update log by rooms.")
 COMMIT_FAILURES = Counter("realtime_commit_failures", "Group commits that failed and were tried again.")
 RESYNCS = Counter("realtime_resyncs", "Repairs of a room or a socket, by cause.", ["cause"])

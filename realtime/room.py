@@ -57,6 +57,8 @@ class Host(Protocol):
 
     def check_soon(self, room: Room) -> None: ...
 
+    def broke(self, room: Room, user_id: str, update: bytes, error: Exception) -> None: ...
+
     def left(self, connection: Connection) -> None: ...
 
 
@@ -86,6 +88,12 @@ class Room:
         self.head = loaded.head
         self.connections: dict[str, Connection] = {}
         self.queue: list[Change] = []
+        # Cleared while too much waits for the database; then nothing more is read from sockets.
+        self.has_space = asyncio.Event()
+        self.has_space.set()
+        self._unsaved_bytes = 0
+        # How many rows a load of this document would merge into its snapshot, as far as this process added them.
+        self.tail_rows = loaded.tail_rows
         self.in_flight: list[Change] = []
         # Cleared while the replica is loaded again; frames wait for it.
         self.ready = asyncio.Event()
@@ -296,16 +304,19 @@ class Room:
             self._refuse(connection, "too_large", "The text would be larger than a session may hold.")
             self.expel(connection, connections.TOO_LARGE, "too large")
             return
-        except crdt.Broken:
-            logger.exception("an update of user %s broke the replica of %s", connection.user_id, self.session_id)
+        except crdt.Broken as error:
             self._refuse(connection, "invalid", "The update cannot be merged.")
             self.expel(connection, connections.BAD_FRAME, "update cannot be merged")
+            self._host.broke(self, connection.user_id, update, error)
             self._host.rebuild_soon(self)
             return
         metrics.UPDATES.inc()
         if applied.change is not None:
             self.queue.append(Change(applied.change, UUID(connection.user_id)))
             self._taken += 1
+            self._unsaved_bytes += len(applied.change)
+            if self._unsaved_bytes > settings.ROOM_UNSAVED_MAX_BYTES:
+                self.has_space.clear()
             self._relay(applied.change, applied.before, connection)
             self._host.commit_soon(self)
         if applied.is_missing:
@@ -329,6 +340,10 @@ class Room:
         """The oldest `count` changes are on disk; their rows have these numbers."""
         self.in_flight.clear()
         self._committed += count
+        self._unsaved_bytes = sum(len(change.payload) for change in self.queue)
+        if self._unsaved_bytes <= settings.ROOM_UNSAVED_MAX_BYTES:
+            self.has_space.set()
+        self.tail_rows += appended.last_seq - appended.first_seq + 1
         if appended.first_seq == self.head + 1:
             self.head = appended.last_seq
         elif appended.last_seq > self.head:

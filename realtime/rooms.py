@@ -14,6 +14,7 @@ import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
+from uuid import UUID
 
 from channels.layers import InMemoryChannelLayer, get_channel_layer
 from django.conf import settings
@@ -24,13 +25,12 @@ from realtime import connections, metrics
 from realtime.guard import Guard
 from realtime.layer_watch import LayerWatch
 from realtime.room import Room
-from sessions_app import actions, crdt, documents, events
+from sessions_app import actions, crdt, documents, events, tasks
 from sessions_app.access import can_edit, permission_in
 from sessions_app.errors import SessionNotFound
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
-    from uuid import UUID
 
     from realtime.connections import Connection
     from realtime.room import Change
@@ -41,6 +41,12 @@ T = TypeVar("T")
 GATHER_SECONDS = 0.003
 COMMIT_SECONDS = 0.02
 LAST_COMMIT_SECONDS = 5
+# How many sessions the log names that could not be saved at the end.
+NAMED_UNSAVED = 20
+# Of one user, an update that breaks a replica is written down so often.
+BROKE_SECONDS = 60
+# A room that leaves memory has its log compacted when it is so long, as a share of COMPACT_TAIL_ROWS.
+COMPACT_AT_UNLOAD = 0.1
 RETRY_SECONDS = (0.1, 5.0)
 SUBSCRIBE_SECONDS = 2
 # While no bell rings, the log is asked this often.
@@ -73,6 +79,11 @@ def is_degraded() -> bool:
     return any(found.is_degraded for found in list(_open.values()))
 
 
+def take_no_more() -> None:
+    """From now on no socket is opened; those that are there go on."""
+    rooms().is_draining = True
+
+
 async def drain(spread_seconds: float = 2.0) -> None:
     """Before the process ends: take no new socket, commit, acknowledge, and send everybody to reconnect."""
     found = _open.get(asyncio.get_running_loop())
@@ -99,6 +110,8 @@ class Rooms:
         self._saved.set()
         self._running: set[asyncio.Task[Any]] = set()
         self._repairing: set[UUID] = set()
+        # When an update of each user last broke a replica.
+        self._broke: dict[str, float] = {}
         # One thread writes, so that commits never queue behind loads; its connection stays open.
         self._writer = ThreadPoolExecutor(1, "room-commit")
         self._readers = ThreadPoolExecutor(4, "room-read")
@@ -131,7 +144,9 @@ class Rooms:
             task = self._opening[session_id] = self._loop.create_task(self._load(session_id))
             task.add_done_callback(lambda _: self._opening.pop(session_id, None))
         try:
-            return await asyncio.shield(task)
+            room = await asyncio.shield(task)
+            # It may have been found idle and closed while this waited for its turn.
+            return room if self._rooms.get(session_id) is room else await self.open(session_id)
         except asyncio.CancelledError:
             raise
         except SessionNotFound:
@@ -207,6 +222,22 @@ class Rooms:
 
     def check_soon(self, room: Room) -> None:
         self.guard.check_soon(room)
+
+    def broke(self, room: Room, user_id: str, update: bytes, error: Exception) -> None:
+        """Keep the update and say so; of one person once in a while, or they could fill the disk."""
+        metrics.QUARANTINED.inc()
+        now = time.monotonic()
+        self._broke = {user: at for user, at in self._broke.items() if now - at < BROKE_SECONDS}
+        if user_id not in self._broke:
+            self._broke[user_id] = now
+            logger.warning("an update of user %s broke the replica of %s: %s", user_id, room.session_id, error)
+            self._spawn(self._quarantine(room.session_id, UUID(user_id), update, str(error)))
+
+    async def _quarantine(self, session_id: UUID, user_id: UUID, update: bytes, error: str) -> None:
+        try:
+            await self._read(documents.quarantine, session_id, user_id, update, error)
+        except Exception:
+            logger.exception("an update that broke the replica of %s could not be kept", session_id)
 
     # Opening and closing
 
@@ -316,6 +347,12 @@ class Rooms:
             waiting.cancel()
         room.close()
 
+    async def _compact(self, session_id: UUID) -> None:
+        try:
+            await self._read(tasks.compact_later, session_id)
+        except Exception:
+            logger.warning("no worker could be asked to compact the log of %s; housekeeping will", session_id)
+
     async def drain(self, spread_seconds: float) -> None:
         self.is_draining = True
         for room, waiting in list(self._waiting.items()):
@@ -323,6 +360,15 @@ class Rooms:
             self._wake(room)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._saved.wait(), LAST_COMMIT_SECONDS)
+        unsaved = [room for room in self._rooms.values() if not room.is_saved]
+        if unsaved:
+            logger.error(
+                "this process ends with %d changes of %d sessions unsaved; they were never acknowledged, and the pages "
+                "that made them send them again: %s",
+                sum(len(room.in_flight) + len(room.queue) for room in unsaved),
+                len(unsaved),
+                ", ".join(str(room.session_id) for room in unsaved[:NAMED_UNSAVED]),
+            )
         # The acknowledgements are in the outboxes; the writers send them before the close frame.
         await asyncio.gather(
             *(
@@ -494,6 +540,8 @@ class Rooms:
             room.renew(now)
             if not room.connections and room.is_saved and now - room.idle_since > settings.ROOM_IDLE_SECONDS:
                 self._forget(room)
+                if room.tail_rows > settings.COMPACT_TAIL_ROWS * COMPACT_AT_UNLOAD:
+                    self._spawn(self._compact(room.session_id))
         if not self._rooms:
             return
         heads = await self._read(documents.heads, list(self._rooms))

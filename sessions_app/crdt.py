@@ -151,10 +151,10 @@ def _replayed(parts: Sequence[bytes]) -> pycrdt.Doc[Any]:
         _apply(doc, part)
     # Of parts out of their order pycrdt may leave some waiting, until they come again.
     while any(_lacks(doc, part) for part in parts):
-        before = doc.get_state()
+        before = _clocks(doc)
         for part in parts:
             _apply(doc, part)
-        if doc.get_state() == before:
+        if _clocks(doc) == before:
             break
     return doc
 
@@ -178,7 +178,7 @@ def unmergeable(parts: Sequence[bytes], *, most: int) -> dict[int, str]:
 
 
 def _require_same(one: pycrdt.Doc[Any], other: pycrdt.Doc[Any]) -> None:
-    if one.get_state() != other.get_state():
+    if _clocks(one) != _clocks(other):
         raise Differs("the state vectors differ")
     if _all_deletions(one) != _all_deletions(other):
         raise Differs("the deletions differ")
@@ -206,6 +206,11 @@ def _lacks(doc: pycrdt.Doc[Any], update: bytes) -> bool:
         return False
     state = _state_vector(doc.get_state())
     return any(start + length > state.get(client, 0) for client, ranges in deleted.items() for start, length in ranges)
+
+
+def _clocks(doc: pycrdt.Doc[Any]) -> dict[int, int]:
+    """The state vector; its bytes have the clients in any order."""
+    return {client: clock for client, clock in _state_vector(doc.get_state()).items() if clock}
 
 
 def _all_deletions(doc: pycrdt.Doc[Any]) -> blocks.Ranges:
@@ -399,8 +404,11 @@ class Replica:
             self._doc.apply_update(news)
         except BaseException as error:
             raise _as_ours(error, Broken) from error
-        change = merge(self._changes) if self._changes else None
+        change: bytes | None = merge(self._changes)
         self._changes.clear()
+        if change == EMPTY_UPDATE:
+            # Only of what waits for others, which is told once it is whole.
+            change = None
         if change is not None:
             self._document_bound += len(change)
             self._text_bound += len(change)

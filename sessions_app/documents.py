@@ -65,6 +65,8 @@ class Loaded:
     epoch: UUID
     head: int
     update: bytes
+    # How many rows were merged into the snapshot.
+    tail_rows: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,16 +103,16 @@ def load(session_id: UUID) -> Loaded:
     """Newest snapshot and the updates after it, merged. Raises SessionNotFound or LogDamaged, never opens shorter."""
     log = read_log(session_id)
     try:
-        return Loaded(log.epoch, log.head, crdt.merge(log.parts))
+        return Loaded(log.epoch, log.head, crdt.merge(log.parts), len(log.tail))
     except crdt.Malformed as error:
         log = _mended(session_id, error)
-        return Loaded(log.epoch, log.head, crdt.merge(log.parts))
+        return Loaded(log.epoch, log.head, crdt.merge(log.parts), len(log.tail))
 
 
 def load_mended(session_id: UUID, error: Exception) -> Loaded:
     """For whom the loaded update could not be opened: without the rows that cannot be merged, which are set aside."""
     log = _mended(session_id, error)
-    return Loaded(log.epoch, log.head, crdt.merge(log.parts))
+    return Loaded(log.epoch, log.head, crdt.merge(log.parts), len(log.tail))
 
 
 def read_log(session_id: UUID) -> Log:

@@ -88,7 +88,7 @@ def sequential(seed: bytes, raw: dict[str, Any], limit: int | None = None) -> Tr
 def made_trace(seed: bytes, *, agents: int = 3, steps: int = 600, number: int = 1) -> Trace:
     """People who edit at once with random latency, non-ASCII text included."""
     chance = random.Random(number)
-    people = [_Agent(seed, index + 10) for index in range(agents)]
+    people = [_Agent(seed, chance.randrange(10, 2**53)) for _ in range(agents)]
     log: list[tuple[int, bytes]] = []
     for _ in range(steps):
         index = chance.randrange(agents)
