@@ -228,7 +228,7 @@ def test_demotion_while_typing_leaves_the_page_with_the_text_of_the_server(toget
     ana.page.evaluate(TYPE_ALL_THE_TIME)
     ben.expect_text("9,")
     answer = owner.call("GET", f"/api/sessions/{together.session_id}/collaborators", 200)
-    ana_id = next(row["user"]["id"] for row in answer["results"] if row["user"]["username"] == ana.username)
+    ana_id = next(row["user"]["id"] for row in answer if row["user"]["username"] == ana.username)
     path = f"/api/sessions/{together.session_id}/collaborators/{ana_id}"
     owner.call("PATCH", path, 200, json={"permission": "read"})
     expect_state(ana, "Read only")
