@@ -7,6 +7,7 @@ import uuid
 
 import pytest
 from allauth.account.models import EmailAddress
+from django.contrib import admin
 from django.contrib.auth import authenticate
 from django.db import connection
 from django.test import Client, RequestFactory
@@ -314,3 +315,10 @@ def test_a_volley_of_guesses_is_no_more_guesses(alice, limited):
     for thread in threads:
         thread.join()
     assert (seen.count(401), seen.count(429)) == (5, 45)
+
+
+def test_the_admin_has_no_page_for_secrets_or_past_our_actions():
+    names = {model._meta.label for model in admin.site._registry}
+    assert "accounts.User" in names
+    apps = {name.partition(".")[0] for name in names}
+    assert not apps & {"mfa", "account", "socialaccount", "usersessions", "axes", "token_blacklist"}
