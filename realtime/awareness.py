@@ -159,6 +159,9 @@ class AwarenessTable:
     def present(self) -> set[int]:
         return {client_id for client_id, known in self._known.items() if known.state is not None}
 
+    def states(self, ids: Iterable[int]) -> dict[int, dict[str, Any] | None]:
+        return {client_id: self._known[client_id].state for client_id in ids if client_id in self._known}
+
     def local(self, ids: Iterable[int] | None = None) -> set[int]:
         """Those of `ids` (or of all present) that other processes hear of from this one."""
         chosen = self.present() if ids is None else ids

@@ -11,12 +11,12 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from codecrafter.http.problems import DomainError
+from realtime import protocol
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from realtime.connections import Connection
-    from realtime.protocol import Error
     from realtime.room import Room
     from sessions_app.events import Chat
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 WAITING_MAX = 8
-REF_MAX_CHARACTERS = 64
 
 
 class Sayings:
@@ -39,12 +38,12 @@ class Sayings:
     def take(self, message: dict[str, Any]) -> None:
         """One {"type": "chat", "text", "ref"?} of the socket."""
         text, ref = message.get("text"), message.get("ref")
-        if ref is not None and not (isinstance(ref, str) and len(ref) <= REF_MAX_CHARACTERS):
-            self._refuse("bad_frame", f"A ref is a text of up to {REF_MAX_CHARACTERS} characters.", None)
+        if ref is not None and not protocol.is_ref(ref):
+            self._connection.tell_error("bad_frame", protocol.NO_REF)
         elif not isinstance(text, str):
-            self._refuse("bad_frame", "A chat message needs a text.", ref)
+            self._connection.tell_error("bad_frame", "A chat message needs a text.", ref)
         elif len(self._waiting) >= WAITING_MAX:
-            self._refuse("rate_limited", "Too many messages at once.", ref)
+            self._connection.tell_error("rate_limited", "Too many messages at once.", ref)
         else:
             self._waiting.append((text, ref))
             if self._task is None or self._task.done():
@@ -57,13 +56,7 @@ class Sayings:
                 # Shown at once here; the announcement reaches the other processes, and this one again.
                 self._room.show_event(await self._say(text, ref))
             except DomainError as error:
-                self._refuse(error.code, error.detail, ref)
+                self._connection.tell_error(error.code, error.detail, ref)
             except Exception:
                 logger.exception("a chat message in %s could not be stored", self._room.session_id)
-                self._refuse("internal_error", "The message could not be stored. Send it again.", ref)
-
-    def _refuse(self, code: str, detail: str, ref: str | None) -> None:
-        frame: Error = {"type": "error", "code": code, "detail": detail}
-        if ref is not None:
-            frame["ref"] = ref
-        self._connection.tell(frame)
+                self._connection.tell_error("internal_error", "The message could not be stored. Send it again.", ref)

@@ -21,7 +21,7 @@ from realtime import metrics, protocol
 from realtime.limits import Pace
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
     from uuid import UUID
 
     from accounts.models import User
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     # Takes an encoded WebSocket frame; False when the socket cannot take it now.
     WriteFrame = Callable[[bytes], bool]
     # Given the state vector that the socket was last at: the frames that bring it up to date; None: of cursors only.
-    CatchUp = Callable[[bytes | None], Awaitable[list[bytes]]]
+    CatchUp = Callable[[bytes | None], Awaitable[Sequence[bytes | str]]]
 
 OUTBOX_MAX_BYTES = 256 * 1024
 OUTBOX_TEXT_MAX_BYTES = 1024 * 1024
@@ -41,7 +41,7 @@ READING_MAX_BYTES = 1024 * 1024
 
 SIGNED_OUT, LOST_ACCESS, ABSENT = 4401, 4403, 4404
 BAD_FRAME, OTHER_EPOCH, TOO_LARGE, TOO_MANY = 4400, 4409, 4413, 4429
-UNAVAILABLE, SILENT, RESTARTING, TRY_AGAIN = 4503, 4508, 1012, 1013
+UNAVAILABLE, SILENT, RESTARTING, TRY_AGAIN, FAILED = 4503, 4508, 1012, 1013, 1011
 # Outside 4400 to 4499, so that clients come back, with the cookie that the browser holds by then.
 SIGN_IN_CHANGED = 4501
 
@@ -133,7 +133,7 @@ class Connection:
         self.waiting_states: dict[int, protocol.AwarenessEntry] = {}
         self.states_at = 0.0
         self.closing: tuple[int, str] | None = None
-        self._catch_up = catch_up
+        self.catch_up = catch_up
         self._write_frame = write_frame
         # Whether the writer waits for something to do: only then may a frame pass it by.
         self._is_idle = False
@@ -175,7 +175,7 @@ class Connection:
         if not self._write_now(frame.wire) and self._behind is None:
             self._put(_Item(_Kind.AWARENESS, frame.payload))
 
-    def put_answer(self, frame: bytes) -> None:
+    def put_answer(self, frame: bytes | str) -> None:
         self._put(_Item(_Kind.ANSWER, frame))
 
     def put_denied(self, reason: str) -> None:
@@ -190,6 +190,13 @@ class Connection:
 
     def tell(self, frame: protocol.TextFrame) -> None:
         self.put_text(Shared(protocol.encode_text(frame)))
+
+    def tell_error(self, code: str, detail: str, ref: str | None = None) -> None:
+        """`ref` is that of the message that could not be done."""
+        frame: protocol.Error = {"type": "error", "code": code, "detail": detail}
+        if ref is not None:
+            frame["ref"] = ref
+        self.tell(frame)
 
     def close(self, code: int, reason: str = "") -> None:
         """Send the text frames that wait, then close. Nothing more of the document goes out."""
@@ -264,7 +271,7 @@ class Connection:
                 return
             if self._behind is not None or self._lost_cursors:
                 behind, self._behind, self._lost_cursors = self._behind, None, False
-                for frame in await self._catch_up(behind):
+                for frame in await self.catch_up(behind):
                     self.put_answer(frame)
                 continue
             self._wake.clear()

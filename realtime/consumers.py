@@ -21,7 +21,8 @@ from accounts.models import Scope, User
 from realtime import connections, metrics
 from realtime.chat import Sayings
 from realtime.connections import Connection
-from realtime.protocol import SUBPROTOCOL, ProtocolError
+from realtime.plain_clients import PlainConnection
+from realtime.protocol import JSON_SUBPROTOCOL, PLAIN_MESSAGES, SUBPROTOCOL, ProtocolError
 from realtime.rooms import Full, Unavailable, rooms
 from realtime.sign_in import SignIn
 from sessions_app.access import within_scopes
@@ -49,12 +50,13 @@ class SessionConsumer(AsyncConsumer):
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Send) -> None:
         if (await receive())["type"] != "websocket.connect":
             return
-        speaks_json = SUBPROTOCOL in scope.get("subprotocols", ())
+        ours = (SUBPROTOCOL, JSON_SUBPROTOCOL)
+        spoken = next((offered for offered in scope.get("subprotocols", ()) if offered in ours), None)
         # Close codes reach a client only after accept.
-        await send({"type": "websocket.accept", "subprotocol": SUBPROTOCOL if speaks_json else None})
+        await send({"type": "websocket.accept", "subprotocol": spoken})
         try:
             async with asyncio.timeout(settings.SOCKET_ADMISSION_SECONDS):
-                room, connection = await self._admit(scope, speaks_json=speaks_json)
+                room, connection = await self._admit(scope, spoken)
         except TimeoutError:
             metrics.LIMITED.labels("admission").inc()
             await send({"type": "websocket.close", "code": connections.UNAVAILABLE, "reason": "not open in time"})
@@ -64,7 +66,7 @@ class SessionConsumer(AsyncConsumer):
             return
         await _converse(scope, room, connection, receive, send)
 
-    async def _admit(self, scope: dict[str, Any], *, speaks_json: bool) -> tuple[Room, Connection]:
+    async def _admit(self, scope: dict[str, Any], spoken: str | None) -> tuple[Room, Connection]:
         try:
             session_id = uuid.UUID(scope["url_route"]["kwargs"]["session_id"])
         except (KeyError, ValueError):
@@ -87,12 +89,13 @@ class SessionConsumer(AsyncConsumer):
         except Unavailable:
             raise _Refusal(connections.UNAVAILABLE, "the document cannot be opened now") from None
         _require_epoch(scope, room)
-        connection = Connection(
+        kind = PlainConnection if spoken == JSON_SUBPROTOCOL else Connection
+        connection = kind(
             str(user.pk),
             user.username,
             user.hue,
             permission,
-            speaks_json=speaks_json,
+            speaks_json=spoken is not None,
             catch_up=room.catch_up,
             write_frame=scope.get("extensions", {}).get("codecrafter.frames", {}).get("write"),
             session_key=scope.get("auth_session_key", ""),
@@ -179,10 +182,13 @@ async def _read(
         connection.pace.spend("frames")
         if (frame := message.get("bytes")) is None:
             connection.pace.spend("texts")
-            _take_text(room, connection, sayings, sign_in, message.get("text") or "")
+            await _take_text(room, connection, sayings, sign_in, message.get("text") or "")
             continue
+        if isinstance(connection, PlainConnection):
+            room.expel(connection, connections.BAD_FRAME, "binary frame")
+            return
         if len(frame) > settings.SOCKET_MAX_BYTES:
-            _tell_error(connection, "too_large", "The frame is larger than this server takes.")
+            connection.tell_error("too_large", "The frame is larger than this server takes.")
             room.expel(connection, connections.TOO_LARGE, "frame too large")
             return
         if not room.ready.is_set():
@@ -192,17 +198,17 @@ async def _read(
         try:
             room.receive(connection, frame)
         except ProtocolError as error:
-            _tell_error(connection, "bad_frame", str(error))
+            connection.tell_error("bad_frame", str(error))
             room.expel(connection, connections.BAD_FRAME, "bad frame")
         except Exception:
             logger.exception("a frame of user %s failed in %s", connection.user_id, room.session_id)
-            room.expel(connection, 1011, "internal error")
+            room.expel(connection, connections.FAILED, "internal error")
 
 
 async def _wait_for_space(room: Room, connection: Connection) -> bool:
     """Whether the room takes more. Meanwhile nothing is read; a socket that is not read for long is lost anyway."""
     metrics.LIMITED.labels("unsaved").inc()
-    _tell_error(connection, "not_saving", "The server cannot save at the moment and takes no more text for now.")
+    connection.tell_error("not_saving", "The server cannot save at the moment and takes no more text for now.")
     try:
         await asyncio.wait_for(room.has_space.wait(), SPACE_SECONDS)
     except TimeoutError:
@@ -211,7 +217,7 @@ async def _wait_for_space(room: Room, connection: Connection) -> bool:
     return True
 
 
-def _take_text(room: Room, connection: Connection, sayings: Sayings, sign_in: SignIn, text: str) -> None:
+async def _take_text(room: Room, connection: Connection, sayings: Sayings, sign_in: SignIn, text: str) -> None:
     """A stock client that sends text frames speaks some other protocol."""
     if not connection.speaks_json:
         room.expel(connection, connections.BAD_FRAME, "text frame")
@@ -222,20 +228,42 @@ def _take_text(room: Room, connection: Connection, sayings: Sayings, sign_in: Si
     try:
         message = json.loads(text)
     except (ValueError, RecursionError):
-        _tell_error(connection, "bad_frame", "A text frame must be JSON.")
+        connection.tell_error("bad_frame", "A text frame must be JSON.")
         return
     kind = message.get("type") if isinstance(message, dict) else None
     if kind == "chat":
         if connection.scopes is None or Scope.EDIT in connection.scopes:
             sayings.take(message)
         else:
-            _tell_error(connection, "scope_missing", "This token has not the scope 'edit'.")
-        return
-    if kind == "token":
+            connection.tell_error("scope_missing", "This token has not the scope 'edit'.")
+    elif kind == "token":
         sign_in.renew(message.get("access"))
-        return
-    _tell_error(connection, "unknown_message", f"There is no message {str(kind)[:40]!r}.")
+    elif kind in PLAIN_MESSAGES and isinstance(connection, PlainConnection):
+        await _take_plain(room, connection, message)
+    else:
+        connection.tell_error("unknown_message", f"There is no message {str(kind)[:40]!r}.")
 
 
-def _tell_error(connection: Connection, code: str, detail: str) -> None:
-    connection.tell({"type": "error", "code": code, "detail": detail})
+async def _take_plain(room: Room, connection: PlainConnection, message: dict[str, Any]) -> None:
+    about = None
+    if message["type"] == "join-session":
+        try:
+            about = await rooms().about(room.session_id)
+        except SessionNotFound:
+            room.expel(connection, connections.ABSENT, "no such session")
+            return
+        except Unavailable:
+            room.expel(connection, connections.UNAVAILABLE, "the session cannot be read now")
+            return
+    elif message["type"] == "code-change" and not room.has_space.is_set():
+        if not await _wait_for_space(room, connection):
+            return
+    await room.ready.wait()
+    try:
+        if about is not None:
+            room.plain.join(connection, message, about)
+        else:
+            room.plain.take(connection, message)
+    except Exception:
+        logger.exception("a message of user %s failed in %s", connection.user_id, room.session_id)
+        room.expel(connection, connections.FAILED, "internal error")

@@ -15,11 +15,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 SUBPROTOCOL = "codecrafter.v1"
+# For clients without a CRDT: the same text frames, and deltas instead of binary frames.
+JSON_SUBPROTOCOL = "codecrafter.json.v1"
+# The text frames that clients send: all, and those without a CRDT also the others.
+PAGE_MESSAGES = ("chat", "token")
+PLAIN_MESSAGES = ("join-session", "code-change", "cursor-move")
 MAX_NUMBER = 2**53 - 1
 MAX_MESSAGES = 64
 MAX_AWARENESS_ENTRIES = 200
 MAX_AWARENESS_BYTES = 4096
 MAX_STATE_CLIENTS = 100_000
+REF_MAX_CHARACTERS = 64
+NO_REF = f"A ref is a text of up to {REF_MAX_CHARACTERS} printable characters."
 # An awareness message about nobody: nothing happens, but y-websocket's 30 s watchdog sees a frame.
 KEEP_ALIVE = b"\x01\x01\x00"
 
@@ -161,7 +168,84 @@ class Error(TypedDict):
     ref: NotRequired[str]
 
 
-TextFrame = Hello | Ack | Refused | Presence | Access | TokenExpiring | TokenTaken | Degraded | Error
+class KeepAlive(TypedDict):
+    """What the empty awareness message is to clients of codecrafter.json.v1."""
+
+    type: Literal["keep-alive"]
+
+
+class Cursor(TypedDict):
+    """Where a client points in the text of this version; null for nowhere in it. `user` is null once it left."""
+
+    client: int
+    user: dict[str, Any] | None
+    version: int
+    anchor: int | None
+    head: int | None
+
+
+class CursorMove(Cursor):
+    type: Literal["cursor-move"]
+
+
+class About(TypedDict):
+    """What a session's row says, and its document does not."""
+
+    title: str
+    language: str
+
+
+class State(About):
+    """Everything anew: the answer to join-session, and what a client gets that did not keep up."""
+
+    type: Literal["state"]
+    version: int
+    content: str
+    unit: str
+    people: list[Present]
+    permission: str
+    cursors: list[Cursor]
+
+
+class CodeChange(TypedDict):
+    """The step from the version before to `version`. `ref` comes to its sender only; `user` is null when unknown."""
+
+    type: Literal["code-change"]
+    version: int
+    delta: list[dict[str, Any]]
+    user: Person | None
+    ref: NotRequired[str]
+
+
+class ChangeAck(TypedDict):
+    """The change that led to `version` is committed."""
+
+    type: Literal["ack"]
+    ref: NotRequired[str]
+    version: int
+    seq: int
+
+
+class ChangeRefused(TypedDict):
+    """The change was not made. With `version_passed` come the present version and its text."""
+
+    type: Literal["refused"]
+    ref: NotRequired[str]
+    code: Literal["read_only", "too_large", "invalid", "version_passed"]
+    detail: str
+    version: NotRequired[int]
+    content: NotRequired[str]
+
+
+TextFrame = (
+    Hello | Ack | Refused | Presence | Access | TokenExpiring | TokenTaken | Degraded | Error
+    | KeepAlive | CursorMove | State | CodeChange | ChangeAck | ChangeRefused
+)  # fmt: skip
+
+
+def is_ref(value: object) -> bool:
+    """Whether a client may call its message so."""
+    return isinstance(value, str) and len(value) <= REF_MAX_CHARACTERS and value.isprintable()
 
 
 def encode_text(frame: TextFrame | Mapping[str, Any]) -> str:

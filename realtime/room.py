@@ -18,12 +18,13 @@ from django.conf import settings
 from realtime import connections, metrics, protocol
 from realtime.awareness import AwarenessTable
 from realtime.connections import Shared
+from realtime.plain_clients import PlainClients
 from sessions_app import crdt, documents, events
 from sessions_app.access import can_edit
 from sessions_app.models import CHAT_MAX_CHARACTERS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from realtime.connections import Connection
 
@@ -109,6 +110,7 @@ class Room:
         self._heard: dict[str, float] = {}
         self._shown_people: list[protocol.Present] = []
         self._shown_chat: deque[str] = deque(maxlen=SHOWN_CHAT_MAX)
+        self._plain: PlainClients | None = None
         # Counts of changes taken from sockets, and of those committed: what acknowledgements wait for.
         self._taken = 0
         self._committed = 0
@@ -161,7 +163,7 @@ class Room:
                 },
             }
         )
-        people = self._people()
+        people = self.people()
         connection.tell({"type": "presence", "people": people})
         for frame in self._awareness.encode(self._awareness.present()):
             connection.put_awareness(Shared(frame))
@@ -172,6 +174,8 @@ class Room:
             return
         self._forget(connection)
         self.idle_since = time.monotonic()
+        if self._plain is not None:
+            self._plain.leave(connection)
         if comes_back:
             broke_at = time.monotonic()
             self._awareness.linger(connection, broke_at)
@@ -311,14 +315,7 @@ class Room:
             self._host.rebuild_soon(self)
             return
         metrics.UPDATES.inc()
-        if applied.change is not None:
-            self.queue.append(Change(applied.change, UUID(connection.user_id)))
-            self._taken += 1
-            self._unsaved_bytes += len(applied.change)
-            if self._unsaved_bytes > settings.ROOM_UNSAVED_MAX_BYTES:
-                self.has_space.clear()
-            self._relay(applied.change, applied.before, connection)
-            self._host.commit_soon(self)
+        self._accept(applied, connection)
         if applied.is_missing:
             metrics.RESYNCS.labels("missing").inc()
             if connection.hold(number, update):
@@ -329,10 +326,72 @@ class Room:
         connection.expect(number, self._taken)
         connection.settle(self._committed, self.head)
 
+    def _accept(self, applied: crdt.Applied, connection: Connection) -> None:
+        if applied.change is not None:
+            self.queue.append(Change(applied.change, UUID(connection.user_id)))
+            self._taken += 1
+            self._unsaved_bytes += len(applied.change)
+            if self._unsaved_bytes > settings.ROOM_UNSAVED_MAX_BYTES:
+                self.has_space.clear()
+            self._relay(applied, connection, connection.user_id)
+            self._host.commit_soon(self)
+
     def _refuse(self, connection: Connection, code: Any, detail: str) -> None:
         metrics.REFUSED.labels(code).inc()
         connection.tell({"type": "refused", "received": connection.received, "code": code, "detail": detail})
         connection.put_denied(detail)
+
+    # Clients without a replica of their own (plain_clients.py)
+
+    @property
+    def plain(self) -> PlainClients:
+        if self._plain is None:
+            self._plain = PlainClients(self)
+        return self._plain
+
+    @property
+    def is_committed_up_to(self) -> tuple[int, int]:
+        """How many of the changes taken here are committed, and up to which seq."""
+        return self._committed, self.head
+
+    @property
+    def taken(self) -> int:
+        return self._taken
+
+    def watch_text(self) -> str:
+        """The entry file's text; from now on `plain` is told how it changes."""
+        self._replica.watch()
+        self._replica.take_deltas()
+        return self._replica.text()
+
+    def edit_text(self, connection: Connection, edits: Sequence[crdt.Edit]) -> None:
+        """Change the entry file's text for this client. Raises TooLarge before anything changed, or Broken."""
+        metrics.UPDATES.inc()
+        self._accept(self._replica.edit(edits), connection)
+
+    def rebuild(self) -> None:
+        self._host.rebuild_soon(self)
+
+    def point(self, connection: Connection, client_id: int, places: Sequence[int] | None, text: str) -> None:
+        """Show where a client points in the entry file's text, which is `text`: anchor and head in code points."""
+        cursor = None
+        if places is not None:
+            anchor, head = (self._replica.position_at(place, text) for place in places)
+            cursor = {"anchor": anchor, "head": head}
+        self._take_states(connection, [protocol.AwarenessEntry(client_id, 0, {"cursor": cursor})])
+
+    def cursors(self) -> dict[int, dict[str, Any] | None]:
+        return self._awareness.states(self._awareness.present())
+
+    def index_of(self, position: dict[str, Any], text: str) -> int | None:
+        return self._replica.index_of(position, text)
+
+    def person(self, user_id: str | None) -> protocol.Person | None:
+        """Somebody who is here."""
+        for person in self.people():
+            if person["id"] == user_id:
+                return {"id": person["id"], "username": person["username"]}
+        return None
 
     # The log
 
@@ -360,9 +419,9 @@ class Room:
         self.queue[:0] = self.in_flight
         self.in_flight.clear()
 
-    def absorb(self, updates: Iterable[bytes], last_seq: int) -> None:
-        """Merge what the log holds up to `last_seq`."""
-        for update in updates:
+    def absorb(self, updates: Sequence[bytes], last_seq: int, users: Sequence[str | None] = ()) -> None:
+        """Merge what the log holds up to `last_seq`; `users` made the updates, when that is known."""
+        for update, user_id in zip(updates, users or [None] * len(updates), strict=True):
             try:
                 applied = self._replica.apply(update, is_checked=False)
             except (crdt.Malformed, crdt.Broken):
@@ -370,7 +429,7 @@ class Room:
                 self._host.rebuild_soon(self)
                 return
             if applied.change is not None:
-                self._relay(applied.change, applied.before, None)
+                self._relay(applied, None, user_id)
         self.head = max(self.head, last_seq)
 
     def replace(self, loaded: documents.Loaded) -> None:
@@ -380,6 +439,8 @@ class Room:
             replica.apply(change.payload, is_checked=False)
         self._replica.close()
         self._replica, self._full = replica, None
+        if self._plain is not None:
+            self._plain.follow()
         self.head = max(self.head, loaded.head)
         base = b"\x00"
         frame = Shared(protocol.encode_update(replica.diff()))
@@ -407,6 +468,8 @@ class Room:
             if event["id"] in self._shown_chat:
                 return
             self._shown_chat.append(event["id"])
+        if self._plain is not None:
+            self._plain.hear(event)
         text = Shared(protocol.encode_text(event))
         for connection in self.connections.values():
             connection.put_text(text, may_be_lost=event["type"] == "run.output")
@@ -424,7 +487,7 @@ class Room:
             self._host.repair_soon(self, "gap")
         if "last" in message and message["last"] > self.head:
             if message["first"] == self.head + 1 and message["updates"] is not None and self.ready.is_set():
-                self.absorb(message["updates"], message["last"])
+                self.absorb(message["updates"], message["last"], message.get("users", ()))
             else:
                 self._host.repair_soon(self, "gap")
         if "awareness" in message:
@@ -462,6 +525,9 @@ class Room:
             self.announce_here()
         self._heard = {name: at for name, at in self._heard.items() if now - at <= REMOTE_PEOPLE_SECONDS}
         self._note_moved(self._awareness.expire(now), None)
+        if self._plain is not None and self._plain.is_over(now):
+            self._plain = None
+            self._replica.watch(is_watched=False)
         silent = [name for name, remote in self._remote.items() if now - remote.heard_at > REMOTE_PEOPLE_SECONDS]
         for name in silent:
             del self._remote[name]
@@ -470,11 +536,14 @@ class Room:
 
     # Telling the sockets
 
-    def _relay(self, change: bytes, before: bytes, source: Connection | None) -> None:
+    def _relay(self, applied: crdt.Applied, source: Connection | None, user_id: str | None) -> None:
+        assert applied.change is not None
         self._full = None
+        if self._plain is not None:
+            self._plain.note(self._replica.take_deltas(), self._replica.text_bytes(), user_id)
         if not self._outgoing:
-            self._outgoing_base = before
-        self._outgoing.append(change)
+            self._outgoing_base = applied.before
+        self._outgoing.append(applied.change)
         self._outgoing_from.add(source)
         for connection in self.connections.values():
             if connection.holds_frames:
@@ -501,6 +570,8 @@ class Room:
         frames = [Shared(frame) for frame in self._awareness.encode(self._moved)]
         only = self._moved_by.copy().pop() if len(self._moved_by) == 1 else None
         local = self._awareness.local(self._moved)
+        if self._plain is not None:
+            self._plain.moved(self._awareness.states(self._moved))
         self._moved.clear()
         self._moved_by.clear()
 
@@ -547,13 +618,13 @@ class Room:
                 person["is_bot"] = True
         return list(people.values())
 
-    def _people(self) -> list[protocol.Present]:
+    def people(self) -> list[protocol.Present]:
         people = {person["id"]: person for remote in self._remote.values() for person in remote.people}
         people |= {person["id"]: person for person in self._local_people()}
         return sorted(people.values(), key=lambda person: (person["username"].lower(), person["id"]))
 
     def _show_people(self, *, is_local: bool = True) -> None:
-        people = self._people()
+        people = self.people()
         if people == self._shown_people:
             return
         self._shown_people = people

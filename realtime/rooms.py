@@ -21,13 +21,14 @@ from django.conf import settings
 from django.db import IntegrityError, InterfaceError, OperationalError, connection
 
 from accounts.models import User
-from realtime import connections, metrics
+from realtime import connections, metrics, protocol
 from realtime.guard import Guard
 from realtime.layer_watch import LayerWatch
 from realtime.room import Room
 from sessions_app import actions, crdt, documents, events, tasks
 from sessions_app.access import can_edit, permission_in
 from sessions_app.errors import SessionNotFound
+from sessions_app.models import CodeSession
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -194,6 +195,16 @@ class Rooms:
         metrics.LIMITED.labels(limit).inc()
         quietest = min(sockets, key=lambda socket: socket.last_heard)
         self._sockets[quietest.user_id][quietest].expel(quietest, connections.TOO_MANY, "open too many times")
+
+    async def about(self, session_id: UUID) -> protocol.About:
+        """What the document itself does not say: title and language. Raises SessionNotFound or Unavailable."""
+        try:
+            return await self._read(_about, session_id)
+        except SessionNotFound:
+            raise
+        except Exception as error:
+            logger.exception("the session of a socket could not be read")
+            raise Unavailable from error
 
     # What rooms ask for (room.Host)
 
@@ -467,10 +478,10 @@ class Rooms:
                 room.in_flight.clear()
                 room.expel_all(connections.ABSENT, "the session is gone")
                 continue
-            payloads = [entry.payload for entry in entries[room.session_id]]
-            metrics.COMMITTED.inc(len(payloads))
+            rows = entries[room.session_id]
+            metrics.COMMITTED.inc(len(rows))
             room.committed(len(room.in_flight), given)
-            room.ring(documents.bell(room.epoch, given.first_seq, given.last_seq, payloads, self.process))
+            room.ring(documents.bell(room.epoch, given.first_seq, given.last_seq, rows, self.process))
             if room.queue:
                 self.commit_soon(room)
         if not self._dirty and not self._waiting:
@@ -616,6 +627,13 @@ def _append(entries: dict[UUID, list[documents.Entry]]) -> dict[UUID, documents.
                 for session_id, group in entries.items()
             }
         )
+
+
+def _about(session_id: UUID) -> protocol.About:
+    found = CodeSession.objects.active().filter(pk=session_id).values("title", "language").first()
+    if found is None:
+        raise SessionNotFound
+    return {"title": found["title"], "language": found["language"]}
 
 
 def _say(user_id: str, session_id: UUID, text: str, ref: str | None) -> events.Chat:

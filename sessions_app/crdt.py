@@ -19,7 +19,7 @@ import pycrdt
 from sessions_app import blocks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 FILES = "files"
 _FILES_ROOT = FILES.encode()
@@ -346,14 +346,38 @@ class Replica:
         self._text_bound = _largest_text(self._doc)
         # Which blocks are in the map of files; None until somebody changes it.
         self._files: blocks.Ranges | None = None
+        self._main: pycrdt.Text = self._doc.get(MAIN, type=pycrdt.Text)
+        self._main_subscription: Any = None
+        self._deltas: list[list[dict[str, Any]]] = []
 
     def _collect(self, event: Any) -> None:
         self._changes.append(event.update)
 
+    def _collect_delta(self, event: Any) -> None:
+        self._deltas.append(event.delta)
+
     def close(self) -> None:
+        self.watch(is_watched=False)
         if self._subscription is not None:
             self._doc.unobserve(self._subscription)
             self._subscription = None
+
+    def watch(self, *, is_watched: bool = True) -> None:
+        """Whether to note how the entry file's text changes, for take_deltas."""
+        if is_watched and self._main_subscription is None:
+            self._main_subscription = self._main.observe(self._collect_delta)
+        elif not is_watched and self._main_subscription is not None:
+            self._main.unobserve(self._main_subscription)
+            self._main_subscription = None
+            self._deltas.clear()
+
+    def take_deltas(self) -> list[list[dict[str, Any]]]:
+        """How the entry file's text has changed since the last call, as pycrdt's deltas, which count bytes."""
+        deltas, self._deltas = self._deltas, []
+        return deltas
+
+    def text_bytes(self) -> int:
+        return len(self._main)
 
     def state(self) -> bytes:
         return self._doc.get_state()
@@ -419,6 +443,86 @@ class Replica:
             self._files = None
         return Applied(change, is_missing=is_missing, before=before)
 
+    def edit(self, edits: Sequence[Edit]) -> Applied:
+        """Change the entry file's text, as a page of this process would. Raises TooLarge before anything changed."""
+        before = self._doc.get_state()
+        inserted = sum(len(edit.insert.encode()) for edit in edits)
+        if inserted:
+            self._check_room(inserted, sum(edit.delete for edit in edits), len(edits))
+        self._changes.clear()
+        try:
+            with self._doc.transaction():
+                for edit in reversed(edits):
+                    if edit.delete:
+                        del self._main[edit.start : edit.start + edit.delete]
+                    if edit.insert:
+                        self._main.insert(edit.start, edit.insert)
+        except BaseException as error:
+            raise _as_ours(error, Broken) from error
+        change = merge(self._changes) if self._changes else None
+        self._changes.clear()
+        if change is not None:
+            self._document_bound += len(change)
+            self._text_bound += inserted
+        return Applied(change, is_missing=False, before=before)
+
+    def _check_room(self, inserted: int, deleted: int, count: int) -> None:
+        if inserted > deleted and len(self._main) + inserted - deleted > self._limits.text_bytes:
+            raise TooLarge("text")
+        # Each insertion is a block with its neighbours' ids; deletions are ranges.
+        size = inserted + 64 * count
+        if self._document_bound + size > self._limits.document_bytes:
+            self._document_bound = len(self._doc.get_update())
+            if self._document_bound + size > self._limits.document_bytes:
+                raise TooLarge("document")
+
+    def position_at(self, index: int, text: str) -> dict[str, Any]:
+        """A place in the entry file's text, which is `text`, as pages write it: before the character there now."""
+        end = {"type": None, "tname": MAIN, "item": None, "assoc": 0}
+        if index >= len(text):
+            return end
+        try:
+            byte = len(text[:index].encode())
+            client, clock = self._item_at(byte)
+            if not text.isascii():
+                # pycrdt adds bytes to an item's clock, which counts UTF-16 units: count them from the item's start.
+                behind = _run_length(byte, lambda step: self._item_at(byte - step) == (client, clock - step))
+                between = text.encode()[byte - behind : byte].decode(errors="ignore")
+                clock += len(between.encode("utf-16-le")) // 2 - behind
+        except BaseException as error:
+            raise _as_ours(error, Broken) from error
+        return {**end, "item": {"client": client, "clock": clock}}
+
+    def _item_at(self, byte: int) -> tuple[int, int]:
+        item = self._main.sticky_index(byte, pycrdt.Assoc.AFTER).to_json()["item"]
+        return item["client"], item["clock"]
+
+    def index_of(self, position: dict[str, Any], text: str) -> int | None:
+        """Where a position of a page is in the entry file's text, which is `text`; None when it is not there."""
+        item = position.get("item")
+        if item is None:
+            return None if position.get("tname") != MAIN else 0 if position.get("assoc", 0) < 0 else len(text)
+        client, clock = item["client"], item["clock"]
+        # pycrdt panics at an item that has not arrived.
+        if clock >= _state_vector(self.state()).get(client, 0):
+            return None
+        try:
+            byte = self._byte_of(client, clock)
+            if text.isascii():
+                return min(byte, len(text))
+            # The same mistake the other way round.
+            behind = _run_length(clock, lambda step: self._byte_of(client, clock - step) == byte - step)
+            encoded = text.encode()
+            rest = encoded[byte - behind :].decode(errors="ignore").encode("utf-16-le")[: 2 * behind]
+            before = encoded[: byte - behind].decode(errors="ignore")
+        except BaseException as error:
+            raise _as_ours(error, Broken) from error
+        return len(before) + len(rest.decode("utf-16-le", "ignore"))
+
+    def _byte_of(self, client: int, clock: int) -> int:
+        position = {"item": {"client": client, "clock": clock}, "assoc": 0}
+        return pycrdt.StickyIndex.from_json(position, self._main).get_index()
+
     def _find_files(self) -> blocks.Ranges:
         try:
             merged = _blocks_of(self._doc.get_update())
@@ -455,6 +559,23 @@ class Replica:
         if text_bytes > self._limits.text_bytes and text_bytes > _largest_text(self._doc):
             raise TooLarge("text")
         self._document_bound, self._text_bound = document_bytes - size, text_bytes - size
+
+
+def _run_length(most: int, holds: Callable[[int], bool]) -> int:
+    """The largest step up to `most` for which `holds`: one by one, and by halving where the run is long."""
+    reach = 0
+    while reach < min(most, 32) and holds(reach + 1):
+        reach += 1
+    if reach < 32:
+        return reach
+    high = reach
+    while high <= most and holds(high):
+        reach, high = high, 2 * high
+    high = min(high, most + 1)
+    while high - reach > 1:
+        half = (reach + high) // 2
+        reach, high = (half, high) if holds(half) else (reach, half)
+    return reach
 
 
 def _blocks_of(update: bytes) -> list[blocks.Block]:

@@ -298,10 +298,11 @@ def replace_entry_text(session_id: UUID, text: str, user_id: UUID | None, base_r
         _, payload = _read(session_id, lambda update: crdt.replacement(update, text))
         if payload is None:
             return document.head
-        seq = append({session_id: [Entry(payload, user_id, "server")]})[session_id].last_seq
+        entry = Entry(payload, user_id, "server")
+        seq = append({session_id: [entry]})[session_id].last_seq
         _keep_text(session_id, text, seq)
         touch([session_id])
-        transaction.on_commit(lambda: events.ring_document(session_id, bell(document.epoch, seq, seq, [payload])))
+        transaction.on_commit(lambda: events.ring_document(session_id, bell(document.epoch, seq, seq, [entry])))
     return seq
 
 
@@ -363,15 +364,16 @@ def _set_snapshot_aside(snapshot: Snapshot, why: str) -> None:
         )
 
 
-def bell(epoch: UUID, first_seq: int, last_seq: int, payloads: Sequence[bytes], process: str = "") -> dict[str, object]:
+def bell(epoch: UUID, first_seq: int, last_seq: int, entries: Sequence[Entry], process: str = "") -> dict[str, object]:
     """The message that tells rooms of a grown log; it carries the updates themselves while they are small."""
-    small = sum(map(len, payloads)) <= BELL_MAX_BYTES
+    small = sum(len(entry.payload) for entry in entries) <= BELL_MAX_BYTES
     return {
         "process": process,
         "epoch": epoch.hex,
         "first": first_seq,
         "last": last_seq,
-        "updates": list(payloads) if small else None,
+        "updates": [entry.payload for entry in entries] if small else None,
+        "users": [str(entry.user_id) if entry.user_id else None for entry in entries],
     }
 
 

@@ -134,7 +134,7 @@ class LiveServer:
             assert self._server.process is not None
             assert self._server.process.poll() is None, self.log()
             try:
-                if httpx.get(f"{self.url}/health").status_code == 200:
+                if httpx.get(f"{self.url}/health", timeout=60).status_code == 200:
                     return
             except httpx.TransportError:
                 time.sleep(0.05)

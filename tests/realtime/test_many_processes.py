@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from tests.realtime.page import at, page
+from tests.realtime.plain_client import all_at_once, plain_client
 
 
 async def test_processes_share_text_cursors_people_and_access_over_redis(with_redis):
@@ -51,6 +52,28 @@ async def test_everybody_typing_at_two_processes_ends_with_the_same_text(with_re
         await one.until(lambda: len(one.text.split()) == 200)
         await other.until(lambda: other.text == one.text)
         assert alice.text(session_id) == at(there, alice).text(session_id) == one.text
+
+
+async def test_clients_without_a_crdt_at_two_processes_end_with_everybodys_text(with_redis):
+    here, there = with_redis
+    alice, bob = here.person("alice"), here.person("bob")
+    session_id = alice.new_session(content="")["id"]
+    alice.let_in(session_id, bob)
+    async with (
+        page(alice, session_id) as one,
+        page(at(there, bob), session_id) as other,
+        plain_client(alice, session_id) as third,
+        plain_client(at(there, bob), session_id, "utf16") as fourth,
+    ):
+        text = await all_at_once([one, other], [third, fourth], seed=5)
+        # The steps of another process say whose they are.
+        assert {alice.id, bob.id} <= {step["user"]["id"] for step in fourth.said("code-change") if step["user"]}
+        # A version of one process is none of the other's.
+        fourth.version, version = -1, third.version
+        await fourth.change([{"insert": "misplaced"}], version=version)
+        assert (await fourth.next("refused"))["code"] == "version_passed"
+        assert fourth.text == third.text == text
+    assert alice.text(session_id) == at(there, bob).text(session_id) == text
 
 
 async def test_without_a_doorbell_the_tick_finds_text_and_lost_access(without_redis):

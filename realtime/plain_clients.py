@@ -1,0 +1,306 @@
+"""The clients of codecrafter.json.v1 in one room: without a CRDT, they send and get deltas of the entry file's text.
+
+A room has this once such a client came. Their changes become ordinary updates of the replica; what pages change comes
+back as deltas through the same line of versions (realtime/plain.py), so everybody is told one order of changes.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from collections import deque
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
+
+from realtime import metrics, plain, protocol
+from realtime.connections import KEEP_ALIVE, Connection, Shared
+from sessions_app import crdt
+from sessions_app.access import can_edit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from realtime.room import Room
+
+logger = logging.getLogger(__name__)
+
+Refusal = Literal["read_only", "too_large", "invalid", "version_passed"]
+# What an operation counts against the pace of updates, beside its text.
+OPERATION_BYTES = 1024
+# How long the line is kept for clients that come back.
+REMEMBERED_SECONDS = 60
+_KEEP_ALIVE = Shared(protocol.encode_text({"type": "keep-alive"}))
+# Any state vector would do: a client that fell behind is told everything.
+_FROM_THE_START = b"\x00"
+
+
+@dataclass(slots=True)
+class _Unsaved:
+    """A change that is not committed yet: once the room has committed `needs` changes, it is."""
+
+    needs: int
+    taken_at: float
+    ref: str | None
+    version: int
+
+
+class PlainConnection(Connection):
+    """A socket that is told deltas instead of updates; until it has joined, neither."""
+
+    # What the client counts characters in; None until it joined.
+    unit: plain.Unit | None = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.awareness_id = secrets.randbelow(2**32)
+        self._unsaved: deque[_Unsaved] = deque()
+
+    def put_update(self, frame: Shared, base: bytes) -> None:
+        """Pages' frames are not for this client."""
+
+    def put_awareness(self, frame: Shared) -> None:
+        if frame is KEEP_ALIVE:
+            self.put_text(_KEEP_ALIVE)
+
+    def put_change(self, frame: Shared) -> None:
+        """What a `state` tells again: dropped when the client does not keep up."""
+        super().put_update(frame, _FROM_THE_START)
+
+    def await_commit(self, needs: int, ref: str | None, version: int) -> None:
+        self._unsaved.append(_Unsaved(needs, time.monotonic(), ref, version))
+
+    def settle(self, committed: int, seq: int) -> None:
+        while self._unsaved and self._unsaved[0].needs <= committed:
+            saved = self._unsaved.popleft()
+            metrics.ACK_SECONDS.observe(time.monotonic() - saved.taken_at)
+            ack: protocol.ChangeAck = {"type": "ack", "version": saved.version, "seq": seq}
+            if saved.ref is not None:
+                ack["ref"] = saved.ref
+            self.tell(ack)
+
+
+class PlainClients:
+    def __init__(self, room: Room) -> None:
+        self._room = room
+        self._line = plain.Line(room.watch_text())
+        self._members: set[PlainConnection] = set()
+        self._left_at = time.monotonic()
+        self._about: protocol.About = {"title": "", "language": ""}
+        # The change that is being made by one of these clients, whose ref belongs to it.
+        self._making: tuple[PlainConnection, str | None] | None = None
+
+    def is_over(self, now: float) -> bool:
+        return not self._members and now - self._left_at > REMEMBERED_SECONDS
+
+    def leave(self, connection: Connection) -> None:
+        if isinstance(connection, PlainConnection) and connection in self._members:
+            self._members.discard(connection)
+            self._left_at = time.monotonic()
+
+    # What clients say
+
+    def join(self, connection: PlainConnection, message: dict[str, Any], about: protocol.About) -> None:
+        """Answer a join-session with the state; one that is sent again is answered again."""
+        unit = message.get("unit", "code_points")
+        if unit not in plain.UNITS:
+            connection.tell_error("bad_frame", f"A unit is one of {', '.join(plain.UNITS)}.")
+            return
+        if self._room.connections.get(connection.id) is not connection:
+            return
+        connection.unit, connection.catch_up = unit, partial(self._catch_up, connection)
+        self._about = about
+        self._members.add(connection)
+        self._answer(connection, self._state(connection))
+        if connection.awareness_id not in connection.client_ids:
+            self._point(connection, None)
+
+    def take(self, connection: PlainConnection, message: dict[str, Any]) -> None:
+        """A code-change or a cursor-move."""
+        ref = message.get("ref")
+        if ref is not None and not protocol.is_ref(ref):
+            connection.tell_error("bad_frame", protocol.NO_REF)
+        elif connection.unit is None:
+            connection.tell_error("join_first", "Send join-session first.", ref)
+        elif message["type"] == "code-change":
+            self._change(connection, message, ref, connection.unit)
+        else:
+            self._move(connection, message, ref, connection.unit)
+
+    def _change(self, connection: PlainConnection, message: dict[str, Any], ref: str | None, unit: plain.Unit) -> None:
+        connection.received += 1
+        version, is_again = message.get("version"), message.get("again", False)
+        if type(version) is not int or type(is_again) is not bool or (is_again and ref is None):
+            self._refuse(
+                connection, ref, "invalid", "A change needs the version it was made at, and a ref to be sent again."
+            )
+            return
+        if not can_edit(connection.permission):
+            self._refuse(connection, ref, "read_only", "You can read this session, but not change its text.")
+            return
+        key = (connection.user_id, ref) if ref is not None else None
+        try:
+            if is_again and key is not None and (known := self._line.version_of(key, version)) is not None:
+                connection.await_commit(self._room.taken, ref, known)
+                connection.settle(*self._room.is_committed_up_to)
+                return
+            given = plain.read_delta(message.get("delta"), unit)
+            connection.pace.spend("updates", sum(len(op.text) + OPERATION_BYTES for op in given))
+            ops = self._line.rebase(given, version, unit)
+            self._making = (connection, ref)
+            self._room.edit_text(connection, plain.to_edits(ops, self._line.text))
+        except plain.BadDelta as error:
+            self._refuse(connection, ref, "invalid", str(error))
+        except plain.VersionPassed:
+            detail = "The text has moved on too far since that version: start from this one."
+            self._refuse(connection, ref, "version_passed", detail)
+        except crdt.TooLarge:
+            self._refuse(connection, ref, "too_large", "The text would be larger than a session may hold.")
+        except crdt.Broken:
+            logger.exception("a change of user %s broke the replica of %s", connection.user_id, self._room.session_id)
+            self._refuse(connection, ref, "invalid", "The change cannot be merged.")
+            self._room.rebuild()
+        else:
+            connection.await_commit(self._room.taken, ref, self._line.version)
+            connection.settle(*self._room.is_committed_up_to)
+        finally:
+            self._making = None
+
+    def _move(self, connection: PlainConnection, message: dict[str, Any], ref: str | None, unit: plain.Unit) -> None:
+        """Show this client's cursor to everybody; a cursor of a version that is forgotten is passed over."""
+        places: list[Any] = [message.get(name, message.get("position")) for name in ("anchor", "head")]
+        version = message.get("version", self._line.version)
+        now = None
+        if all(type(place) is int and place >= 0 for place in [*places, version]):
+            try:
+                now = [self._line.rebase_position(place, version, unit) for place in places]
+            except plain.VersionPassed:
+                return
+            except plain.BadDelta as error:
+                connection.tell_error("bad_frame", str(error), ref)
+                return
+        elif places != [None, None]:
+            connection.tell_error("bad_frame", "A cursor has a position, or an anchor and a head.", ref)
+            return
+        self._point(connection, now)
+
+    def _point(self, connection: PlainConnection, places: list[int] | None) -> None:
+        try:
+            self._room.point(connection, connection.awareness_id, places, self._line.text)
+        except crdt.Broken:
+            logger.warning("a place in the text of %s could not be named", self._room.session_id, exc_info=True)
+
+    def _refuse(self, connection: PlainConnection, ref: str | None, code: Refusal, detail: str) -> None:
+        metrics.REFUSED.labels(code).inc()
+        frame: protocol.ChangeRefused = {"type": "refused", "code": code, "detail": detail}
+        if ref is not None:
+            frame["ref"] = ref
+        if code == "version_passed":
+            frame["version"], frame["content"] = self._line.version, self._line.text
+        self._answer(connection, protocol.encode_text(frame))
+
+    def _answer(self, connection: PlainConnection, frame: str) -> None:
+        """Whoever asks for much is read more slowly, and one who does not read the answers is let go."""
+        connection.pace.spend("updates", len(frame))
+        connection.put_answer(frame)
+
+    # What happens in the room
+
+    def note(self, deltas: Iterable[list[dict[str, Any]]], text_bytes: int, user_id: str | None) -> None:
+        """The text has changed, by these deltas of pycrdt."""
+        try:
+            for delta in deltas:
+                self._tell_change(plain.from_bytes(delta, self._line.text), user_id)
+        except ValueError:
+            logger.exception("a delta of %s does not fit", self._room.session_id)
+        if len(self._line.text.encode()) != text_bytes:
+            self.follow()
+
+    def follow(self) -> None:
+        """Take the replica's text for what it is, however it came to be."""
+        text = self._room.watch_text()
+        if text != self._line.text:
+            edits = crdt.edits_between(self._line.text, text)
+            self._tell_change(plain.from_edits(edits, self._line.text), None)
+
+    def hear(self, event: Mapping[str, Any]) -> None:
+        if event["type"] == "session.changed":
+            self._about = {"title": event["title"], "language": event["language"]}
+
+    def moved(self, states: dict[int, dict[str, Any] | None]) -> None:
+        for unit in plain.UNITS:
+            listeners = [member for member in self._members if member.unit == unit]
+            if not listeners:
+                continue
+            for client_id, state in states.items():
+                move: protocol.CursorMove = {"type": "cursor-move", **self._cursor(client_id, state, unit)}
+                frame = Shared(protocol.encode_text(move))
+                for member in listeners:
+                    if member.awareness_id != client_id:
+                        member.put_change(frame)
+
+    def _tell_change(self, ops: plain.Ops, user_id: str | None) -> None:
+        if not ops:
+            return
+        maker, ref = self._making if self._making is not None else (None, None)
+        in_both = self._line.take(ops, (maker.user_id, ref) if maker is not None and ref is not None else None)
+        for unit, found in in_both.items():
+            listeners = [member for member in self._members if member.unit == unit]
+            if not listeners:
+                continue
+            frame: protocol.CodeChange = {
+                "type": "code-change",
+                "version": self._line.version,
+                "delta": plain.write_delta(found),
+                "user": self._room.person(user_id),
+            }
+            shared = Shared(protocol.encode_text(frame))
+            for member in listeners:
+                if member is maker and ref is not None:
+                    member.put_change(Shared(protocol.encode_text({**frame, "ref": ref})))
+                else:
+                    member.put_change(shared)
+
+    async def _catch_up(self, connection: PlainConnection, _behind: bytes | None) -> list[str]:
+        await self._room.ready.wait()
+        return [self._state(connection)]
+
+    def _state(self, connection: PlainConnection) -> str:
+        unit = connection.unit
+        assert unit is not None
+        states = self._room.cursors()
+        states.pop(connection.awareness_id, None)
+        frame: protocol.State = {
+            "type": "state",
+            "version": self._line.version,
+            "content": self._line.text,
+            "unit": unit,
+            **self._about,
+            "people": self._room.people(),
+            "permission": connection.permission,
+            "cursors": [self._cursor(client_id, state, unit) for client_id, state in sorted(states.items())],
+        }
+        return protocol.encode_text(frame)
+
+    def _cursor(self, client_id: int, state: dict[str, Any] | None, unit: plain.Unit) -> protocol.Cursor:
+        """Where a client points; anchor and head are null when it points nowhere in this text, or has left."""
+        cursor = (state or {}).get("cursor") or {}
+        places = [self._place(cursor.get(name), unit) for name in ("anchor", "head")]
+        if None in places:
+            places = [None, None]
+        who = (state or {}).get("user")
+        user = {"id": who["id"], "username": who["name"], "hue": who["hue"]} if who else None
+        anchor, head = places
+        return {"client": client_id, "user": user, "version": self._line.version, "anchor": anchor, "head": head}
+
+    def _place(self, position: dict[str, Any] | None, unit: plain.Unit) -> int | None:
+        if position is None:
+            return None
+        try:
+            index = self._room.index_of(position, self._line.text)
+        except crdt.Broken:
+            return None
+        if index is None or unit == "code_points":
+            return index
+        return plain.utf16_length(self._line.text[:index])
