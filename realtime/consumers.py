@@ -255,9 +255,10 @@ async def _take_plain(room: Room, connection: PlainConnection, message: dict[str
         except Unavailable:
             room.expel(connection, connections.UNAVAILABLE, "the session cannot be read now")
             return
-    elif message["type"] == "code-change" and not room.has_space.is_set():
-        if not await _wait_for_space(room, connection):
-            return
+    elif (
+        message["type"] == "code-change" and not room.has_space.is_set() and not await _wait_for_space(room, connection)
+    ):
+        return
     await room.ready.wait()
     try:
         if about is not None:

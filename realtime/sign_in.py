@@ -83,7 +83,7 @@ class SignIn:
         self._connection.tell({"type": "token_expiring", "expires_at": _shown(ends)})
 
     def _refuse(self, code: str, detail: str) -> None:
-        self._connection.tell({"type": "error", "code": code, "detail": detail})
+        self._connection.tell_error(code, detail)
 
 
 def _shown(seconds: float) -> str:

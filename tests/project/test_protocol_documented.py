@@ -104,7 +104,7 @@ def test_every_close_code_is_documented() -> None:
 def test_every_error_code_is_documented() -> None:
     said = set()
     for module in (ROOT / "realtime").glob("*.py"):
-        said |= set(re.findall(r"tell_error\(\s*\"(\w+)\"", module.read_text()))
+        said |= set(re.findall(r"(?:tell_error|_refuse)\(\s*\"(\w+)\"", module.read_text()))
     said |= {
         kind.code for kind in (errors.NotAllowed, errors.SessionNotFound, errors.NothingSaid, errors.MessageTooLong)
     }

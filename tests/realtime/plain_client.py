@@ -50,9 +50,12 @@ class PlainClient:
         return ref
 
     async def insert(self, at: int, text: str, delete: int = 0) -> str:
+        return await self.change(self.insertion(at, text, delete))
+
+    def insertion(self, at: int, text: str, delete: int = 0) -> list[dict[str, Any]]:
         """At a code point of the text that is here now; deletes as many code points behind it."""
         before, gone = self.units(self.text[:at]), self.units(self.text[at : at + delete])
-        return await self.change([{"retain": before}, {"insert": text}, {"delete": gone}])
+        return [{"retain": before}, {"insert": text}, {"delete": gone}]
 
     async def listen(self) -> None:
         try:
@@ -152,7 +155,9 @@ async def type_beside_others(one: PlainClient | Page, name: str, chance: random.
         gone = chance.randint(0, min(3, last - at))
         if isinstance(one, PlainClient):
             # Both are made for the same version: neither knows of the other, nor of what is on its way.
-            await asyncio.gather(one.insert(end, mark), one.insert(at, "s日", delete=gone))
+            version, deltas = one.version, [one.insertion(end, mark), one.insertion(at, "s日", gone)]
+            for delta in deltas:
+                await one.change(delta, version)
             # The next mark goes behind this one.
             await one.until(lambda mark=mark, head=head: mark in one.text[one.text.index(f"<{name}>") :].split("\n")[0])
             continue
