@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from websockets.http11 import Request
 
 TOO_LARGE, TOO_MANY_FRAMES = 4413, 1008
+HEADERS_TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 # Of what is read at once; between two of these the application may stop the reading.
 PARSE_BYTES = 4096
 # Frames that the application does not see: control frames, parts of messages, messages after the close.
@@ -73,6 +74,11 @@ class SocketProtocol(WebSocketsSansIOProtocol):
             part = bytes(self._unread[:PARSE_BYTES])
             del self._unread[:PARSE_BYTES]
             super().data_received(part)
+            if not self.handshake_initiated and self.conn.handshake_exc is not None:
+                # More or longer headers than the protocol object takes: it would say nothing and keep the connection.
+                self._is_deaf = True
+                self.transport.write(HEADERS_TOO_LARGE)
+                self.transport.close()
 
     async def receive(self) -> ASGIReceiveEvent:
         message = await self.queue.get()
