@@ -5,7 +5,7 @@ SETUP := $(PYTHON) deploy/setup.py
 COMPOSE ?= docker compose
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev test check fmt lock images images-all doctor up down
+.PHONY: help run dev test test-fast check fmt lock images images-all doctor up down
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -26,6 +26,10 @@ test: ## set up what is missing and run all tests
 	$(PY) -m pytest -n 2 --dist loadgroup --ignore=tests/e2e || status=$$?; \
 	if [ -d tests/e2e ]; then $(PY) -m pytest tests/e2e || status=$$?; fi; \
 	exit $$status
+
+test-fast: ## the tests that start no server, sandbox or browser: for every change, in under two minutes
+	@$(SETUP) dev
+	@$(PY) -m pytest -q -n 2 --dist loadgroup --ignore=tests/e2e -m "not slow"
 
 check: ## lint, types, import directions, migrations, deploy settings, front-end types, documents
 	@$(SETUP) check

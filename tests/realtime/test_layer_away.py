@@ -12,8 +12,8 @@ import httpx
 import pytest
 import redis
 
-from tests.realtime.page import page
-from tests.realtime.test_many_processes import at, pair
+from tests.realtime.conftest import pair
+from tests.realtime.page import at, page
 from tests.services import servers
 
 if TYPE_CHECKING:
