@@ -5,7 +5,7 @@ SETUP := $(PYTHON) deploy/setup.py
 COMPOSE ?= docker compose
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev test test-fast check fmt lock images images-all doctor up down
+.PHONY: help run dev test test-fast chaos bench check fmt lock images images-all doctor up down
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -30,6 +30,15 @@ test: ## set up what is missing and run all tests
 test-fast: ## the tests that start no server, sandbox or browser: for every change, in under two minutes
 	@$(SETUP) dev
 	@$(PY) -m pytest -q -n 2 --dist loadgroup --ignore=tests/e2e -m "not slow"
+
+chaos: export PATH := $(CURDIR)/.venv/bin:$(PATH)
+chaos: ## prove what saved means on real servers under fire: kill -9, no Redis, lost messages, hostile frames (an hour)
+	@$(SETUP) tests
+	@$(PY) -m pytest tests/chaos -o python_files='chaos_*.py' -s -v
+
+bench: ## measure the live document beside y-websocket, Hocuspocus and a Channels consumer (benchmarks/realtime/README.md)
+	@$(SETUP) tests
+	@$(PY) benchmarks/realtime/run.py
 
 check: ## lint, types, import directions, migrations, deploy settings, front-end types, documents
 	@$(SETUP) check
