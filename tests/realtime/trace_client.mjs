@@ -26,6 +26,12 @@ function socketClass(token) {
         if (message.type === "ack") for (; done < message.received; done += 1) acknowledged.push(sent[done]);
         if (message.type === "refused") say({ at: "refused", message });
       });
+      // Node 20's socket ends a refused connection with an error and no close, for which y-websocket would wait for ever.
+      let isClosed = false;
+      this.addEventListener("close", () => (isClosed = true));
+      this.addEventListener("error", () => {
+        setTimeout(() => isClosed || this.onclose?.(Object.assign(new Event("close"), { code: 1006, reason: "" })), 10);
+      });
       const send = this.send.bind(this);
       this.send = (data) => {
         if (data instanceof Uint8Array && data[0] === 0 && (data[1] === 1 || data[1] === 2)) {
