@@ -3,6 +3,7 @@ hears of it over Redis, and in another one that hears nothing and asks by itself
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING
 
@@ -42,7 +43,8 @@ def room(sides: tuple[LiveServer, LiveServer]) -> tuple[Person, Person, str]:
 async def ends(request: pytest.FixtureRequest, one: Page, code: int, act: Callable[[], object]) -> None:
     started = time.monotonic()
     act()
-    await one.socket.wait_closed()
+    async with asyncio.timeout(60):
+        await one.socket.wait_closed()
     assert one.socket.close_code == code
     print(f"{request.node.name}: {time.monotonic() - started:.3f} s")
 
@@ -131,7 +133,8 @@ async def test_logging_out_of_the_pages_closes_the_sockets_of_that_browser(reque
     headers = {"Cookie": cookie, "Origin": bob.server.url}
     async with connect(bob.socket_url(session_id), additional_headers=headers, compression=None) as socket:
         one = Page(socket)
-        # Read by nobody: `wait_closed` is all that is asked of it.
+        # Its answer says that the socket is in the room.
+        await socket.send(b"\x03")
         await socket.recv()
         form = {"csrfmiddlewaretoken": client.cookies["csrftoken"]}
         await ends(request, one, SIGN_IN_CHANGED, lambda: client.post("/logout", data=form))
