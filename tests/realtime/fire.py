@@ -75,7 +75,8 @@ async def without_redis(folder: Path, database: str, raw: dict[str, Any], limit:
                     done.append("started")
                     await asyncio.to_thread(redis.start)
 
-            ended = await replay(cast(people, raw), session_id, raw, limit=limit, disturb=disturb)
+            # Slow enough that something is typed in each of the states.
+            ended = await replay(cast(people, raw), session_id, raw, limit=limit, pace_ms=400, disturb=disturb)
             assert done == ["flushed", "stopped", "started"]
             await from_the_database((here, there), people[0], session_id, ended)
             return ended
