@@ -7,6 +7,7 @@ process (realtime/rooms.py) passes `room.event` on to its sockets and acts on `r
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 import logging
 import threading
@@ -26,6 +27,7 @@ logger = logging.getLogger(__name__)
 
 SEND_SECONDS = 2
 REST_SECONDS = 1
+LAST_WORDS_SECONDS = 2
 # Each message is at most a bell of documents.BELL_MAX_BYTES or a piece of output.
 QUEUE_MAX = 2000
 
@@ -214,7 +216,14 @@ class _Speaker:
                 self._queue = asyncio.Queue(QUEUE_MAX)
                 threading.Thread(target=self._loop.run_forever, name="announcer", daemon=True).start()
                 asyncio.run_coroutine_threadsafe(self._drain(self._queue), self._loop)
+                # A command that changes something and ends would take its message with it.
+                atexit.register(self._say_the_last)
             return self._loop
+
+    def _say_the_last(self) -> None:
+        if self._loop is not None and self._queue is not None:
+            with contextlib.suppress(Exception):
+                asyncio.run_coroutine_threadsafe(self._queue.join(), self._loop).result(LAST_WORDS_SECONDS)
 
     def start(self, coroutine: Coroutine[Any, Any, None]) -> None:
         asyncio.run_coroutine_threadsafe(coroutine, self._ensure_loop())
@@ -234,16 +243,24 @@ class _Speaker:
         rests_until = 0.0
         while True:
             group, message = await queue.get()
-            if time.monotonic() >= rests_until:
-                try:
-                    await asyncio.wait_for(get_channel_layer().group_send(group, message), SEND_SECONDS)
-                    continue
-                except Exception:
-                    # The layer is a doorbell: what it loses is read again from the database.
-                    logger.warning("the channel layer did not take a message for %s", group, exc_info=True)
-                    rests_until = time.monotonic() + REST_SECONDS
-            for take in list(self.undelivered):
-                take(group, message)
+            try:
+                rests_until = await self._deliver(group, message, rests_until)
+            finally:
+                queue.task_done()
+
+    async def _deliver(self, group: str, message: dict[str, Any], rests_until: float) -> float:
+        """Until when the layer is left alone after this."""
+        if time.monotonic() >= rests_until:
+            try:
+                await asyncio.wait_for(get_channel_layer().group_send(group, message), SEND_SECONDS)
+                return rests_until
+            except Exception:
+                # The layer is a doorbell: what it loses is read again from the database.
+                logger.warning("the channel layer did not take a message for %s", group, exc_info=True)
+                rests_until = time.monotonic() + REST_SECONDS
+        for take in list(self.undelivered):
+            take(group, message)
+        return rests_until
 
 
 _speaker = _Speaker()
