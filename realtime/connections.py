@@ -296,9 +296,14 @@ class Connection:
         return self._held_bytes > 0
 
     def release(self, is_missing: Callable[[bytes], bool], needs: int) -> None:
-        """Ask again for held frames, after the document has grown."""
+        """Look again at held frames, after the document has grown.
+
+        Acknowledgements keep their order, so there is no use in looking past the first that still lacks something.
+        """
         for frame in self._unsettled:
-            if frame.needs is None and not is_missing(frame.update):
+            if frame.needs is None:
+                if is_missing(frame.update):
+                    return
                 self._held_bytes -= len(frame.update)
                 frame.needs, frame.update = needs, b""
 

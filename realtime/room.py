@@ -520,7 +520,11 @@ class Room:
         self.ring(message, to_strangers=True)
 
     def renew(self, now: float) -> None:
-        """Tell other processes again who is here, and forget people and cursors of those that fell silent."""
+        """Tell other processes again who is here, forget people and cursors of those that fell silent, and ask again
+        for what held frames lack: a socket may have answered before it had it."""
+        for connection in self.connections.values():
+            if connection.holds_frames:
+                self._ask(connection)
         if now - self._announced_at > ANNOUNCE_SECONDS:
             self.announce_here()
         self._heard = {name: at for name, at in self._heard.items() if now - at <= REMOTE_PEOPLE_SECONDS}

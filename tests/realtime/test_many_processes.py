@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pycrdt
+
 from tests.realtime.page import at, page
 from tests.realtime.plain_client import all_at_once, plain_client
 
@@ -104,3 +106,28 @@ async def test_killed_process_leaves_its_acknowledged_edits_to_the_other(without
             await one.socket.wait_closed()
         await other.until(lambda: other.text.split() == [str(number) for number in range(50)])
     await asyncio.to_thread(here.start)
+
+
+async def test_what_an_update_lacks_is_asked_for_until_it_comes(without_redis):
+    here, _ = without_redis
+    alice = here.person("alice")
+    session_id = alice.new_session(content="x")["id"]
+    async with page(alice, session_id) as one:
+        updates: list[bytes] = []
+        elsewhere = pycrdt.Doc()
+        elsewhere.apply_update(one.doc.get_update())
+        elsewhere.observe(lambda event: updates.append(event.update))
+        text = elsewhere.get("main", type=pycrdt.Text)
+        text.insert(0, "a")
+        text.insert(1, "b")
+        await one.saved()
+        one.sent += 1
+        await one.socket.send(pycrdt.create_update_message(updates[1]))
+        # The page answers the question without having it, and sends nothing by itself when it has.
+        answered = one.sent
+        await one.until(lambda: one.sent > answered)
+        assert one.acked < one.sent
+        one.doc.apply_update(updates[0])
+        one._local.clear()
+        await one.saved()
+        assert alice.text(session_id) == "abx"
