@@ -17,7 +17,7 @@ from accounts.access import people_named
 from accounts.models import User
 from activity.log import record
 from codecrafter.http.throttles import count_or_refuse
-from sessions_app import crdt, documents, events, languages, zips
+from sessions_app import crdt, documents, events, history, languages, zips
 from sessions_app.access import PERMISSIONS, Action, Standing, standing_in
 from sessions_app.errors import InviteNotFound, MessageTooLong, NotAllowed, NothingSaid, OwnerStays, PersonNotFound
 from sessions_app.models import (
@@ -118,6 +118,25 @@ def _swap_hello(session: CodeSession, old_language: str, user: User) -> None:
 def write_content(standing: Standing, user: User, content: str, *, base_revision: int | None = None) -> int:
     """Merge `content` into the shared text as a minimal edit; returns the new revision."""
     return documents.replace_entry_text(standing.session.pk, content, user.pk, base_revision)
+
+
+def restore_text(standing: Standing, user: User, revision: int) -> int:
+    """Turn the entry file's text into what it was at `revision`, as one more edit; returns the new revision.
+
+    Its line ends become \\n, as those of every edit by the server. Raises RevisionUnknown, TextTooLarge.
+    """
+    session = standing.session
+    text = history.text_at(session.pk, revision)
+    with transaction.atomic():
+        restored = documents.replace_entry_text(session.pk, text, user.pk)
+        record(
+            "session.text_restored",
+            f"{user.username} restored the text of “{session.title}” as of revision {revision}",
+            user_id=user.pk,
+            session_id=session.pk,
+            metadata={"revision": revision, "restored_as": restored},
+        )
+    return restored
 
 
 def export_session(standing: Standing, user: User) -> tuple[int, bytes]:

@@ -14,14 +14,15 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import status
 from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
+from rest_framework.utils.urls import replace_query_param
 from rest_framework.views import APIView
 
 from accounts.bearer import ACCOUNT
 from accounts.socket_auth import issue_ticket
 from codecrafter.http.conditional import PreconditionFailed, check_if_match, etag
-from codecrafter.http.paging import Paging, refuse_unknown_parameters
+from codecrafter.http.paging import Paging, WrongCursor, refuse_unknown_parameters
 from codecrafter.http.problems import Invalid
-from sessions_app import actions, languages, zips
+from sessions_app import actions, history, languages, zips
 from sessions_app.access import Action, Standing, archived_standing, standing_in
 from sessions_app.errors import InviteNotFound
 from sessions_app.models import CodeSession, Collaborator
@@ -31,8 +32,12 @@ from sessions_app.serializers import (
     CollaboratorChangeInput,
     CollaboratorInput,
     CollaboratorSerializer,
+    HistoryPageSerializer,
+    HistoryStepSerializer,
     InviteSerializer,
     JoinInput,
+    PastTextSerializer,
+    RestoredSerializer,
     SessionChangeInput,
     SessionCreateInput,
     SessionDetailSerializer,
@@ -320,3 +325,61 @@ class ChatList(APIView):
         given = valid(ChatInput(data=request.data))
         message = actions.say(request.user, session_id, given["text"], given.get("ref"))
         return Response(ChatMessageSerializer(message).data, status=status.HTTP_201_CREATED)
+
+
+class HistoryList(APIView):
+    """Who changed the text when, newest first. A `cursor` from `next` leads on to what is older."""
+
+    @extend_schema(
+        operation_id="history_list",
+        parameters=[OpenApiParameter(name, str) for name in ("cursor", "page_size")],
+        responses=HistoryPageSerializer,
+    )
+    def get(self, request: SignedInRequest, session_id: UUID) -> Response:
+        standing = standing_in(request.user, session_id)
+        refuse_unknown_parameters(request, ())
+        steps, cursor = history.steps(
+            standing.session.pk, before=self._before(request), most=Paging().get_page_size(request)
+        )
+        url = request.build_absolute_uri()
+        return Response(
+            {
+                "next": replace_query_param(url, "cursor", cursor) if cursor else None,
+                "previous": None,
+                "results": HistoryStepSerializer(steps, many=True).data,
+            }
+        )
+
+    def _before(self, request: SignedInRequest) -> int | None:
+        """The lists over one table have the framework's cursors; this one's is the revision that it stopped at."""
+        given = request.query_params.get("cursor")
+        if given is None:
+            return None
+        if not (given.isascii() and given.isdigit() and len(given) <= 18):
+            raise WrongCursor
+        return int(given)
+
+
+class PastText(APIView):
+    """The entry file's text as it was at a revision: the `last_revision` of a step of the history.
+
+    Other revisions are 404 `revision_unknown`, and never answered with the text of one nearby.
+    """
+
+    @extend_schema(operation_id="history_read", responses=PastTextSerializer)
+    def get(self, request: SignedInRequest, session_id: UUID, revision: int) -> Response:
+        standing = standing_in(request.user, session_id)
+        content = history.text_at(standing.session.pk, revision)
+        return Response({"revision": revision, "content": content})
+
+
+class PastRestore(APIView):
+    """Turns the text into what it was at a revision, by the smallest edit, live for everybody.
+
+    The answer has the new revision.
+    """
+
+    @extend_schema(operation_id="history_restore", request=None, responses=RestoredSerializer)
+    def post(self, request: SignedInRequest, session_id: UUID, revision: int) -> Response:
+        standing = standing_in(request.user, session_id, Action.EDIT)
+        return Response({"revision": actions.restore_text(standing, request.user, revision)})

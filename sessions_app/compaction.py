@@ -21,7 +21,7 @@ from sessions_app import crdt, documents, metrics
 from sessions_app.models import Document, Segment, Snapshot, Update
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from uuid import UUID
 
 logger = logging.getLogger(__name__)
@@ -84,7 +84,7 @@ def _compact(log: documents.Log, rows: list[Update]) -> Outcome:
     parts = before + [bytes(row.payload) for row in rows]
     try:
         payload = crdt.compact(parts)
-        groups = _groups(rows)
+        groups = grouped(rows, lambda row: len(row.payload))
         segments = [_segment(group) for group in groups]
         for segment, group in zip(segments, groups, strict=True):
             if not crdt.says_all(bytes(segment.payload), (bytes(row.payload) for row in group)):
@@ -120,14 +120,14 @@ def _swap(log: documents.Log, rows: list[Update], payload: bytes, segments: list
     )
 
 
-def _groups(rows: Sequence[Update]) -> list[list[Update]]:
+def grouped(rows: Iterable[Update], size_of: Callable[[Update], int]) -> list[list[Update]]:
     """Neighbours by the same person join until HISTORY_SEGMENT_SECONDS have passed since the first of them."""
     longest = timedelta(seconds=settings.HISTORY_SEGMENT_SECONDS)
     groups: list[list[Update]] = []
     size = 0
     for row in rows:
         first = groups[-1][0] if groups else None
-        size += len(row.payload)
+        size += size_of(row)
         if (
             first is not None
             and (row.user_id, row.origin) == (first.user_id, first.origin)
@@ -137,11 +137,12 @@ def _groups(rows: Sequence[Update]) -> list[list[Update]]:
             groups[-1].append(row)
         else:
             groups.append([row])
-            size = len(row.payload)
+            size = size_of(row)
     return groups
 
 
-def _segment(group: Sequence[Update]) -> Segment:
+def step_of(group: Sequence[Update]) -> Segment:
+    """The segment that a group will be, without its payload."""
     first, last = group[0], group[-1]
     return Segment(
         document_id=first.document_id,
@@ -151,5 +152,10 @@ def _segment(group: Sequence[Update]) -> Segment:
         origin=first.origin,
         started_at=first.created_at,
         ended_at=max(row.created_at for row in group),
-        payload=crdt.merge(bytes(row.payload) for row in group),
     )
+
+
+def _segment(group: Sequence[Update]) -> Segment:
+    segment = step_of(group)
+    segment.payload = crdt.merge(bytes(row.payload) for row in group)
+    return segment

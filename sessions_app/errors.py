@@ -6,6 +6,7 @@ DomainError (codecrafter/http/problems.py)
   InviteNotFound      no such link, or it was revoked, ran out or expired
   PersonNotFound      nobody of that name
   OwnerStays          the owner cannot be added, changed or removed
+  RevisionUnknown     the history has no step that ends there
   RevisionPassed      the text has moved on since the revision that the edit was made against
   TextTooLarge        over the size that one text may have
   NothingSaid         a chat message without a visible character
@@ -40,6 +41,11 @@ class PersonNotFound(Invalid):
 class OwnerStays(Conflict):
     code = "owner_stays"
     detail = "The owner of a session has every permission in it and cannot be added, changed or removed."
+
+
+class RevisionUnknown(NotFound):
+    code = "revision_unknown"
+    detail = "No step of the history ends at this revision. Read the history again and take its `last_revision`."
 
 
 class RevisionPassed(Conflict):

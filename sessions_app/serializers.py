@@ -11,7 +11,7 @@ from rest_framework import serializers
 
 from sessions_app import documents, languages
 from sessions_app.access import OWNER
-from sessions_app.models import ChatMessage, CodeSession, Collaborator, Invite, Permission
+from sessions_app.models import ChatMessage, CodeSession, Collaborator, Invite, Permission, Segment
 
 if TYPE_CHECKING:
     from sessions_app.access import Standing
@@ -167,3 +167,29 @@ class ChatInput(serializers.Serializer):
 
     text = TextField()
     ref = serializers.CharField(max_length=64, required=False)
+
+
+class HistoryStepSerializer(serializers.ModelSerializer):
+    """What one person wrote within a minute or so. `user` is null for the first text and when the account is gone."""
+
+    first_revision = serializers.IntegerField(source="first_seq")
+    last_revision = serializers.IntegerField(source="last_seq")
+    user = SpeakerSerializer(read_only=True, allow_null=True)
+
+    class Meta:
+        model = Segment
+        fields = ["first_revision", "last_revision", "user", "origin", "started_at", "ended_at"]
+
+
+class HistoryPageSerializer(serializers.Serializer):
+    next = serializers.URLField(allow_null=True)
+    previous = serializers.URLField(allow_null=True, help_text="Always null: the list is read from its newest step on.")
+    results = HistoryStepSerializer(many=True)
+
+
+class RestoredSerializer(serializers.Serializer):
+    revision = serializers.IntegerField()
+
+
+class PastTextSerializer(RestoredSerializer):
+    content = serializers.CharField()

@@ -30,6 +30,9 @@ api_urlpatterns = [
         name="collaborator",
     ),
     path("sessions/<uuid:session_id>/chat", api.ChatList.as_view(), name="chat"),
+    path("sessions/<uuid:session_id>/history", api.HistoryList.as_view(), name="history"),
+    path("sessions/<uuid:session_id>/history/<int:revision>", api.PastText.as_view(), name="past-text"),
+    path("sessions/<uuid:session_id>/history/<int:revision>/restore", api.PastRestore.as_view(), name="past-restore"),
     path("sessions/<uuid:session_id>/invites", api.InviteList.as_view(), name="invites"),
     path("sessions/<uuid:session_id>/invites/<uuid:invite_id>", api.InviteDetail.as_view(), name="invite"),
 ]

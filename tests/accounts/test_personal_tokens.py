@@ -130,7 +130,7 @@ def api_routes():
         path = "/" + route
         for converter in ("session_id", "user_id", "invite_id", "job_id", "token_id", "bot_id", "message_id"):
             path = path.replace(f"<uuid:{converter}>", str(uuid.UUID(int=1)))
-        yield path, view
+        yield path.replace("<int:revision>", "1"), view
 
 
 ROUTES = sorted(set(api_routes()), key=lambda pair: pair[0])
@@ -180,6 +180,10 @@ def test_each_scope_opens_its_own_and_no_more(alice, session, token_of):
     reads, edits, runs = (client_with(token_of(alice, scope)) for scope in Scope)
     assert [client.get(url).status_code for client in (reads, edits, runs)] == [200, 403, 403]
     assert [client.patch(url, {"title": "New"}).status_code for client in (reads, edits, runs)] == [403, 200, 403]
+    past = f"{url}/history/1"
+    for path in (f"{url}/history", past):
+        assert [client.get(path).status_code for client in (reads, edits, runs)] == [200, 403, 403]
+    assert [client.post(f"{past}/restore").status_code for client in (reads, edits, runs)] == [403, 200, 403]
     # Nothing to run, as far as one is let through to be told so.
     assert [client.post("/api/execute", {}).status_code for client in (reads, edits, runs)] == [403, 403, 400]
 

@@ -13,9 +13,13 @@ def encoded(text):
     return base64.b64encode(text.encode()).decode()
 
 
-@pytest.fixture(params=["sessions", "history"])
+@pytest.fixture(params=["sessions", "history", "text history"])
 def path(request, session):
-    return {"sessions": "/api/sessions", "history": f"/api/execute/history/{session.pk}"}[request.param]
+    return {
+        "sessions": "/api/sessions",
+        "history": f"/api/execute/history/{session.pk}",
+        "text history": f"/api/sessions/{session.pk}/history",
+    }[request.param]
 
 
 @pytest.mark.parametrize(

@@ -185,6 +185,8 @@ OPERATIONS: dict[tuple[str, str], tuple[Action, Callable[[Someone], Awaitable[st
     ("see the text", "socket, binary"): (Action.VIEW, on_socket(sees_text, None)),
     ("see the text", "socket, codecrafter.v1"): (Action.VIEW, on_socket(is_greeted)),
     ("see the people", "REST"): (Action.VIEW, rest("GET", SESSION + "/collaborators")),
+    ("see who wrote when", "REST"): (Action.VIEW, rest("GET", SESSION + "/history")),
+    ("see an older text", "REST"): (Action.VIEW, rest("GET", SESSION + "/history/1")),
     ("see the runs", "REST"): (Action.VIEW, rest("GET", "/api/execute/history/{session}")),
     ("see a run", "REST"): (Action.VIEW, rest("GET", "/api/execute/status/{run}")),
     ("see its output", "REST"): (Action.VIEW, rest("GET", "/api/execute/{run}/output")),
@@ -193,6 +195,8 @@ OPERATIONS: dict[tuple[str, str], tuple[Action, Callable[[Someone], Awaitable[st
     ("chat", "REST"): (Action.CHAT, rest("POST", SESSION + "/chat", text="{mark}")),
     ("chat", "socket, codecrafter.v1"): (Action.CHAT, on_socket(chats)),
     ("export", "REST"): (Action.EXPORT, rest("GET", SESSION + "/export.zip")),
+    # Before the other edits, which it would take back.
+    ("restore an older text", "REST"): (Action.EDIT, rest("POST", SESSION + "/history/1/restore")),
     ("edit", "REST"): (Action.EDIT, rest("PATCH", SESSION, content=SECRET + "{mark}")),
     ("edit", "socket, binary"): (Action.EDIT, on_socket(types_as_stock_client, None)),
     ("edit", "socket, codecrafter.v1"): (Action.EDIT, on_socket(types_as_page)),

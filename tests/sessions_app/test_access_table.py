@@ -32,6 +32,9 @@ make_public          ok      ok      no      no      hidden    no
 archive              ok      no      no      no      hidden    no
 restore              ok      hidden  hidden  hidden  hidden    hidden
 history              ok      ok      ok      ok      hidden    ok
+text_history         ok      ok      ok      ok      hidden    ok
+past_text            ok      ok      ok      ok      hidden    ok
+restore_text         ok      ok      ok      no      hidden    no
 run                  ok      ok      ok      no      hidden    no
 read_run             ok      ok      ok      ok      hidden    ok
 read_output          ok      ok      ok      ok      hidden    ok
@@ -132,6 +135,8 @@ def world(session, people, action, role):
     if action in ARCHIVED:
         session.archived_at = timezone.now()
         session.save()
+    if action == "restore_text":
+        documents.replace_entry_text(session.pk, "print(3)\n", people["owner"].pk)
     message = ChatMessage.objects.create(session=session, user=people["other_admin"], text="hello")
     return World(session, people, run, own_run, invite, token, message)
 
@@ -170,6 +175,12 @@ def over_rest(client, action, world):
             return client.post(f"{path}/restore")
         case "history":
             return client.get(f"/api/execute/history/{world.session.pk}")
+        case "text_history":
+            return client.get(f"{path}/history")
+        case "past_text":
+            return client.get(f"{path}/history/1")
+        case "restore_text":
+            return client.post(f"{path}/history/1/restore")
         case "run":
             return client.post("/api/execute", {"session_id": str(world.session.pk)})
         case "read_run":
@@ -278,6 +289,8 @@ def test_the_table_holds_over_rest(action, role, expected, world, api):
     if expected != "ok":
         assert answer["Content-Type"] == "application/problem+json"
         assert stored(world) == before
+    elif action == "restore_text":
+        assert stored(world)[0] == "print(1)\n" != before[0]
 
 
 @pytest.mark.parametrize(("action", "role", "expected"), cells(PAGES))
@@ -322,6 +335,9 @@ def test_the_table_holds_in_the_admin(action, role, expected, world):
         ("people", "ok"),
         ("ticket", "ok"),
         ("history", "ok"),
+        ("text_history", "ok"),
+        ("past_text", "ok"),
+        ("restore_text", "no"),
         ("read_run", "ok"),
         ("read_output", "ok"),
         ("join_without", "ok"),

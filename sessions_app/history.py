@@ -1,0 +1,76 @@
+"""The past of a document: who wrote when, and what its text was. api.py and actions.py read it.
+
+It is the segments that compaction made, and the rows of the log that it has not taken yet, grouped as it would.
+"""
+
+from __future__ import annotations
+
+from operator import attrgetter
+from typing import TYPE_CHECKING
+
+from django.db.models import prefetch_related_objects
+from django.db.models.functions import Length
+
+from sessions_app import compaction, crdt, documents
+from sessions_app.errors import RevisionUnknown
+from sessions_app.models import Segment, Update
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from uuid import UUID
+
+
+def steps(session_id: UUID, *, before: int | None, most: int) -> tuple[list[Segment], int | None]:
+    """The newest steps that begin before this revision, newest first and without payloads, and where to go on."""
+    # Rows first: what a compaction takes away meanwhile is among the segments, and not twice.
+    rows = list(
+        Update.objects.filter(document_id=session_id).order_by("seq").annotate(size=Length("payload")).defer("payload")
+    )
+    tail = [compaction.step_of(group) for group in compaction.grouped(rows, attrgetter("size"))]
+    found = [step for step in reversed(tail) if before is None or step.first_seq < before][: most + 1]
+    older = Segment.objects.filter(document_id=session_id).order_by("-last_seq").defer("payload")
+    if rows:
+        older = older.filter(last_seq__lt=rows[0].seq)
+    if before is not None:
+        older = older.filter(first_seq__lt=before)
+    found += older[: most + 1 - len(found)]
+    has_more, found = len(found) > most, found[:most]
+    prefetch_related_objects(found, "user")
+    return found, found[-1].first_seq if has_more else None
+
+
+def text_at(session_id: UUID, revision: int) -> str:
+    """The entry file's text as it was at this revision. Raises SessionNotFound, RevisionUnknown or LogDamaged.
+
+    Inside a segment single revisions can no longer be told apart. They are unknown rather than answered with the end
+    of the segment, because somebody would restore, or believe to have run, a text that was another one.
+    """
+    try:
+        return crdt.text_of(_replayed(session_id, revision))
+    except (crdt.Malformed, crdt.Broken) as error:
+        documents.load_mended(session_id, error)
+        return crdt.text_of(_replayed(session_id, revision))
+
+
+def _replayed(session_id: UUID, revision: int) -> bytes:
+    log = documents.read_log(session_id)
+    start = log.snapshot.seq if log.snapshot else 0
+    if not 0 < revision <= log.head:
+        raise RevisionUnknown
+    if revision >= start:
+        return crdt.merge(log.parts[: len(log.parts) - (log.head - revision)])
+    segments = Segment.objects.filter(document_id=session_id)
+    if not segments.filter(last_seq=revision).exists():
+        raise RevisionUnknown
+    parts = segments.filter(last_seq__lte=revision).order_by("last_seq")
+    rows = parts.values_list("first_seq", "last_seq", "payload").iterator(chunk_size=16)
+    return crdt.replay(_whole(session_id, rows))
+
+
+def _whole(session_id: UUID, rows: Iterable[tuple[int, int, bytes | memoryview]]) -> Iterator[bytes]:
+    done = 0
+    for first_seq, last_seq, payload in rows:
+        if first_seq != done + 1:
+            raise documents.LogDamaged(f"the history of {session_id} has a gap after {done}")
+        done = last_seq
+        yield bytes(payload)
