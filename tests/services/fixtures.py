@@ -20,10 +20,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-SERVERS = {"redis_url", "rabbitmq_url", "postgres_url", "mongodb_url", "bare_docker_engine", "docker_engine"}
-OWN_PROCESSES = {"server", "strict", "chromium_path"}
+ENGINES = {"bare_docker_engine", "docker_engine"}
+SERVERS = {"redis_url", "rabbitmq_url", "postgres_url", "mongodb_url", *ENGINES}
+OWN_PROCESSES = {"server", "strict", "mortal", "chromium_path"}
 SANDBOXES = ROOT / "tests" / "execution"
-INSTALLATIONS = {ROOT / "tests" / "project" / "test_setup.py"}
+# Of installations, and of servers that a test starts for itself.
+SLOW = {
+    ROOT / "tests" / "project" / "test_setup.py",
+    ROOT / "tests" / "realtime" / "test_live_access.py",
+    ROOT / "tests" / "realtime" / "test_unload_and_drain.py",
+}
 # pytest-timeout counts fixtures in, and a service's first test waits for its start, or for images to be built.
 START_SECONDS = 1200
 # The light families, each tried in its image; the others take minutes and gigabytes.
@@ -31,17 +37,18 @@ BUILD_IMAGES = (sys.executable, "-m", "execution.images.build")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Under xdist (--dist loadgroup) the tests that need a server share one worker, so that each server starts once.
+    """Under xdist (--dist loadgroup) the tests that need an engine share a worker, and so do those that need another
+    server, so that each starts once.
 
     They are slow, and so is whatever starts a server process of ours or many sandboxes: `make test-fast` leaves it out.
     """
     for item in items:
         names = set(getattr(item, "fixturenames", ()))
         if SERVERS & names:
-            item.add_marker(pytest.mark.xdist_group("services"))
+            item.add_marker(pytest.mark.xdist_group("engine" if ENGINES & names else "services"))
             if item.get_closest_marker("timeout") is None:
                 item.add_marker(pytest.mark.timeout(START_SECONDS))
-        if (SERVERS | OWN_PROCESSES) & names or item.path.is_relative_to(SANDBOXES) or item.path in INSTALLATIONS:
+        if (SERVERS | OWN_PROCESSES) & names or item.path.is_relative_to(SANDBOXES) or item.path in SLOW:
             item.add_marker(pytest.mark.slow)
 
 
