@@ -11,6 +11,9 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 
+# What the worker ignores (SIGHUP under nohup, SIGINT in the background of a shell) a program would ignore as well.
+RESET_SIGNALS = ("env", "--default-signal")
+
 
 @dataclass(frozen=True)
 class _Order:
@@ -48,7 +51,7 @@ class Spawner:
             order = orders.get()
             try:
                 process = subprocess.Popen(
-                    order.argv,
+                    (*RESET_SIGNALS, *order.argv),
                     pass_fds=order.pass_fds,
                     stdin=order.stdin,
                     stdout=order.stdout,

@@ -129,6 +129,21 @@ print([pid for pid in os.listdir("/proc") if pid.isdigit() and pid != "1"])
 """
 
 
+SIGNALS = """
+import sys
+from execution.sandbox.backends import choose_backend
+from tests.execution.sandbox.running import run
+program = "import signal; print(*(signal.getsignal(s).name for s in (signal.SIGHUP, signal.SIGQUIT)))"
+print(run(choose_backend("bubblewrap"), "python", program).stdout.decode(), end="")
+"""
+
+
+def test_what_the_worker_ignores_a_program_does_not():
+    worker = ("env", "--ignore-signal=HUP,INT,QUIT", sys.executable, "-c", SIGNALS)
+    said = subprocess.run(worker, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert said.split() == ["SIG_DFL", "SIG_DFL"]
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a PID namespace for it")
 def test_a_worker_that_is_init_leaves_no_zombie():
     argv = ["unshare", "--pid", "--fork", "--mount-proc", sys.executable, "-c", AS_INIT]
