@@ -51,7 +51,7 @@ def docker_backend(docker_engine: str, backends: dict[str, Backend]) -> DockerBa
 def kind_of_backend(name: str) -> ParameterSet:
     """Each kind stays in one worker of a parallel test run, and Docker's first test may wait for its image."""
     if name == "docker":
-        return pytest.param(name, marks=[pytest.mark.xdist_group("services"), pytest.mark.timeout(START_SECONDS)])
+        return pytest.param(name, marks=[pytest.mark.xdist_group("engine"), pytest.mark.timeout(START_SECONDS)])
     return pytest.param(name, marks=pytest.mark.xdist_group(name))
 
 

@@ -74,7 +74,7 @@ async def bent_frames(owner: Person, attacker: Person, count: int, seed: int = 7
                         await socket.send(bend(chance.choice(frames), chance))
                         sent += 1
                         await socket.send(b"\x03")
-                        async with asyncio.timeout(20):
+                        async with asyncio.timeout(60):
                             while not (await socket.recv()).startswith(b"\x01"):  # type: ignore[arg-type]
                                 pass
                 except ConnectionClosed as closed:

@@ -100,7 +100,7 @@ class Page:
                         self.clocks[entry.client_id] = entry.clock
                         self.states[entry.client_id] = entry.state
 
-    async def until(self, condition: Callable[[], Any], seconds: float = 20) -> None:
+    async def until(self, condition: Callable[[], Any], seconds: float = 60) -> None:
         async with asyncio.timeout(seconds):
             while not condition():
                 # Nothing more will come.
@@ -183,7 +183,7 @@ async def close_code(person: Person | None, url: str, *frames: str | bytes, offe
         for frame in frames:
             await socket.send(frame)
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while True:
                     await socket.recv()
         except ConnectionClosed as closed:

@@ -97,7 +97,7 @@ class PlainClient:
             at += width * length
         return (new + old[at:]).decode(encoding)
 
-    async def until(self, condition: Callable[[], Any], seconds: float = 20) -> None:
+    async def until(self, condition: Callable[[], Any], seconds: float = 60) -> None:
         async with asyncio.timeout(seconds):
             while not condition():
                 if self.listener is not None and self.listener.done():

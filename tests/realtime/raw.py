@@ -25,7 +25,7 @@ async def ask(
     given = {"Host": f"127.0.0.1:{server.port}", **HANDSHAKE, **headers}
     lines = [f"GET {path} HTTP/1.1", *(f"{name}: {value}" for name, value in given.items()), *more, "", ""]
     writer.write("\r\n".join(lines).encode("latin-1"))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         try:
             return (await reader.readuntil(b"\r\n\r\n")).decode("latin-1"), reader, writer
         except (asyncio.IncompleteReadError, ConnectionError):
@@ -53,7 +53,7 @@ def masked(opcode: int, payload: bytes = b"", *, fin: bool = True, rsv1: bool = 
 
 async def close_of(reader: asyncio.StreamReader) -> tuple[int, str]:
     """The code and the reason that the server closes with; what it says before is passed over."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while True:
             first, second = await reader.readexactly(2)
             size = second & 0x7F

@@ -82,7 +82,7 @@ def room(people: tuple[Person, Person, Person]) -> tuple[Person, Person, Person,
 
 
 async def committed(person: Person, session_id: str, text: str) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while person.text(session_id) != text:
             await asyncio.sleep(0.02)
 

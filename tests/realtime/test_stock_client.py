@@ -54,7 +54,7 @@ class Stock:
             self._changed.set()
 
     async def until(self, condition: Callable[[Self], Any]) -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not condition(self):
                 self._changed.clear()
                 await self._changed.wait()
@@ -202,7 +202,7 @@ async def test_pycrdt_provider_syncs(room):
         pycrdt.Provider(doc, Channel(socket)),
     ):
         await one.type("from the page\n")
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while str(doc.get("main", type=pycrdt.Text)) != one.text:
                 await asyncio.sleep(0.01)
         doc.get("main", type=pycrdt.Text).insert(0, "from the provider\n")

@@ -119,7 +119,7 @@ async def test_update_that_breaks_a_replica_is_kept_and_told_and_fills_nothing(f
                 await writer.socket.send(encode_update(HOSTILE["value"]))
                 await writer.until(lambda writer=writer: writer.said("refused"))
                 with pytest.raises(ConnectionClosed):
-                    await asyncio.wait_for(writer.socket.wait_closed(), 20)
+                    await asyncio.wait_for(writer.socket.wait_closed(), 60)
                     await writer.socket.recv()
                 assert writer.socket.close_code == 4400
         await one.type("# whole\n", at=0)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 IMAGE = "codecrafter/restart"
-pytestmark = [pytest.mark.xdist_group("services"), pytest.mark.timeout(START_SECONDS)]
+pytestmark = [pytest.mark.xdist_group("engine"), pytest.mark.timeout(START_SECONDS)]
 
 
 class Engine:
