@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from tests.live import LiveServer
 
 PASSWORD = "correct horse battery"
+# A busy machine is slow, not wrong.
+expect.set_options(timeout=30_000)
 
 
 @pytest.fixture(scope="session")
