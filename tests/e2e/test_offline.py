@@ -52,6 +52,13 @@ TYPE_ALL_THE_TIME = """() => {
   window.typing = setInterval(() => document.execCommand("insertText", false, `${count++},`), 5);
 }"""
 
+# What was typed last is on the device a moment later; until then closing asks.
+ASKS_NOTHING = """() => {
+  const leaving = new Event("beforeunload", { cancelable: true });
+  window.dispatchEvent(leaving);
+  return !leaving.defaultPrevented;
+}"""
+
 
 @dataclass
 class Together:
@@ -125,6 +132,7 @@ def expect_copy(visitor: Visitor, said: str, wanted: str, tmp_path: Path) -> Non
 
 def close_unasked(visitor: Visitor) -> None:
     """Close the tab as its person would; the browser asks nothing, because nothing would be lost."""
+    visitor.page.wait_for_function(ASKS_NOTHING)
     asked: list[Any] = []
     visitor.page.on("dialog", lambda dialog: (asked.append(dialog), dialog.dismiss()))
     with visitor.page.expect_event("close"):

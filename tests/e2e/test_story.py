@@ -167,7 +167,7 @@ def test_a_reader_sees_everything_and_changes_nothing(live, visit):
     expect(carol.page.locator("#runs")).to_contain_text("for everybody", timeout=60_000)
 
 
-def test_signing_in_again_in_another_tab_leaves_an_open_page_working(live, visit):
+def test_page_of_somebody_who_logged_out_in_another_tab_says_so_and_leads_back(live, visit):
     ana = visit(live, "ana")
     ana.sign_up()
     ana.create_session("Python", "Two tabs")
@@ -180,6 +180,10 @@ def test_signing_in_again_in_another_tab_leaves_an_open_page_working(live, visit
     other.get_by_role("button", name="Log in", exact=True).click()
     other.wait_for_url("**/sessions")
     ana.page.bring_to_front()
+    expect(ana.page.locator(".notice", has_text="You are signed out.")).to_be_visible()
+    # The browser has signed in again already, so nothing is asked.
+    ana.page.get_by_role("button", name="Sign in again").click()
+    ana.expect_saved()
     ana.write("print('still at work')\n")
     ana.expect_saved()
     ana.page.keyboard.press("Control+Enter")
