@@ -37,6 +37,7 @@ class Action(StrEnum):
     CHANGE_SETTINGS = "change_settings"
     SHARE = "share"
     MANAGE_ADMINS = "manage_admins"
+    TRANSFER = "transfer"
     ARCHIVE = "archive"
 
 
@@ -54,6 +55,7 @@ TABLE: dict[Action, frozenset[str]] = {
     Action.CHANGE_SETTINGS: _ADMIN,
     Action.SHARE: _ADMIN,
     Action.MANAGE_ADMINS: frozenset({OWNER}),
+    Action.TRANSFER: frozenset({OWNER}),
     Action.ARCHIVE: frozenset({OWNER}),
 }
 # What a visitor of a public session may not do before joining it, whatever the table gives to readers.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
 from django.db.models import OuterRef, Q, Subquery
 from django.http import HttpResponse
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.http import content_disposition_header
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -22,7 +24,7 @@ from accounts.socket_auth import issue_ticket
 from codecrafter.http.conditional import PreconditionFailed, check_if_match, etag
 from codecrafter.http.paging import Paging, WrongCursor, refuse_unknown_parameters
 from codecrafter.http.problems import Invalid
-from sessions_app import actions, history, languages, zips
+from sessions_app import actions, history, languages, sharing, zips
 from sessions_app.access import Action, Standing, archived_standing, standing_in
 from sessions_app.errors import InviteNotFound
 from sessions_app.models import CodeSession, Collaborator
@@ -34,8 +36,10 @@ from sessions_app.serializers import (
     CollaboratorSerializer,
     HistoryPageSerializer,
     HistoryStepSerializer,
+    InviteInput,
     InviteSerializer,
     JoinInput,
+    MadeInviteSerializer,
     PastTextSerializer,
     RestoredSerializer,
     SessionChangeInput,
@@ -43,6 +47,7 @@ from sessions_app.serializers import (
     SessionDetailSerializer,
     SessionReplaceInput,
     SessionSerializer,
+    TransferInput,
 )
 
 if TYPE_CHECKING:
@@ -52,6 +57,7 @@ if TYPE_CHECKING:
     from rest_framework.serializers import BaseSerializer
 
     from accounts.access import SignedInRequest
+    from sessions_app.models import Invite
 
 ORDERINGS = ("created_at", "updated_at", "title")
 FILTERS = ("search", "language", "is_public", "archived", "ordering")
@@ -203,19 +209,29 @@ class SessionJoin(APIView):
     def post(self, request: SignedInRequest, session_id: UUID) -> Response:
         token = valid(JoinInput(data=request.data)).get("invite")
         if token:
-            if actions.find_invite(token).session_id != session_id:
+            if sharing.find_invite(token).session_id != session_id:
                 raise InviteNotFound
-            actions.accept_invite(request.user, token)
+            sharing.accept_invite(request.user, token)
         else:
-            actions.join_public(standing_in(request.user, session_id), request.user)
+            sharing.join_public(standing_in(request.user, session_id), request.user)
         return _shown(standing_in(request.user, session_id), request)
 
 
 class SessionLeave(APIView):
     @extend_schema(operation_id="sessions_leave", request=None, responses={204: None})
     def post(self, request: SignedInRequest, session_id: UUID) -> Response:
-        actions.remove_collaborator(standing_in(request.user, session_id), request.user, request.user.pk)
+        sharing.remove_collaborator(standing_in(request.user, session_id), request.user, request.user.pk)
         return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class SessionTransfer(APIView):
+    """Makes one of the people of the session its owner. You stay as an admin."""
+
+    @extend_schema(operation_id="sessions_transfer", request=TransferInput, responses=SessionDetailSerializer)
+    def post(self, request: SignedInRequest, session_id: UUID) -> Response:
+        standing = standing_in(request.user, session_id, Action.TRANSFER)
+        sharing.transfer_session(standing, request.user, valid(TransferInput(data=request.data))["username"])
+        return _shown(standing_in(request.user, session_id), request)
 
 
 class SessionTicket(APIView):
@@ -260,7 +276,7 @@ class CollaboratorList(APIView):
     def post(self, request: SignedInRequest, session_id: UUID) -> Response:
         standing = standing_in(request.user, session_id, Action.SHARE)
         given = valid(CollaboratorInput(data=request.data))
-        collaborator = actions.set_collaborator(standing, request.user, given["username"], given["permission"])
+        collaborator = sharing.set_collaborator(standing, request.user, given["username"], given["permission"])
         return Response(CollaboratorSerializer(collaborator).data, status=status.HTTP_201_CREATED)
 
 
@@ -271,37 +287,59 @@ class CollaboratorDetail(APIView):
     def patch(self, request: SignedInRequest, session_id: UUID, user_id: UUID) -> Response:
         standing = standing_in(request.user, session_id, Action.SHARE)
         given = valid(CollaboratorChangeInput(data=request.data))
-        collaborator = actions.change_collaborator(standing, request.user, user_id, given["permission"])
+        collaborator = sharing.change_collaborator(standing, request.user, user_id, given["permission"])
         return Response(CollaboratorSerializer(collaborator).data)
 
     @extend_schema(operation_id="collaborators_remove", request=None, responses={204: None})
     def delete(self, request: SignedInRequest, session_id: UUID, user_id: UUID) -> Response:
-        actions.remove_collaborator(standing_in(request.user, session_id), request.user, user_id)
+        sharing.remove_collaborator(standing_in(request.user, session_id), request.user, user_id)
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
+def _made(request: SignedInRequest, invite: Invite, token: str, code: int) -> Response:
+    url = request.build_absolute_uri(reverse("sessions_app:session-join", args=[token]))
+    body = {**InviteSerializer(invite).data, "token": token, "url": url}
+    return Response(body, status=code, headers={"Cache-Control": "no-store"})
+
+
 class InviteList(APIView):
-    """The session's invite link: at most one at a time."""
+    """The session's invite links that were not revoked, and who came through them."""
 
     @extend_schema(operation_id="invites_list", responses=InviteSerializer(many=True))
     def get(self, request: SignedInRequest, session_id: UUID) -> Response:
         standing = standing_in(request.user, session_id, Action.SHARE)
-        rows = standing.session.invites.filter(revoked_at=None).select_related("created_by")
-        return Response(InviteSerializer(rows, many=True).data)
+        return Response(InviteSerializer(sharing.listed_invites(standing.session), many=True).data)
 
-    @extend_schema(operation_id="invites_create", request=None, responses={201: InviteSerializer})
+    @extend_schema(operation_id="invites_create", request=InviteInput, responses={201: MadeInviteSerializer})
     def post(self, request: SignedInRequest, session_id: UUID) -> Response:
         standing = standing_in(request.user, session_id, Action.SHARE)
-        invite, token = actions.create_invite(standing, request.user)
-        url = request.build_absolute_uri(reverse("sessions_app:session-join", args=[token]))
-        return Response({**InviteSerializer(invite).data, "token": token, "url": url}, status=status.HTTP_201_CREATED)
+        given = valid(InviteInput(data=request.data))
+        seconds = given["expires_in"]
+        invite, token = sharing.create_invite(
+            standing,
+            request.user,
+            permission=given["permission"],
+            expires_at=timezone.now() + timedelta(seconds=seconds) if seconds else None,
+            uses=given["uses"],
+        )
+        return _made(request, invite, token, status.HTTP_201_CREATED)
 
 
 class InviteDetail(APIView):
     @extend_schema(operation_id="invites_revoke", request=None, responses={204: None})
     def delete(self, request: SignedInRequest, session_id: UUID, invite_id: UUID) -> Response:
-        actions.revoke_invite(standing_in(request.user, session_id, Action.SHARE), request.user, invite_id)
+        sharing.revoke_invite(standing_in(request.user, session_id, Action.SHARE), request.user, invite_id)
         return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class InviteRotate(APIView):
+    """Gives the link a new address. The old one stops working; what the link grants stays."""
+
+    @extend_schema(operation_id="invites_rotate", request=None, responses=MadeInviteSerializer)
+    def post(self, request: SignedInRequest, session_id: UUID, invite_id: UUID) -> Response:
+        standing = standing_in(request.user, session_id, Action.SHARE)
+        invite, token = sharing.rotate_invite(standing, request.user, invite_id)
+        return _made(request, invite, token, status.HTTP_200_OK)
 
 
 class ChatList(APIView):

@@ -4,6 +4,7 @@ DomainError (codecrafter/http/problems.py)
   SessionNotFound     absent, archived, or not for you
   NotAllowed          you may see the session, but not do this
   InviteNotFound      no such link, or it was revoked, ran out or expired
+  TooManyInvites      a session has only so many links at a time
   PersonNotFound      nobody of that name
   OwnerStays          the owner cannot be added, changed or removed
   RevisionUnknown     the history has no step that ends there
@@ -31,6 +32,11 @@ class NotAllowed(Forbidden):
 class InviteNotFound(NotFound):
     code = "invite_not_found"
     detail = "This link does not work. It may have been revoked: ask for a new one."
+
+
+class TooManyInvites(Conflict):
+    code = "too_many_invites"
+    detail = "This session has 20 invite links already. Revoke one of them first."
 
 
 class PersonNotFound(Invalid):

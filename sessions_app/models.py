@@ -7,6 +7,7 @@ import uuid
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
+from django.utils import timezone
 
 # 30 days in which the owner can bring an archived session back.
 RESTORE_DAYS = 30
@@ -69,6 +70,15 @@ class Collaborator(models.Model):
         return f"{self.user} ({self.permission})"
 
 
+class InviteQuerySet(models.QuerySet["Invite"]):
+    def standing(self) -> InviteQuerySet:
+        """Not revoked; perhaps expired or used up."""
+        return self.filter(revoked_at=None)
+
+    def usable(self) -> InviteQuerySet:
+        return self.standing().filter(Q(expires_at=None) | Q(expires_at__gt=timezone.now())).exclude(uses_left=0)
+
+
 class Invite(models.Model):
     """A link that lets its holder in. Only the SHA-256 of its token is kept, so the link is shown once."""
 
@@ -82,8 +92,27 @@ class Invite(models.Model):
     uses_left = models.PositiveIntegerField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
 
+    objects = InviteQuerySet.as_manager()
+
     class Meta:
-        ordering = ["-created_at"]
+        ordering = ["-created_at", "id"]
+
+    @property
+    def is_usable(self) -> bool:
+        is_over = self.expires_at is not None and self.expires_at <= timezone.now()
+        return self.revoked_at is None and not is_over and self.uses_left != 0
+
+
+class InviteUse(models.Model):
+    """Who came through an Invite, and when."""
+
+    invite = models.ForeignKey(Invite, models.CASCADE, related_name="uses")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
+    used_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-used_at", "-id"]
+        constraints = [models.UniqueConstraint(fields=["invite", "user"], name="invite_used_once_per_user")]
 
 
 class Document(models.Model):

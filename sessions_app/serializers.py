@@ -11,7 +11,7 @@ from rest_framework import serializers
 
 from sessions_app import documents, languages
 from sessions_app.access import OWNER
-from sessions_app.models import ChatMessage, CodeSession, Collaborator, Invite, Permission, Segment
+from sessions_app.models import ChatMessage, CodeSession, Collaborator, Invite, InviteUse, Permission, Segment
 
 if TYPE_CHECKING:
     from sessions_app.access import Standing
@@ -140,12 +140,52 @@ class CollaboratorInput(CollaboratorChangeInput):
     username = serializers.CharField(max_length=150)
 
 
+class TransferInput(serializers.Serializer):
+    username = serializers.CharField(max_length=150, help_text="Somebody who is in the session.")
+
+
+class InviteUseSerializer(serializers.ModelSerializer):
+    user = PersonSerializer(read_only=True)
+
+    class Meta:
+        model = InviteUse
+        fields = ["user", "used_at"]
+
+
 class InviteSerializer(serializers.ModelSerializer):
     created_by = PersonSerializer(read_only=True)
+    is_usable = serializers.BooleanField(read_only=True)
+    joined_count = serializers.IntegerField(read_only=True, default=0)
+    joined = InviteUseSerializer(
+        source="newest_uses", many=True, read_only=True, default=[], help_text="Who came through it, newest first."
+    )
 
     class Meta:
         model = Invite
-        fields = ["id", "permission", "created_by", "created_at", "expires_at", "uses_left"]
+        fields = [
+            "id", "permission", "created_by", "created_at", "expires_at", "uses_left", "is_usable", "joined_count",
+            "joined",
+        ]  # fmt: skip
+
+
+class MadeInviteSerializer(InviteSerializer):
+    """The link itself is told this once."""
+
+    token = serializers.CharField()
+    url = serializers.URLField()
+
+    class Meta(InviteSerializer.Meta):
+        fields = [*InviteSerializer.Meta.fields, "token", "url"]
+
+
+class InviteInput(serializers.Serializer):
+    permission = serializers.ChoiceField(choices=["read", "write"], default="write")
+    expires_in = serializers.IntegerField(
+        min_value=60, max_value=366 * 86_400, allow_null=True, default=None, help_text="Seconds; null: no end."
+    )
+    uses = serializers.IntegerField(
+        min_value=1, max_value=1000, allow_null=True, default=None, help_text="How many people; null: any number."
+    )
 
 
 class SpeakerSerializer(PersonSerializer):

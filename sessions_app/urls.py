@@ -20,6 +20,7 @@ api_urlpatterns = [
     path("sessions/<uuid:session_id>", api.SessionDetail.as_view(), name="session"),
     path("sessions/<uuid:session_id>/join", api.SessionJoin.as_view(), name="session-join"),
     path("sessions/<uuid:session_id>/leave", api.SessionLeave.as_view(), name="session-leave"),
+    path("sessions/<uuid:session_id>/transfer", api.SessionTransfer.as_view(), name="session-transfer"),
     path("sessions/<uuid:session_id>/export.zip", api.SessionExport.as_view(), name="session-export"),
     path("sessions/<uuid:session_id>/restore", api.SessionRestore.as_view(), name="session-restore"),
     path("sessions/<uuid:session_id>/ticket", api.SessionTicket.as_view(), name="session-ticket"),
@@ -35,4 +36,7 @@ api_urlpatterns = [
     path("sessions/<uuid:session_id>/history/<int:revision>/restore", api.PastRestore.as_view(), name="past-restore"),
     path("sessions/<uuid:session_id>/invites", api.InviteList.as_view(), name="invites"),
     path("sessions/<uuid:session_id>/invites/<uuid:invite_id>", api.InviteDetail.as_view(), name="invite"),
+    path(
+        "sessions/<uuid:session_id>/invites/<uuid:invite_id>/rotate", api.InviteRotate.as_view(), name="invite-rotate"
+    ),
 ]

@@ -13,7 +13,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.csrf import ensure_csrf_cookie
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from sessions_app import actions, documents, languages
+from sessions_app import actions, documents, languages, sharing
 from sessions_app.access import OWNER, Action, Standing, archived_standing, standing_in
 from sessions_app.errors import InviteNotFound, NotAllowed, SessionNotFound
 from sessions_app.models import CodeSession, Permission
@@ -153,9 +153,9 @@ def session_restore(request: SignedInPageRequest, session_id: UUID) -> HttpRespo
 def session_join(request: SignedInPageRequest, token: str) -> HttpResponse:
     try:
         if request.method == "POST":
-            session = actions.accept_invite(request.user, token)
+            session = sharing.accept_invite(request.user, token)
             return redirect("sessions_app:session-detail", session.pk)
-        invite = actions.find_invite(token)
+        invite = sharing.find_invite(token)
     except InviteNotFound:
         return render(request, "sessions_app/session_join.html", {"invite_failed": True}, status=404)
     context = {

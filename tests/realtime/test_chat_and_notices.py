@@ -9,7 +9,7 @@ from asgiref.sync import sync_to_async
 from django.db import OperationalError, transaction
 
 from realtime import chat
-from sessions_app import actions
+from sessions_app import actions, sharing
 from sessions_app.access import archived_standing, standing_in
 from sessions_app.models import ChatMessage, CodeSession
 from tests.realtime.test_room import socket
@@ -96,7 +96,7 @@ async def test_visitor_hears_the_chat_and_may_not_speak_until_joined(session, al
         await one.send_json_to({"type": "chat", "text": "welcome"})
         assert (await visitor.text("chat"))["text"] == (await one.text("chat"))["text"] == "welcome"
         standing = await sync_to_async(standing_in)(mallory, session.pk)
-        await sync_to_async(actions.join_public)(standing, mallory)
+        await sync_to_async(sharing.join_public)(standing, mallory)
         await visitor.send_json_to({"type": "chat", "text": "hi"})
         assert (await one.text("chat"))["user"]["username"] == "mallory"
     assert await ChatMessage.objects.acount() == 2
@@ -147,21 +147,21 @@ async def test_room_is_told_what_happens_to_the_session(session, alice, bob, car
             assert told.pop("type") == "notice"
             return told
 
-        await do(actions.set_collaborator, standing, alice, "mallory", "read")
+        await do(sharing.set_collaborator, standing, alice, "mallory", "read")
         joined = {"kind": "joined", "user": shown(mallory), "permission": "read", "by": shown(alice)}
         assert await notice() == joined
         # Nothing changed, so nothing is said.
-        await do(actions.set_collaborator, standing, alice, "mallory", "read")
-        await do(actions.change_collaborator, standing, alice, mallory.pk, "write")
+        await do(sharing.set_collaborator, standing, alice, "mallory", "read")
+        await do(sharing.change_collaborator, standing, alice, mallory.pk, "write")
         changed = {"kind": "role_changed", "user": shown(mallory), "permission": "write", "by": shown(alice)}
         assert await notice() == changed
-        await do(actions.remove_collaborator, standing, alice, mallory.pk)
+        await do(sharing.remove_collaborator, standing, alice, mallory.pk)
         assert await notice() == {"kind": "left", "user": shown(mallory), "by": shown(alice)}
         theirs = await sync_to_async(standing_in)(carol, session.pk)
-        await do(actions.remove_collaborator, theirs, carol, carol.pk)
+        await do(sharing.remove_collaborator, theirs, carol, carol.pk)
         assert await notice() == {"kind": "left", "user": shown(carol), "by": shown(carol)}
-        _, token = await sync_to_async(actions.create_invite)(standing, alice)
-        await do(actions.accept_invite, carol, token)
+        _, token = await sync_to_async(sharing.create_invite)(standing, alice)
+        await do(sharing.accept_invite, carol, token)
         joined = {"kind": "joined", "user": shown(carol), "permission": "write", "by": shown(carol)}
         assert await notice() == joined
         changes = {"title": "New", "language": "ruby"}
@@ -181,7 +181,7 @@ async def test_what_is_rolled_back_is_not_told(session, alice, mallory):
     @sync_to_async
     def try_to() -> None:
         with transaction.atomic():
-            actions.set_collaborator(standing, alice, "mallory", "read")
+            sharing.set_collaborator(standing, alice, "mallory", "read")
             transaction.set_rollback(True)
 
     async with socket(alice, session) as one:

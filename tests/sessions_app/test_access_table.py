@@ -13,7 +13,7 @@ from django.utils import timezone
 from accounts.actions import set_role
 from accounts.models import Role, User
 from execution.models import AvailableLanguage, Run, RunInput, Status
-from sessions_app import actions, documents
+from sessions_app import documents, sharing
 from sessions_app.access import standing_in
 from sessions_app.models import ChatMessage, CodeSession, Collaborator, Invite
 
@@ -60,6 +60,8 @@ join_by_wrong_invite hidden  hidden  hidden  hidden  hidden    hidden
 see_invites          ok      ok      no      no      hidden    no
 invite               ok      ok      no      no      hidden    no
 revoke_invite        ok      ok      no      no      hidden    no
+rotate_invite        ok      ok      no      no      hidden    no
+transfer             ok      no      no      no      hidden    no
 """
 PAGES = """
                      owner   admin   write   read    stranger  moderator
@@ -131,7 +133,7 @@ def world(session, people, action, role):
     going = {"session": session, "language": "python", "interactive": True, "status": Status.RUNNING}
     run = Run.objects.create(user=people["other_admin"], **going)
     own_run = Run.objects.create(user=people[role], **going) if action in OWN_RUN else run
-    invite, token = actions.create_invite(standing_in(people["owner"], session.pk), people["owner"])
+    invite, token = sharing.create_invite(standing_in(people["owner"], session.pk), people["owner"])
     if action in ARCHIVED:
         session.archived_at = timezone.now()
         session.save()
@@ -231,6 +233,10 @@ def over_rest(client, action, world):
             return client.post(f"{path}/invites")
         case "revoke_invite":
             return client.delete(f"{path}/invites/{world.invite.pk}")
+        case "rotate_invite":
+            return client.post(f"{path}/invites/{world.invite.pk}/rotate")
+        case "transfer":
+            return client.post(f"{path}/transfer", {"username": "other_reader"})
     raise AssertionError(action)
 
 
@@ -356,6 +362,8 @@ def test_the_table_holds_in_the_admin(action, role, expected, world):
         ("see_invites", "no"),
         ("invite", "no"),
         ("revoke_invite", "no"),
+        ("rotate_invite", "no"),
+        ("transfer", "no"),
         ("restore", "hidden"),
         ("leave", "absent"),
     ],

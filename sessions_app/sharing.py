@@ -1,0 +1,310 @@
+"""Who is in a session: collaborators, invites, joining, leaving, handing it over. Each function is one verb."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from typing import TYPE_CHECKING
+
+from django.db import transaction
+from django.db.models import Count, F, Prefetch
+from django.utils import timezone
+
+from accounts.access import people_named
+from accounts.models import User
+from activity.log import record
+from sessions_app import events
+from sessions_app.access import OWNER, PERMISSIONS, Action, Standing
+from sessions_app.errors import InviteNotFound, NotAllowed, OwnerStays, PersonNotFound, TooManyInvites
+from sessions_app.models import CodeSession, Collaborator, Invite, InviteUse, Permission
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from uuid import UUID
+
+    from django.db.models import QuerySet
+
+INVITES_MAX = 20
+INVITES_SHOWN = 100
+# Of who came through a link, so many are listed.
+INVITE_USES_SHOWN = 100
+
+
+def set_collaborator(standing: Standing, by: User, username: str, permission: str) -> Collaborator:
+    """Add a person by name, or change what they may do."""
+    person = people_named(username).filter(is_active=True).first()
+    if person is None:
+        raise PersonNotFound(errors={"username": [PersonNotFound.detail]})
+    return _set_permission(standing, by, person, permission)
+
+
+def change_collaborator(standing: Standing, by: User, user_id: UUID, permission: str) -> Collaborator:
+    """Change what a person who is in the session may do."""
+    person = User.objects.filter(pk=user_id, collaborations__session=standing.session).first()
+    if person is None and user_id != standing.session.owner_id:
+        raise PersonNotFound("That person is not in this session.")
+    return _set_permission(standing, by, person or standing.session.owner, permission)
+
+
+@transaction.atomic
+def _set_permission(standing: Standing, by: User, person: User, permission: str) -> Collaborator:
+    session = standing.session
+    if person.pk == session.owner_id:
+        raise OwnerStays
+    existing = Collaborator.objects.select_for_update().filter(session=session, user=person).first()
+    _require_power_over(standing, permission, *([existing.permission] if existing else []))
+    collaborator, _ = Collaborator.objects.update_or_create(
+        session=session, user=person, defaults={"permission": permission}
+    )
+    record(
+        "collaborator.changed",
+        f"{by.username} gave {person.username} {permission} in “{session.title}”",
+        user_id=by.pk,
+        session_id=session.pk,
+        metadata={"person": str(person.pk), "permission": permission},
+    )
+    if existing is None or existing.permission != permission:
+        _tell_role(session, person, permission, by=by, is_new=existing is None)
+    events.recheck_access_on_commit(session.pk)
+    return collaborator
+
+
+def _require_power_over(standing: Standing, *permissions: str) -> None:
+    """Admins are made, changed and removed by the owner only."""
+    if Permission.ADMIN in permissions and not standing.may(Action.MANAGE_ADMINS):
+        raise NotAllowed("Only the owner adds, changes or removes admins.")
+
+
+def _tell_role(session: CodeSession, person: User, permission: str, *, by: User, is_new: bool = False) -> None:
+    user, changer = events.speaker(person), events.speaker(by)
+    notice: events.AnyNotice = (
+        {"type": "notice", "kind": "joined", "user": user, "permission": permission, "by": changer}
+        if is_new
+        else {"type": "notice", "kind": "role_changed", "user": user, "permission": permission, "by": changer}
+    )
+    events.announce_on_commit(session.pk, notice)
+
+
+@transaction.atomic
+def remove_collaborator(standing: Standing, by: User, user_id: UUID) -> None:
+    """Take a person out; anybody may take out themselves.
+
+    Who is taken out by somebody else might know the invite links, so those stop working.
+    """
+    session = standing.session
+    if user_id == session.owner_id:
+        raise OwnerStays
+    collaborator = (
+        Collaborator.objects.select_for_update().select_related("user").filter(session=session, user_id=user_id).first()
+    )
+    if user_id != by.pk:
+        if not standing.may(Action.SHARE):
+            raise NotAllowed
+        if collaborator is not None:
+            _require_power_over(standing, collaborator.permission)
+    if collaborator is None:
+        raise PersonNotFound("That person is not in this session.")
+    collaborator.delete()
+    if user_id != by.pk:
+        session.invites.standing().update(revoked_at=timezone.now())
+    record(
+        "collaborator.removed",
+        f"{collaborator.user.username} is no longer in “{session.title}”",
+        user_id=by.pk,
+        session_id=session.pk,
+        metadata={"person": str(user_id)},
+    )
+    gone = events.speaker(collaborator.user)
+    events.announce_on_commit(session.pk, {"type": "notice", "kind": "left", "user": gone, "by": events.speaker(by)})
+    events.recheck_access_on_commit(session.pk)
+
+
+@transaction.atomic
+def transfer_session(standing: Standing, by: User, username: str) -> CodeSession:
+    """Make one of the collaborators the owner; the owner until now stays as an admin.
+
+    Raises PersonNotFound for who is not in the session, is suspended or is a bot, and NotAllowed for who is no longer
+    the owner.
+    """
+    session = standing.session
+    heirs = people_named(username).filter(is_active=True, bot_of=None)
+    # Held, so that the person does not leave between this look and the UPDATE.
+    theirs = (
+        Collaborator.objects.select_for_update(of=("self",))
+        .select_related("user")
+        .filter(session=session, user__in=heirs)
+        .first()
+    )
+    if theirs is None:
+        detail = "Nobody of that name, who could own it, is in this session. Add them first."
+        raise PersonNotFound(errors={"username": [detail]})
+    moved = CodeSession.objects.filter(pk=session.pk, owner=by, archived_at=None).update(
+        owner=theirs.user, version=F("version") + 1, updated_at=timezone.now()
+    )
+    if not moved:
+        raise NotAllowed
+    theirs.delete()
+    Collaborator.objects.update_or_create(session=session, user=by, defaults={"permission": Permission.ADMIN})
+    record(
+        "session.transferred",
+        f"{by.username} made {theirs.user.username} the owner of “{session.title}”",
+        user_id=by.pk,
+        session_id=session.pk,
+        level="warning",
+        metadata={"person": str(theirs.user_id)},
+    )
+    _tell_role(session, theirs.user, OWNER, by=by)
+    _tell_role(session, by, Permission.ADMIN, by=by)
+    events.recheck_access_on_commit(session.pk)
+    session.refresh_from_db()
+    return session
+
+
+def _digest(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def _new_token() -> str:
+    """128 random bits, which need no slow hash."""
+    return secrets.token_urlsafe(16)
+
+
+def listed_invites(session: CodeSession) -> QuerySet[Invite]:
+    """The links that were not revoked, with who came through them, in a fixed number of queries."""
+    newest = InviteUse.objects.select_related("user").order_by("-used_at", "-id")[:INVITE_USES_SHOWN]
+    return (
+        session.invites.standing()
+        .select_related("created_by")
+        .annotate(joined_count=Count("uses"))
+        .prefetch_related(Prefetch("uses", newest, to_attr="newest_uses"))[:INVITES_SHOWN]
+    )
+
+
+@transaction.atomic
+def create_invite(
+    standing: Standing,
+    by: User,
+    *,
+    permission: str = Permission.WRITE,
+    expires_at: datetime | None = None,
+    uses: int | None = None,
+) -> tuple[Invite, str]:
+    """A new link, until `expires_at` and for so many `uses` if they are given.
+
+    Returns it with its token, which is kept nowhere. Raises TooManyInvites.
+    """
+    session = standing.session
+    # Held, so that two at once do not both find room for one more.
+    CodeSession.objects.select_for_update().get(pk=session.pk)
+    if session.invites.usable().count() >= INVITES_MAX:
+        raise TooManyInvites
+    token = _new_token()
+    invite = Invite.objects.create(
+        session=session,
+        token_sha256=_digest(token),
+        permission=permission,
+        created_by=by,
+        expires_at=expires_at,
+        uses_left=uses,
+    )
+    record(
+        "invite.created",
+        f"{by.username} made an invite link",
+        user_id=by.pk,
+        session_id=session.pk,
+        metadata={"invite": str(invite.pk), "permission": permission},
+    )
+    return invite, token
+
+
+@transaction.atomic
+def rotate_invite(standing: Standing, by: User, invite_id: UUID) -> tuple[Invite, str]:
+    """The same link under another address: the old one stops working, and what it grants and to how many stays."""
+    session = standing.session
+    token = _new_token()
+    if not session.invites.usable().filter(pk=invite_id).update(token_sha256=_digest(token)):
+        raise InviteNotFound
+    record(
+        "invite.rotated",
+        f"{by.username} gave an invite link a new address",
+        user_id=by.pk,
+        session_id=session.pk,
+        metadata={"invite": str(invite_id)},
+    )
+    return session.invites.select_related("created_by").get(pk=invite_id), token
+
+
+@transaction.atomic
+def revoke_invite(standing: Standing, by: User, invite_id: UUID) -> None:
+    session = standing.session
+    if not session.invites.standing().filter(pk=invite_id).update(revoked_at=timezone.now()):
+        raise InviteNotFound
+    record(
+        "invite.revoked",
+        f"{by.username} revoked an invite link",
+        user_id=by.pk,
+        session_id=session.pk,
+        metadata={"invite": str(invite_id)},
+    )
+
+
+def _invites_of(token: str) -> QuerySet[Invite]:
+    return (
+        Invite.objects.usable()
+        .select_related("session__owner")
+        .filter(token_sha256=_digest(token), session__archived_at=None)
+    )
+
+
+def find_invite(token: str) -> Invite:
+    """The working invite of this token. Raises InviteNotFound, alike for every reason."""
+    invite = _invites_of(token).first()
+    if invite is None:
+        raise InviteNotFound
+    return invite
+
+
+@transaction.atomic
+def accept_invite(user: User, token: str) -> CodeSession:
+    """Join with what the link grants. A person who already has as much keeps what they have, and uses nothing up.
+
+    Raises InviteNotFound, alike for every reason.
+    """
+    # Held, so that the last use is had by one, and that somebody who comes twice at once uses the link once.
+    invite = _invites_of(token).select_for_update(of=("self",)).first()
+    if invite is None:
+        raise InviteNotFound
+    session = invite.session
+    if _join(session, user, invite.permission):
+        if not Invite.objects.usable().filter(pk=invite.pk).update(uses_left=F("uses_left") - 1):
+            raise InviteNotFound
+        InviteUse.objects.get_or_create(invite=invite, user=user)
+    return session
+
+
+@transaction.atomic
+def join_public(standing: Standing, user: User) -> None:
+    """Become a reader of a public session, so that it is in one's list."""
+    if standing.permission is not None:
+        _join(standing.session, user, Permission.READ)
+
+
+def _join(session: CodeSession, user: User, permission: str) -> bool:
+    """Whether this gave the person anything."""
+    if session.owner_id == user.pk:
+        return False
+    collaborator, is_new = Collaborator.objects.get_or_create(
+        session=session, user=user, defaults={"permission": permission}
+    )
+    if is_new:
+        record("session.joined", f"{user.username} joined “{session.title}”", user_id=user.pk, session_id=session.pk)
+    elif PERMISSIONS.index(permission) >= PERMISSIONS.index(collaborator.permission):
+        return False
+    elif not Collaborator.objects.filter(pk=collaborator.pk, permission=collaborator.permission).update(
+        permission=permission
+    ):
+        # Somebody else decided about this person at the same moment.
+        return False
+    _tell_role(session, user, permission, by=user, is_new=is_new)
+    events.recheck_access_on_commit(session.pk)
+    return True
