@@ -15,6 +15,7 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitVie
 from accounts.urls import auth_urlpatterns, page_urlpatterns
 from codecrafter.health import health, ready
 from codecrafter.http.problems import api_not_found, server_error
+from codecrafter.limits import Limits
 from codecrafter.metrics import metrics
 from execution.urls import api_urlpatterns as execution_api
 from sessions_app.urls import api_urlpatterns as sessions_api
@@ -31,7 +32,7 @@ def _slash_optional(patterns: Sequence[URLPattern]) -> list[URLPattern | URLReso
 
 api_urlpatterns: list[URLPattern | URLResolver] = [
     path("auth/", include(auth_urlpatterns)),
-    *_slash_optional([*sessions_api, *execution_api]),
+    *_slash_optional([*sessions_api, *execution_api, path("limits", Limits.as_view(), name="limits")]),
 ]
 
 # The admin's own login form would be a door without our lockout.

@@ -43,6 +43,7 @@ class DomainError(Exception):
             name: [self._entry(message) for message in messages] for name, messages in (errors or {}).items()
         }
         self.extra = extra
+        self.headers: Mapping[str, str] = {}
         super().__init__(self.detail)
 
     def _entry(self, message: Any) -> dict[str, str]:
@@ -88,6 +89,7 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
     """DRF's EXCEPTION_HANDLER. What is not an answer is logged with an id, and the id is all that leaves."""
     headers: dict[str, str] = {}
     if isinstance(exc, DomainError):
+        headers.update(exc.headers)
         if retry_after := exc.extra.pop("retry_after", None):
             headers["Retry-After"] = str(retry_after)
         body = problem(exc.status, exc.code, exc.detail, errors=exc.errors, **exc.extra)

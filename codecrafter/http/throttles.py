@@ -1,30 +1,47 @@
 """Rate limits: fixed windows counted in the cache by one atomic increment.
 
 Scopes and rates are settings.RATES, "requests/seconds". Counters are per user, or per address for the anonymous.
-The anonymous are counted by AnonymousLimit, before DRF turns most of them away; the signed-in by their views' throttle.
+The anonymous are counted by RateLimits, before DRF turns most of them away; the signed-in by their views' throttle.
+Answers say what is left in RateLimit and RateLimit-Policy (draft-ietf-httpapi-ratelimit-headers-11).
 """
 
 from __future__ import annotations
 
 import hashlib
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
 from django.conf import settings
-from django.core.cache import cache
 from rest_framework.throttling import BaseThrottle
 
+from codecrafter.http import counters
 from codecrafter.http.bearer import has_valid_credential
 from codecrafter.http.client import counted_address
 from codecrafter.http.problems import DomainError, problem_response
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from django.http import HttpRequest, HttpResponse, JsonResponse
     from rest_framework.request import Request
     from rest_framework.views import APIView
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What one caller may do in one scope: `used` of `limit` in a window that ends in `seconds_left`."""
+
+    scope: str
+    limit: int
+    window_seconds: int
+    used: int
+    seconds_left: int
+
+    @property
+    def remaining(self) -> int:
+        return max(0, self.limit - self.used)
 
 
 class RateLimited(DomainError):
@@ -32,33 +49,62 @@ class RateLimited(DomainError):
     status = 429
     detail = "Too many requests."
 
+    def __init__(self, budget: Budget) -> None:
+        wait = budget.seconds_left
+        super().__init__(f"Too many requests. Try again in {wait} s.", retry_after=wait)
+        self.budget = budget
+        self.headers = headers_of([budget])
 
-def count(scope: str, who: str) -> int:
-    """Count one request of `who`; 0 while within the rate, otherwise the seconds until the window ends."""
-    if not settings.RATE_LIMITS:
-        return 0
+
+def headers_of(budgets: Sequence[Budget]) -> dict[str, str]:
+    """Both headers, as lists of structured fields: the policies, and what is left of each."""
+    if not budgets:
+        return {}
+    return {
+        "RateLimit-Policy": ", ".join(f'"{one.scope}";q={one.limit};w={one.window_seconds}' for one in budgets),
+        "RateLimit": ", ".join(f'"{one.scope}";r={one.remaining};t={one.seconds_left}' for one in budgets),
+    }
+
+
+def _window(scope: str, who: str) -> tuple[str, int, int, int]:
+    """(key of the counter, limit, length of the window, whole seconds until it ends)."""
     limit, window = (int(part) for part in settings.RATES[scope].split("/"))
     now = time.time()
     started = int(now // window) * window
     # Hashed, because a name may hold what a cache key may not.
     key = f"rate:{scope}:{hashlib.sha256(who.encode()).hexdigest()[:32]}:{started}"
-    cache.add(key, 0, timeout=window + 1)
-    try:
-        used = cache.incr(key)
-    except ValueError:
-        # The window ended between the two calls.
-        return 0
-    return max(1, int(started + window - now)) if used > limit else 0
+    return key, limit, window, max(1, int(started + window - now))
 
 
-def count_or_refuse(scope: str, who: str) -> None:
+def count(scope: str, who: str) -> Budget | None:
+    """Count one request of `who` and say what that leaves; None where nothing is limited."""
+    if not settings.RATE_LIMITS:
+        return None
+    key, limit, window, seconds_left = _window(scope, who)
+    return Budget(scope, limit, window, counters.increment(key, window + 1), seconds_left)
+
+
+def budget_of(scope: str, who: str) -> Budget | None:
+    """The same without counting."""
+    if not settings.RATE_LIMITS:
+        return None
+    key, limit, window, seconds_left = _window(scope, who)
+    return Budget(scope, limit, window, counters.value(key), seconds_left)
+
+
+def count_or_refuse(scope: str, who: str) -> Budget | None:
     """Count one request, or raise RateLimited with Retry-After."""
-    if wait := count(scope, who):
-        raise RateLimited(f"Too many requests. Try again in {wait} s.", retry_after=wait)
+    budget = count(scope, who)
+    if budget is not None and budget.used > budget.limit:
+        raise RateLimited(budget)
+    return budget
 
 
-class AnonymousLimit:
-    """Middleware. Counts each request under /api/ without a valid credential, once, before any work is done for it."""
+class RateLimits:
+    """Middleware. Counts each request under /api/ without a valid credential, once, before any work is done for it.
+
+    Every answer there says what is left of the budgets that its request was counted in.
+    """
 
     async_capable = True
     sync_capable = False
@@ -69,27 +115,40 @@ class AnonymousLimit:
             markcoroutinefunction(self)
 
     async def __call__(self, request: HttpRequest) -> HttpResponse:
-        if settings.RATE_LIMITS and request.path_info.startswith("/api/"):
-            refusal = await sync_to_async(self._count)(request)
-            if refusal is not None:
-                return refusal
-        return await self.get_response(request)
+        if not (settings.RATE_LIMITS and request.path_info.startswith("/api/")):
+            return await self.get_response(request)
+        refusal = await sync_to_async(self._count)(request)
+        response = refusal or await self.get_response(request)
+        for name, value in headers_of(request.META.get(_COUNTED, ())).items():
+            # A refusal of the view has its own, of the budget that is used up.
+            response[name] = f"{response[name]}, {value}" if name in response else value
+        return response
 
     def _count(self, request: HttpRequest) -> JsonResponse | None:
         if has_valid_credential(request):
             return None
-        request.META[_COUNTED] = True
         try:
-            count_or_refuse("anonymous", f"address:{counted_address(request)}")
+            _note(request, count_or_refuse("anonymous", who_is_at(request)))
         except RateLimited as refused:
             response = problem_response(refused.status, refused.code, refused.detail)
-            response["Retry-After"] = str(refused.extra["retry_after"])
+            for name, value in {"Retry-After": str(refused.budget.seconds_left), **refused.headers}.items():
+                response[name] = value
             return response
         return None
 
 
-# Among the headers' names, which are all HTTP_*, nobody can send this one.
-_COUNTED = "codecrafter.counted_as_anonymous"
+# The budgets that a request was counted in. Among the headers' names, which are all HTTP_*, nobody can send this one.
+_COUNTED = "codecrafter.counted"
+
+
+def _note(request: HttpRequest, budget: Budget | None) -> None:
+    if budget is not None:
+        request.META.setdefault(_COUNTED, []).append(budget)
+
+
+def who_is_at(request: HttpRequest) -> str:
+    """The anonymous, in the key of a counter."""
+    return f"address:{counted_address(request)}"
 
 
 class GeneralThrottle(BaseThrottle):
@@ -103,10 +162,10 @@ class GeneralThrottle(BaseThrottle):
     def allow_request(self, request: Request, view: APIView) -> bool:
         user = request.user
         signed_in = bool(user and user.is_authenticated)
-        who = f"user:{user.pk}" if signed_in else f"address:{counted_address(request)}"
+        who = f"user:{user.pk}" if signed_in else who_is_at(request._request)
         scope = self.scope or ("user" if signed_in else "anonymous")
         if scope != "anonymous" or _COUNTED not in request.META:
-            count_or_refuse(scope, who)
+            _note(request._request, count_or_refuse(scope, who))
         return True
 
 

@@ -322,6 +322,20 @@ def test_languages(anybody, python_runs):
 # Operations
 
 
+def test_limits(anybody, ada, python_runs, settings):
+    limits = ada("GET", "/limits", 200).json()
+    assert set(limits) == {"rates", "runs", "sizes"}
+    assert set(limits["runs"]) == {"active", "active_max", "running_max", "limits_max"}
+    assert set(limits["runs"]["limits_max"]) == LIMITS
+    assert limits["runs"]["active"] == 0
+    ada("POST", "/execute", 202, {"language": "python", "code": "print(1)"})
+    assert ada("GET", "/limits", 200).json()["runs"]["active"] == 1
+    assert anybody("GET", "/limits", 200).json()["runs"]["active"] == 0
+    settings.RATE_LIMITS = True
+    scopes = [[rate["scope"] for rate in caller("GET", "/limits", 200).json()["rates"]] for caller in (ada, anybody)]
+    assert scopes == [["user", "run", "status", "chat"], ["anonymous", "register"]]
+
+
 def test_operations(client, alice):
     assert client.get("/health").status_code == 200
     assert client.get("/health/ready").status_code in (200, 503)

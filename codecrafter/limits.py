@@ -1,0 +1,109 @@
+"""GET /api/limits: what the caller may still do, and how large things may be."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.permissions import AllowAny
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from codecrafter.http.throttles import Budget, budget_of, who_is_at
+from execution.models import Run
+from execution.serializers import ARGS_MAX, FILES_MAX, STDIN_MAX_BYTES, TESTS_MAX
+from sessions_app.models import CHAT_MAX_CHARACTERS
+from sessions_app.serializers import METADATA_MAX_BYTES
+
+if TYPE_CHECKING:
+    from rest_framework.request import Request
+
+# What each kind of caller is counted in; the first is for every path that has none of its own.
+OF_PEOPLE = ("user", "run", "status", "chat")
+OF_ADDRESSES = ("anonymous", "register")
+
+
+class RateSerializer(serializers.Serializer):
+    scope = serializers.CharField()
+    limit = serializers.IntegerField(help_text="Requests in a window.")
+    window_seconds = serializers.IntegerField()
+    remaining = serializers.IntegerField()
+    seconds_left = serializers.IntegerField(help_text="Until the window ends and all of the limit is there again.")
+
+
+class RunCeilingSerializer(serializers.Serializer):
+    cpu_ms = serializers.IntegerField()
+    wall_ms = serializers.IntegerField()
+    memory_bytes = serializers.IntegerField()
+    output_bytes = serializers.IntegerField()
+
+
+class RunsSerializer(serializers.Serializer):
+    active = serializers.IntegerField(help_text="Of yours, waiting or running.")
+    active_max = serializers.IntegerField()
+    running_max = serializers.IntegerField()
+    limits_max = RunCeilingSerializer(help_text="The most that one run may ask for.")
+
+
+class SizesSerializer(serializers.Serializer):
+    body_bytes = serializers.IntegerField()
+    text_bytes = serializers.IntegerField()
+    metadata_bytes = serializers.IntegerField()
+    chat_characters = serializers.IntegerField()
+    run_code_bytes = serializers.IntegerField(help_text="All files of a run together.")
+    run_files = serializers.IntegerField()
+    run_args = serializers.IntegerField()
+    run_stdin_bytes = serializers.IntegerField()
+    run_tests = serializers.IntegerField()
+
+
+class LimitsSerializer(serializers.Serializer):
+    rates = RateSerializer(many=True, help_text="Empty where nothing is limited.")
+    runs = RunsSerializer()
+    sizes = SizesSerializer()
+
+
+class Limits(APIView):
+    """What you may still do at present, and how large things may be."""
+
+    permission_classes = [AllowAny]
+
+    @extend_schema(operation_id="limits", responses=LimitsSerializer)
+    def get(self, request: Request) -> Response:
+        signed_in = request.user.is_authenticated
+        who = f"user:{request.user.pk}" if signed_in else who_is_at(request._request)
+        rates = [budget_of(scope, who) for scope in (OF_PEOPLE if signed_in else OF_ADDRESSES)]
+        return Response(
+            {
+                "rates": [_rate(budget) for budget in rates if budget is not None],
+                "runs": {
+                    "active": Run.objects.active().filter(user=request.user.pk).count() if signed_in else 0,
+                    "active_max": settings.RUN_ACTIVE_PER_USER,
+                    "running_max": settings.RUN_RUNNING_PER_USER,
+                    "limits_max": settings.RUN_LIMITS_CEILING,
+                },
+                "sizes": {
+                    "body_bytes": settings.BODY_MAX_BYTES,
+                    "text_bytes": settings.TEXT_MAX_BYTES,
+                    "metadata_bytes": METADATA_MAX_BYTES,
+                    "chat_characters": CHAT_MAX_CHARACTERS,
+                    "run_code_bytes": settings.RUN_CODE_MAX_BYTES,
+                    "run_files": FILES_MAX,
+                    "run_args": ARGS_MAX,
+                    "run_stdin_bytes": STDIN_MAX_BYTES,
+                    "run_tests": TESTS_MAX,
+                },
+            }
+        )
+
+
+def _rate(budget: Budget) -> dict[str, Any]:
+    return {
+        "scope": budget.scope,
+        "limit": budget.limit,
+        "window_seconds": budget.window_seconds,
+        "remaining": budget.remaining,
+        "seconds_left": budget.seconds_left,
+    }
