@@ -374,6 +374,10 @@ SPECTACULAR_SETTINGS = {
     "SCHEMA_PATH_PREFIX": r"/api",
     "PREPROCESSING_HOOKS": ["codecrafter.http.schema.each_path_once"],
     "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_NAME_OVERRIDES": {
+        "PermissionEnum": "sessions_app.models.Permission",
+        "UpToWriteEnum": "sessions_app.models.UP_TO_WRITE",
+    },
 }
 # requests/seconds, by scope
 RATES = {

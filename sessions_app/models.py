@@ -20,6 +20,10 @@ class Permission(models.TextChoices):
     ADMIN = "admin"
 
 
+# What a link or a guest may get.
+UP_TO_WRITE = [choice for choice in Permission.choices if choice[0] != Permission.ADMIN]
+
+
 class CodeSessionQuerySet(models.QuerySet["CodeSession"]):
     def active(self) -> CodeSessionQuerySet:
         return self.filter(archived_at=None)

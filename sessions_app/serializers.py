@@ -11,7 +11,16 @@ from rest_framework import serializers
 
 from sessions_app import documents, languages
 from sessions_app.access import OWNER
-from sessions_app.models import ChatMessage, CodeSession, Collaborator, Invite, InviteUse, Permission, Segment
+from sessions_app.models import (
+    UP_TO_WRITE,
+    ChatMessage,
+    CodeSession,
+    Collaborator,
+    Invite,
+    InviteUse,
+    Permission,
+    Segment,
+)
 
 if TYPE_CHECKING:
     from sessions_app.access import Standing
@@ -179,7 +188,7 @@ class MadeInviteSerializer(InviteSerializer):
 
 
 class InviteInput(serializers.Serializer):
-    permission = serializers.ChoiceField(choices=["read", "write"], default="write")
+    permission = serializers.ChoiceField(choices=UP_TO_WRITE, default="write")
     expires_in = serializers.IntegerField(
         min_value=60, max_value=366 * 86_400, allow_null=True, default=None, help_text="Seconds; null: no end."
     )
