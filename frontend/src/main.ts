@@ -277,6 +277,7 @@ function showDegraded(isDegraded: boolean): void {
 }
 
 function takeNotice(message: Notice): void {
+  if (message.kind === "role_changed" && message.permission === "owner" && message.user) session.owner = message.user;
   const words = noticeWords(message);
   chat.tell(words);
   // Who is here, and may do what, is announced with the list of people and with one's own permission.

@@ -1,11 +1,18 @@
-// The share dialog: the invite link, the people, and whether anyone signed in may read.
+// The share dialog: the invite links, the people, and whether anyone signed in may read.
 import { call, Problem } from "./api";
-import { byId, canManage, icon, make, relativeTime, type Page, type Permission, type Person } from "./page";
+import { byId, canManage, icon, make, plural, relativeTime, type Page, type Permission, type Person } from "./page";
 
 interface Invite {
   id: string;
   permission: Permission;
   created_at: string;
+  expires_at: string | null;
+  uses_left: number | null;
+  is_usable: boolean;
+  joined_count: number;
+  /** Who came through it, newest first; of many the newest only. */
+  joined: { user: Person }[];
+  /** Told once: when it is made and when it gets a new address. */
   url?: string;
 }
 
@@ -21,6 +28,8 @@ export class ShareDialog {
   readonly #link = byId("share-link");
   readonly #people = byId("share-people");
   readonly #problem = byId("share-problem");
+  readonly #leave = byId("share-leave");
+  readonly #transfer = byId("share-transfer");
   readonly #path: string;
 
   constructor(
@@ -38,6 +47,11 @@ export class ShareDialog {
       event.preventDefault();
       void this.#add();
     });
+    byId("share-leave-button").addEventListener("click", () => void this.#leaveSession());
+    byId<HTMLFormElement>("share-transfer-form").addEventListener("submit", (event) => {
+      event.preventDefault();
+      void this.#handOver();
+    });
     byId<HTMLInputElement>("share-public").addEventListener("change", (event) => {
       void this.#setPublic(event.target as HTMLInputElement);
     });
@@ -52,7 +66,7 @@ export class ShareDialog {
     this.#link.replaceChildren();
     this.#dialog.showModal();
     await this.#try(async () => {
-      if (manages) this.#showInvite((await list<Invite>(`${this.#path}/invites`))[0] ?? null);
+      if (manages) await this.#readInvites();
       else this.#showAddress();
       await this.#readPeople();
     });
@@ -65,28 +79,66 @@ export class ShareDialog {
     );
   }
 
-  #showInvite(invite: Invite | null): void {
-    if (!invite) {
-      this.#link.replaceChildren(
-        make("p", { class: "hint" }, "Whoever opens the link and signs in can edit. You can turn it off at any time."),
-        make("button", { type: "button", class: "button accent", click: () => void this.#createInvite() }, icon("link"), "Create invite link"),
-      );
-      return;
-    }
-    const tools = make(
-      "div",
-      { class: "row" },
-      make("button", { type: "button", class: "button", click: () => void this.#createInvite() }, icon("rotate-cw"), "New link"),
-      make("button", { type: "button", class: "button danger", click: () => void this.#revokeInvite(invite) }, icon("x"), "Turn link off"),
+  async #readInvites(): Promise<void> {
+    this.#showInvites(await list<Invite>(`${this.#path}/invites`));
+  }
+
+  /** The links there are, the one that was just made first and with its address, and the form for another. */
+  #showInvites(invites: Invite[], made: Invite | null = null): void {
+    const known = invites.filter(({ id }) => id !== made?.id);
+    const rows = [...(made ? [made] : []), ...known].map((invite) => this.#inviteRow(invite));
+    this.#link.replaceChildren(...(rows.length > 0 ? [make("ul", { class: "links" }, ...rows)] : []), this.#inviteForm(rows.length > 0));
+  }
+
+  #inviteRow(invite: Invite): HTMLElement {
+    const what = invite.permission === "read" ? "View link" : "Edit link";
+    const label = `${what}, made ${relativeTime(invite.created_at)}`;
+    const tool = (words: string, name: string, act: () => void): HTMLElement =>
+      make("button", { type: "button", class: "button small quiet icon-only", "aria-label": `${words}: ${label}`, title: words, click: act }, icon(name));
+    const joined = invite.joined_count > 0 && make(
+      "details",
+      { class: "link-joined" },
+      make("summary", {}, `${plural(invite.joined_count, "person", "people")} joined`),
+      make("p", { class: "hint" }, namesOf(invite)),
     );
-    const words = invite.url
-      ? "Copy the link now: it is shown only once. Whoever opens it and signs in can edit."
-      : `A link made ${relativeTime(invite.created_at)} lets people edit. It was shown once; make a new one if you need it again. The old one stops working then.`;
-    this.#link.replaceChildren(
-      make("p", { class: "hint" }, words),
+    return make(
+      "li",
+      { class: "link", ...(invite.is_usable ? {} : { "data-over": "yes" }) },
+      make("div", { class: "link-words" }, make("strong", {}, what), make("span", { class: "hint" }, termsOf(invite)), joined),
+      make(
+        "div",
+        { class: "link-tools" },
+        invite.is_usable && tool("New address", "rotate-cw", () => void this.#rotateInvite(invite)),
+        tool("Turn off", "x", () => void this.#revokeInvite(invite)),
+      ),
       invite.url ? this.#copyRow(new URL(invite.url, location.href).href, "Invite link") : "",
-      tools,
+      invite.url ? make("p", { class: "hint link-once" }, "Copy it now: the address is shown only once.") : "",
     );
+  }
+
+  #inviteForm(hasLinks: boolean): HTMLElement {
+    const menu = (label: string, options: [string, string][]): HTMLSelectElement => {
+      const made = make("select", { class: "select small", "aria-label": label });
+      for (const [value, words] of options) made.append(new Option(words, value));
+      return made;
+    };
+    const permission = menu("What the link allows", [["write", "Can edit"], ["read", "Can view"]]);
+    const ends = menu("When the link ends", [["", "No end"], ["3600", "1 hour"], ["86400", "1 day"], ["604800", "7 days"]]);
+    const uses = menu("How many people it lets in", [["", "Any number"], ["1", "1 person"], ["5", "5 people"], ["30", "30 people"]]);
+    const form = make(
+      "form",
+      { class: "row link-form" },
+      permission,
+      ends,
+      uses,
+      make("button", { class: hasLinks ? "button" : "button accent" }, icon("link"), "Create invite link"),
+    );
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      const number = (field: HTMLSelectElement): number | null => (field.value ? Number(field.value) : null);
+      void this.#makeInvite("invites", { permission: permission.value, expires_in: number(ends), uses: number(uses) });
+    });
+    return form;
   }
 
   #copyRow(address: string, label: string): HTMLElement {
@@ -105,17 +157,25 @@ export class ShareDialog {
     return make("div", { class: "row" }, field, button);
   }
 
-  async #createInvite(): Promise<void> {
+  async #makeInvite(path: string, terms: object = {}): Promise<void> {
     await this.#try(async () => {
-      this.#showInvite(await call<Invite>("POST", `${this.#path}/invites`, {}));
+      const { id, url } = await call<Invite>("POST", `${this.#path}/${path}`, terms);
+      const invites = await list<Invite>(`${this.#path}/invites`);
+      const made = invites.find((invite) => invite.id === id);
+      this.#showInvites(invites, made && url ? { ...made, url } : null);
       this.#link.querySelector<HTMLButtonElement>(".button.accent")?.focus();
     });
+  }
+
+  async #rotateInvite(invite: Invite): Promise<void> {
+    await this.#makeInvite(`invites/${invite.id}/rotate`);
+    this.announce("The link has a new address. The old one does not work any more.");
   }
 
   async #revokeInvite(invite: Invite): Promise<void> {
     await this.#try(async () => {
       await call("DELETE", `${this.#path}/invites/${invite.id}`);
-      this.#showInvite(null);
+      await this.#readInvites();
       this.announce("The link is off. People who joined with it stay.");
     });
   }
@@ -124,9 +184,14 @@ export class ShareDialog {
     const collaborators = await list<Collaborator>(`${this.#path}/collaborators`);
     const { owner } = this.page.session;
     this.#people.replaceChildren(
-      make("li", { class: "person" }, make("span", {}, owner.username), make("span", { class: "hint" }, "Owner")),
+      make("li", { class: "person" }, make("span", {}, owner.username, owner.id === this.page.user.id && " (you)"), make("span", { class: "hint" }, "Owner")),
       ...collaborators.filter(({ user }) => user.id !== owner.id).map((collaborator) => this.#personRow(collaborator)),
     );
+    const isOneOfThem = collaborators.some(({ user }) => user.id === this.page.user.id);
+    this.#leave.hidden = !isOneOfThem;
+    const heirs = collaborators.map(({ user }) => user.username);
+    this.#transfer.hidden = this.permission() !== "owner" || heirs.length === 0;
+    byId<HTMLSelectElement>("share-heir").replaceChildren(...heirs.map((name) => new Option(name, name)));
   }
 
   #personRow({ user, permission }: Collaborator): HTMLElement {
@@ -150,9 +215,9 @@ export class ShareDialog {
       void this.#try(async () => {
         await call("DELETE", `${this.#path}/collaborators/${user.id}`);
         await this.#readPeople();
-        // The server turns the link off with them: they may know it.
-        this.#showInvite(null);
-        this.announce(`${user.username} was removed, and the invite link was turned off`);
+        // The server turns the links off with them: they may know one.
+        await this.#readInvites();
+        this.announce(`${user.username} was removed, and the invite links were turned off`);
       });
     });
     return make("li", { class: "person" }, name, menu, remove);
@@ -166,6 +231,23 @@ export class ShareDialog {
       this.announce(`${username.value.trim()} was added`);
       username.value = "";
       await this.#readPeople();
+    });
+  }
+
+  async #leaveSession(): Promise<void> {
+    await this.#try(async () => {
+      await call("POST", `${this.#path}/leave`);
+      location.assign("/sessions");
+    });
+  }
+
+  async #handOver(): Promise<void> {
+    const username = byId<HTMLSelectElement>("share-heir").value;
+    await this.#try(async () => {
+      const session = await call<Page["session"]>("POST", `${this.#path}/transfer`, { username });
+      this.page.session.owner = session.owner;
+      this.announce(`${username} owns this session now. You manage it.`);
+      this.#dialog.close();
     });
   }
 
@@ -193,6 +275,21 @@ export class ShareDialog {
     this.#problem.textContent = words;
     this.#problem.hidden = !words;
   }
+}
+
+function termsOf({ expires_at, uses_left, is_usable }: Invite): string {
+  if (uses_left === 0) return "Used up";
+  if (!is_usable) return "Expired";
+  const terms = [
+    expires_at ? `Ends ${relativeTime(expires_at)}` : "No end",
+    uses_left === null ? "any number of people" : `for ${plural(uses_left, "more person", "more people")}`,
+  ];
+  return terms.join(", ");
+}
+
+function namesOf({ joined, joined_count }: Invite): string {
+  const names = joined.map(({ user }) => user.username).join(", ");
+  return joined_count > joined.length ? `${names} and ${joined_count - joined.length} before them` : names;
 }
 
 function roleMenu(permission: Permission, mine: Permission, label: string): HTMLSelectElement {
