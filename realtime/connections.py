@@ -56,16 +56,14 @@ class _Kind(Enum):
 
 
 class Shared:
-    """What many sockets are told alike, encoded once: as a payload, and as the WebSocket frame that carries it."""
+    """What many sockets are told alike, now, encoded once: as a payload, and as the WebSocket frame that carries it."""
 
-    __slots__ = ("payload", "wire")
+    __slots__ = ("at", "payload", "wire")
 
     def __init__(self, payload: bytes | str) -> None:
+        self.at = time.monotonic()
         self.payload = payload
         self.wire = protocol.encode_websocket_frame(payload)
-
-
-KEEP_ALIVE = Shared(protocol.KEEP_ALIVE)
 
 
 @dataclass(slots=True)
@@ -168,11 +166,11 @@ class Connection:
     # What goes out
 
     def put_update(self, frame: Shared, base: bytes) -> None:
-        if not self._write_now(frame.wire) and self._behind is None:
+        if not self._write_now(frame) and self._behind is None:
             self._put(_Item(_Kind.UPDATE, frame.payload, base))
 
     def put_awareness(self, frame: Shared) -> None:
-        if not self._write_now(frame.wire) and self._behind is None:
+        if not self._write_now(frame) and self._behind is None:
             self._put(_Item(_Kind.AWARENESS, frame.payload))
 
     def put_answer(self, frame: bytes | str) -> None:
@@ -185,7 +183,7 @@ class Connection:
 
     def put_text(self, frame: Shared, *, may_be_lost: bool = False) -> None:
         """`may_be_lost`: the page can read it again over REST."""
-        if self.speaks_json and not self._write_now(frame.wire):
+        if self.speaks_json and not self._write_now(frame):
             self._put(_Item(_Kind.PASSING if may_be_lost else _Kind.TEXT, frame.payload))
 
     def tell(self, frame: protocol.TextFrame) -> None:
@@ -204,14 +202,18 @@ class Connection:
             self.closing = (code, reason)
             self._keep({_Kind.TEXT, _Kind.DENIED})
             self._behind, self._lost_cursors = None, False
-            self._wake.set()
+            self._wake_writer()
 
-    def _write_now(self, wire: bytes) -> bool:
+    def _wake_writer(self) -> None:
+        self._is_idle = False
+        self._wake.set()
+
+    def _write_now(self, frame: Shared) -> bool:
         """Whether the frame went out at once: nothing waits that must go before it, and the socket takes it."""
-        if not self._is_idle or self._wake.is_set() or self._write_frame is None or not self._write_frame(wire):
-            return False
-        self.last_sent = time.monotonic()
-        return True
+        if self._is_idle and self._write_frame is not None and self._write_frame(frame.wire):
+            self.last_sent = frame.at
+            return True
+        return False
 
     def _put(self, item: _Item) -> None:
         if self.closing is not None:
@@ -226,7 +228,7 @@ class Connection:
                 self.close(TRY_AGAIN, "too slow")
         elif self._outbox_bytes > OUTBOX_MAX_BYTES:
             self._shed()
-        self._wake.set()
+        self._wake_writer()
 
     def _shed(self) -> None:
         first = next((item.base for item in self._outbox if item.kind is _Kind.UPDATE), None)
@@ -277,7 +279,6 @@ class Connection:
             self._wake.clear()
             self._is_idle = True
             await self._wake.wait()
-            self._is_idle = False
 
     # What came in
 
@@ -294,6 +295,11 @@ class Connection:
     @property
     def holds_frames(self) -> bool:
         return self._held_bytes > 0
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether every frame that came in is acknowledged."""
+        return not self._unsettled
 
     def release(self, is_missing: Callable[[bytes], bool], needs: int) -> None:
         """Look again at held frames, after the document has grown.
@@ -316,6 +322,6 @@ class Connection:
             metrics.ACK_SECONDS.observe(time.monotonic() - frame.taken_at)
         if settled and self.speaks_json:
             ack: protocol.Ack = {"type": "ack", "received": settled, "seq": seq}
-            if not self._write_now(protocol.encode_websocket_frame(protocol.encode_text(ack))):
+            if not self._write_now(Shared(protocol.encode_text(ack))):
                 self._ack = ack
-                self._wake.set()
+                self._wake_writer()

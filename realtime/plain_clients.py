@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from realtime import metrics, plain, protocol
-from realtime.connections import KEEP_ALIVE, Connection, Shared
+from realtime.connections import Connection, Shared
 from sessions_app import crdt
 from sessions_app.access import can_edit
 
@@ -31,7 +31,7 @@ Refusal = Literal["read_only", "too_large", "invalid", "version_passed"]
 OPERATION_BYTES = 1024
 # How long the line is kept for clients that come back.
 REMEMBERED_SECONDS = 60
-_KEEP_ALIVE = Shared(protocol.encode_text({"type": "keep-alive"}))
+_KEEP_ALIVE = protocol.encode_text({"type": "keep-alive"})
 # Any state vector would do: a client that fell behind is told everything.
 _FROM_THE_START = b"\x00"
 
@@ -61,8 +61,8 @@ class PlainConnection(Connection):
         """Pages' frames are not for this client."""
 
     def put_awareness(self, frame: Shared) -> None:
-        if frame is KEEP_ALIVE:
-            self.put_text(_KEEP_ALIVE)
+        if frame.payload == protocol.KEEP_ALIVE:
+            self.put_text(Shared(_KEEP_ALIVE))
 
     def put_change(self, frame: Shared) -> None:
         """What a `state` tells again: dropped when the client does not keep up."""
@@ -70,6 +70,10 @@ class PlainConnection(Connection):
 
     def await_commit(self, needs: int, ref: str | None, version: int) -> None:
         self._unsaved.append(_Unsaved(needs, time.monotonic(), ref, version))
+
+    @property
+    def is_settled(self) -> bool:
+        return not self._unsaved
 
     def settle(self, committed: int, seq: int) -> None:
         while self._unsaved and self._unsaved[0].needs <= committed:
@@ -143,7 +147,7 @@ class PlainClients:
         try:
             if is_again and key is not None and (known := self._line.version_of(key, version)) is not None:
                 connection.await_commit(self._room.taken, ref, known)
-                connection.settle(*self._room.is_committed_up_to)
+                self._room.settle(connection)
                 return
             given = plain.read_delta(message.get("delta"), unit)
             connection.pace.spend("updates", sum(len(op.text) + OPERATION_BYTES for op in given))
@@ -163,7 +167,7 @@ class PlainClients:
             self._room.rebuild()
         else:
             connection.await_commit(self._room.taken, ref, self._line.version)
-            connection.settle(*self._room.is_committed_up_to)
+            self._room.settle(connection)
         finally:
             self._making = None
 

@@ -24,7 +24,7 @@ from sessions_app.access import can_edit
 from sessions_app.models import CHAT_MAX_CHARACTERS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
     from realtime.connections import Connection
 
@@ -88,6 +88,8 @@ class Room:
         # The newest seq of the log up to which this replica holds everything.
         self.head = loaded.head
         self.connections: dict[str, Connection] = {}
+        # Those with frames that are not acknowledged yet: of a hundred sockets mostly one or two.
+        self._unsettled: set[Connection] = set()
         self.queue: list[Change] = []
         # Cleared while too much waits for the database; then nothing more is read from sockets.
         self.has_space = asyncio.Event()
@@ -190,6 +192,7 @@ class Room:
 
     def _forget(self, connection: Connection) -> None:
         del self.connections[connection.id]
+        self._unsettled.discard(connection)
         metrics.CONNECTIONS.dec()
         metrics.BY_PERMISSION.labels(connection.permission).dec()
         self._host.left(connection)
@@ -258,9 +261,10 @@ class Room:
         return frames + self._awareness.encode(self._awareness.present())
 
     def keep_alive(self, older_than: float) -> None:
+        frame = Shared(protocol.KEEP_ALIVE)
         for connection in self.connections.values():
             if connection.last_sent <= older_than:
-                connection.put_awareness(connections.KEEP_ALIVE)
+                connection.put_awareness(frame)
 
     def _answer_step1(self, connection: Connection, state: bytes) -> None:
         try:
@@ -293,7 +297,7 @@ class Room:
                 if self._replica.has_news(update):
                     self._refuse(connection, "read_only", "You can read this session, but not change its text.")
                 connection.expect(number, self._taken)
-                connection.settle(self._committed, self.head)
+                self.settle(connection)
                 return
             applied = self._replica.apply(update)
         except crdt.NotPlain:
@@ -318,13 +322,22 @@ class Room:
         self._accept(applied, connection)
         if applied.is_missing:
             metrics.RESYNCS.labels("missing").inc()
+            self._unsettled.add(connection)
             if connection.hold(number, update):
                 self._ask(connection)
             else:
                 self.expel(connection, connections.TRY_AGAIN, "updates are missing")
             return
         connection.expect(number, self._taken)
-        connection.settle(self._committed, self.head)
+        self.settle(connection)
+
+    def settle(self, connection: Connection, seq: int | None = None) -> None:
+        """Acknowledge what is committed, up to `seq` or the head; the rest follows its commit."""
+        connection.settle(self._committed, self.head if seq is None else seq)
+        if connection.is_settled:
+            self._unsettled.discard(connection)
+        else:
+            self._unsettled.add(connection)
 
     def _accept(self, applied: crdt.Applied, connection: Connection) -> None:
         if applied.change is not None:
@@ -348,11 +361,6 @@ class Room:
         if self._plain is None:
             self._plain = PlainClients(self)
         return self._plain
-
-    @property
-    def is_committed_up_to(self) -> tuple[int, int]:
-        """How many of the changes taken here are committed, and up to which seq."""
-        return self._committed, self.head
 
     @property
     def taken(self) -> int:
@@ -407,8 +415,8 @@ class Room:
             self.head = appended.last_seq
         elif appended.last_seq > self.head:
             self._host.repair_soon(self, "gap")
-        for connection in self.connections.values():
-            connection.settle(self._committed, appended.last_seq)
+        for connection in tuple(self._unsettled):
+            self.settle(connection, appended.last_seq)
 
     def worked_in(self) -> bool:
         """Whether anything was committed since the last time this was asked."""
@@ -522,7 +530,7 @@ class Room:
     def renew(self, now: float) -> None:
         """Tell other processes again who is here, forget people and cursors of those that fell silent, and ask again
         for what held frames lack: a socket may have answered before it had it."""
-        for connection in self.connections.values():
+        for connection in self._unsettled:
             if connection.holds_frames:
                 self._ask(connection)
         if now - self._announced_at > ANNOUNCE_SECONDS:
@@ -549,10 +557,10 @@ class Room:
             self._outgoing_base = applied.before
         self._outgoing.append(applied.change)
         self._outgoing_from.add(source)
-        for connection in self.connections.values():
+        for connection in tuple(self._unsettled):
             if connection.holds_frames:
                 connection.release(self._replica.lacks, self._taken)
-                connection.settle(self._committed, self.head)
+                self.settle(connection)
         self._flush_soon()
 
     def _note_moved(self, client_ids: set[int], source: Connection | None) -> None:
@@ -578,12 +586,10 @@ class Room:
             self._plain.moved(self._awareness.states(self._moved))
         self._moved.clear()
         self._moved_by.clear()
-
-        def put(connection: Connection) -> None:
-            for frame in frames:
-                connection.put_awareness(frame)
-
-        self._tell_others(only, put)
+        for connection in self.connections.values():
+            if connection is not only:
+                for frame in frames:
+                    connection.put_awareness(frame)
         if local:
             self.ring({"awareness": self._awareness.encode(local)})
 
@@ -603,12 +609,9 @@ class Room:
             only = self._outgoing_from.copy().pop() if len(self._outgoing_from) == 1 else None
             self._outgoing.clear()
             self._outgoing_from.clear()
-            self._tell_others(only, lambda connection: connection.put_update(frame, self._outgoing_base))
-
-    def _tell_others(self, only_source: Connection | None, put: Callable[[Connection], None]) -> None:
-        for connection in self.connections.values():
-            if connection is not only_source:
-                put(connection)
+            for connection in self.connections.values():
+                if connection is not only:
+                    connection.put_update(frame, self._outgoing_base)
 
     # Who is here
 
