@@ -31,6 +31,7 @@ class Redis:
         self.url = self.start()
 
     def start(self) -> str:
+        """On the tests' own thread only: a server dies with the thread that started it."""
         return self._running.enter_context(servers.redis(self._port))
 
     def end(self) -> None:
@@ -96,9 +97,28 @@ async def test_text_goes_on_while_redis_is_gone_and_everybody_is_told(two, away)
         # What only this process has to say is still heard in it.
         await one.socket.send('{"type":"chat","text":"still here"}')
         await one.until(lambda: one.said("chat"))
-        await asyncio.to_thread(away.start)
+        away.start()
         for someone in (one, other):
             await someone.until(lambda someone=someone: not someone.said("degraded")[-1]["is_degraded"], 60)
         await one.type("after ")
         await other.until(lambda: other.text == one.text)
         assert await asyncio.to_thread(layer_state, here) == "ok"
+
+
+async def test_redis_that_hangs_delays_nobody_who_types(two, away):
+    here, there = two
+    alice = here.person("alice")
+    session_id = alice.new_session(content="")["id"]
+    async with page(alice, session_id) as one, page(at(there, alice), session_id) as other:
+        pid = await asyncio.to_thread(away.hang)
+        try:
+            for number in range(50):
+                await one.type(f"{number} ")
+            await one.saved()
+            await other.until(lambda: len(other.text.split()) == 50, 60)
+            await one.until(lambda: one.said("degraded"), 60)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        await one.until(lambda: not one.said("degraded")[-1]["is_degraded"], 60)
+        await other.type("after ")
+        await one.until(lambda: one.text == other.text)
