@@ -77,7 +77,7 @@ class Case:
     def language(self) -> Language:
         known = languages.get(LANGUAGE_OF_SUFFIX[Path(self.program).suffix])
         if self.as_compiler:
-            return replace(known, compile=("python3", "{entry}"), run=("cat", ".build/report"))
+            return replace(known, compile=known.run, run=("cat", ".build/report"))
         return known
 
     @property
@@ -188,6 +188,7 @@ CASES: tuple[Case, ...] = (
     ends("19_inode_bomb.c", b"ENOSPC\n", flags=("disk_full",), elsewhere={"bubblewrap": NO_INODE_LIMIT}),
     ends("19_inode_bomb.py", b"ENOSPC\n", flags=("disk_full",), elsewhere={"bubblewrap": NO_INODE_LIMIT}),
     ends("19_deep_folders.py", b"deep 1\n"),
+    ends("19_deep_folders.sh", b"deep 300\n"),
     ends("20_huge_sparse_file.py", b"EFBIG\nEFBIG\n"),
     signalled("20_huge_sparse_file.c", "SIGXFSZ"),
     ends("21_writes_to_the_system.py", b"end\n"),
@@ -209,8 +210,11 @@ CASES: tuple[Case, ...] = (
     no_program("25_template_bomb.cpp", ("cpu", "memory")),
     no_program("26_endless_constexpr.cpp", ("cpu", None)),
     ends("26_runs_while_compiling.py", b"uid 65534\n", as_compiler=True),
+    ends("26_runs_while_compiling.sh", b"uid 65534\n", as_compiler=True),
     ends("27_plants_links.py", b"planted\n", as_compiler=True),
+    ends("27_plants_links.sh", b"planted\n", as_compiler=True),
     no_program("27_plants_link_as_program.py", as_compiler=True),
+    no_program("27_plants_link_as_program.sh", as_compiler=True),
     # Network and neighbours
     ends("30_network.py", b"interfaces []\n"),
     ends("30_network.c", b"interfaces []\n"),

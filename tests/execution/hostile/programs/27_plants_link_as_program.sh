@@ -1,0 +1,2 @@
+# Run as a compiler: the program itself is a link.
+ln -s /etc/passwd .build/report
