@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, cast
 
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from drf_spectacular.utils import extend_schema
 from rest_framework import status
 from rest_framework.permissions import AllowAny
 from rest_framework.response import Response
@@ -13,6 +13,16 @@ from rest_framework.views import APIView
 
 from accounts import access, actions, mail, tokens
 from accounts.bearer import ACCOUNT
+from accounts.errors import (
+    CodeRefused,
+    CodeRequired,
+    CredentialsRefused,
+    EmailTaken,
+    EmailUnverified,
+    TokenRefused,
+    TooMany,
+    UsernameTaken,
+)
 from accounts.serializers import (
     BotInput,
     BotSerializer,
@@ -28,7 +38,9 @@ from accounts.serializers import (
     TokenPairSerializer,
     UserSerializer,
 )
-from codecrafter.http.conditional import check_if_match, etag
+from codecrafter.http.conditional import check_if_match, etag, unchanged
+from codecrafter.http.problems import NotFound
+from codecrafter.http.schema import ETAG, IF_MATCH, IF_NONE_MATCH, UNCHANGED, refusals
 from codecrafter.http.throttles import RegisterThrottle
 
 if TYPE_CHECKING:
@@ -39,16 +51,6 @@ if TYPE_CHECKING:
 
     from accounts.access import SignedInRequest
     from accounts.models import User
-
-IF_MATCH = OpenApiParameter("If-Match", str, OpenApiParameter.HEADER, description="The ETag of the state you read.")
-REFUSED = OpenApiResponse(
-    description="problem+json: `invalid_credentials`, `code_required`, `code_refused` or `token_not_valid`."
-)
-WRONG = OpenApiResponse(description="problem+json: `invalid`, with `errors` by field.")
-MISSING = OpenApiResponse(description="problem+json: `not_found`.")
-FULL = OpenApiResponse(description="problem+json: `too_many`.")
-UNVERIFIED = OpenApiResponse(description="problem+json: `email_unverified`.")
-TOO_MANY = OpenApiResponse(description="problem+json: `rate_limited`, with Retry-After.")
 
 
 def valid(serializer: BaseSerializer[Any]) -> dict[str, Any]:
@@ -82,8 +84,7 @@ class Register(EntranceView):
         request=RegisterInput,
         responses={
             201: RegisteredSerializer,
-            400: OpenApiResponse(description="problem+json: `invalid`, `username_taken` or `email_taken`."),
-            429: TOO_MANY,
+            **refusals(UsernameTaken, EmailTaken),
         },
         auth=[],
     )
@@ -102,7 +103,10 @@ class Login(EntranceView):
     @extend_schema(
         operation_id="auth_login",
         request=LoginInput,
-        responses={200: SignedInSerializer, 400: WRONG, 401: REFUSED, 403: UNVERIFIED, 429: TOO_MANY},
+        responses={
+            200: SignedInSerializer,
+            **refusals(CredentialsRefused, CodeRequired, CodeRefused, EmailUnverified),
+        },
         auth=[],
     )
     def post(self, request: Request) -> Response:
@@ -115,7 +119,7 @@ class Refresh(EntranceView):
     @extend_schema(
         operation_id="auth_refresh",
         request=RefreshInput,
-        responses={200: TokenPairSerializer, 400: WRONG, 401: REFUSED},
+        responses={200: TokenPairSerializer, **refusals(TokenRefused)},
         auth=[],
     )
     def post(self, request: Request) -> Response:
@@ -125,7 +129,7 @@ class Refresh(EntranceView):
 
 class Logout(EntranceView):
     @extend_schema(
-        operation_id="auth_logout", request=RefreshInput, responses={204: None, 400: WRONG, 401: REFUSED}, auth=[]
+        operation_id="auth_logout", request=RefreshInput, responses={204: None, **refusals(TokenRefused)}, auth=[]
     )
     def post(self, request: Request) -> Response:
         """Ends the sign-in that the refresh token belongs to. Access tokens that are out end within 15 minutes."""
@@ -155,7 +159,7 @@ class Tokens(APIView):
     @extend_schema(
         operation_id="auth_tokens_create",
         request=TokenInput,
-        responses={201: MadeTokenSerializer, 400: WRONG, 404: MISSING, 409: FULL},
+        responses={201: MadeTokenSerializer, **refusals(NotFound, TooMany)},
     )
     def post(self, request: SignedInRequest) -> Response:
         data = valid(TokenInput(data=request.data))
@@ -169,7 +173,7 @@ class Tokens(APIView):
 class Token(APIView):
     token_scope = ACCOUNT
 
-    @extend_schema(operation_id="auth_tokens_revoke", request=None, responses={204: None, 404: MISSING})
+    @extend_schema(operation_id="auth_tokens_revoke", request=None, responses={204: None})
     def delete(self, request: SignedInRequest, token_id: UUID) -> Response:
         actions.revoke_token(access.own_token(request.user, token_id))
         return Response(status=status.HTTP_204_NO_CONTENT)
@@ -185,7 +189,9 @@ class Bots(APIView):
         return Response(BotSerializer(access.own_bots(request.user), many=True).data)
 
     @extend_schema(
-        operation_id="auth_bots_create", request=BotInput, responses={201: BotSerializer, 400: WRONG, 409: FULL}
+        operation_id="auth_bots_create",
+        request=BotInput,
+        responses={201: BotSerializer, **refusals(UsernameTaken, TooMany)},
     )
     def post(self, request: SignedInRequest) -> Response:
         bot = actions.make_bot(request.user, valid(BotInput(data=request.data))["username"])
@@ -195,7 +201,7 @@ class Bots(APIView):
 class Bot(APIView):
     token_scope = ACCOUNT
 
-    @extend_schema(operation_id="auth_bots_retire", request=None, responses={204: None, 404: MISSING})
+    @extend_schema(operation_id="auth_bots_retire", request=None, responses={204: None})
     def delete(self, request: SignedInRequest, bot_id: UUID) -> Response:
         actions.retire_bot(access.own_bot(request.user, bot_id))
         return Response(status=status.HTTP_204_NO_CONTENT)
@@ -204,15 +210,20 @@ class Bot(APIView):
 class Profile(APIView):
     token_scope = ACCOUNT
 
-    @extend_schema(operation_id="auth_profile_read", responses=UserSerializer)
+    @extend_schema(
+        operation_id="auth_profile_read",
+        parameters=[IF_NONE_MATCH, ETAG],
+        responses={200: UserSerializer, 304: UNCHANGED},
+    )
     def get(self, request: Request) -> Response:
-        return self._shown(cast("User", request.user))
+        user = cast("User", request.user)
+        return unchanged(request, etag(user.version)) or self._shown(user)
 
     @extend_schema(
         operation_id="auth_profile_replace",
         request=ProfileInput,
-        responses={200: UserSerializer, 400: WRONG},
-        parameters=[IF_MATCH],
+        responses={200: UserSerializer, **refusals(UsernameTaken, EmailTaken)},
+        parameters=[IF_MATCH, ETAG],
     )
     def put(self, request: Request) -> Response:
         return self._change(request, ProfileInput(data=request.data))
@@ -220,8 +231,8 @@ class Profile(APIView):
     @extend_schema(
         operation_id="auth_profile_change",
         request=ProfileInput(partial=True),
-        responses={200: UserSerializer, 400: WRONG},
-        parameters=[IF_MATCH],
+        responses={200: UserSerializer, **refusals(UsernameTaken, EmailTaken)},
+        parameters=[IF_MATCH, ETAG],
     )
     def patch(self, request: Request) -> Response:
         return self._change(request, ProfileInput(data=request.data, partial=True))

@@ -357,7 +357,7 @@ REST_FRAMEWORK = {
     ],
     "DEFAULT_THROTTLE_CLASSES": ["codecrafter.http.throttles.GeneralThrottle"],
     "DEFAULT_PAGINATION_CLASS": "codecrafter.http.paging.Paging",
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_SCHEMA_CLASS": "codecrafter.http.schema.Schema",
     # Escaped, a lone surrogate that a caller sent can be repeated to them; UTF-8 has no bytes for it.
     "UNICODE_JSON": False,
     "EXCEPTION_HANDLER": "codecrafter.http.problems.exception_handler",

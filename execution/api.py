@@ -16,10 +16,19 @@ from rest_framework.views import APIView
 from accounts.models import Scope
 from codecrafter.http.paging import Paging, refuse_unknown_parameters
 from codecrafter.http.problems import Invalid
+from codecrafter.http.schema import PAGE, page_of, refusals
 from codecrafter.http.throttles import RunThrottle, StatusThrottle
 from execution import actions
 from execution.access import visible_run
 from execution.availability import available_languages
+from execution.errors import (
+    IdempotencyKeyReused,
+    LanguageUnavailable,
+    NothingToType,
+    RunNotFound,
+    TooManyRuns,
+    TooMuchInput,
+)
 from execution.events import summary
 from execution.models import Run, Stream, joined
 from execution.serializers import (
@@ -28,12 +37,14 @@ from execution.serializers import (
     LanguageSerializer,
     OutputPieceSerializer,
     RunSerializer,
+    RunSummarySerializer,
     files_of,
     language_json,
     run_json,
 )
 from sessions_app import languages
 from sessions_app.access import Action, standing_in
+from sessions_app.errors import NotAllowed, SessionNotFound
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -62,11 +73,24 @@ class Execute(APIView):
     @extend_schema(
         operation_id="execute",
         parameters=[
-            OpenApiParameter("wait", int, description="Seconds to wait for the result, at most 30."),
-            OpenApiParameter("Idempotency-Key", str, OpenApiParameter.HEADER),
+            OpenApiParameter(
+                "wait",
+                {"type": "integer", "minimum": 0, "maximum": WAIT_MAX_SECONDS},
+                description="Seconds to wait for the result.",
+            ),
+            OpenApiParameter(
+                "Idempotency-Key",
+                {"type": "string", "maxLength": IDEMPOTENCY_KEY_MAX},
+                OpenApiParameter.HEADER,
+                description="The same key with the same request again answers with the first run.",
+            ),
         ],
         request=ExecuteInput,
-        responses={200: RunSerializer, 202: RunSerializer},
+        responses={
+            200: RunSerializer,
+            202: RunSerializer,
+            **refusals(SessionNotFound, NotAllowed, IdempotencyKeyReused, TooManyRuns, LanguageUnavailable),
+        },
     )
     def post(self, request: SignedInRequest) -> Response:
         refuse_unknown_parameters(request, ("wait",))
@@ -120,7 +144,7 @@ def _wait_for(run: Run, seconds: int) -> Run:
 class RunStatus(APIView):
     throttle_classes = [StatusThrottle]
 
-    @extend_schema(operation_id="execute_status", responses=RunSerializer)
+    @extend_schema(operation_id="execute_status", responses={200: RunSerializer, **refusals(RunNotFound)})
     def get(self, request: SignedInRequest, job_id: UUID) -> Response:
         return Response(run_json(visible_run(request.user, job_id), request.user))
 
@@ -133,10 +157,10 @@ class RunOutputPiece(APIView):
     @extend_schema(
         operation_id="execute_output",
         parameters=[
-            OpenApiParameter("from", int),
+            OpenApiParameter("from", {"type": "integer", "minimum": 0, "default": 0, "maximum": 10**18 - 1}),
             OpenApiParameter("stream", str, enum=Stream.values),
         ],
-        responses=OutputPieceSerializer,
+        responses={200: OutputPieceSerializer, **refusals(RunNotFound)},
     )
     def get(self, request: SignedInRequest, job_id: UUID) -> Response:
         refuse_unknown_parameters(request, ("from", "stream"))
@@ -163,7 +187,11 @@ class RunOutputPiece(APIView):
 class RunCancel(APIView):
     token_scope = Scope.RUN
 
-    @extend_schema(operation_id="execute_cancel", request=None, responses={202: RunSerializer})
+    @extend_schema(
+        operation_id="execute_cancel",
+        request=None,
+        responses={202: RunSerializer, **refusals(RunNotFound, NotAllowed)},
+    )
     def post(self, request: SignedInRequest, job_id: UUID) -> Response:
         run = actions.cancel_run_by_id(request.user, job_id)
         return Response(run_json(run, request.user), status=status.HTTP_202_ACCEPTED)
@@ -175,7 +203,11 @@ class RunInput(APIView):
     throttle_classes = [StatusThrottle]
     token_scope = Scope.RUN
 
-    @extend_schema(operation_id="execute_input", request=InputTyped, responses={204: None})
+    @extend_schema(
+        operation_id="execute_input",
+        request=InputTyped,
+        responses={204: None, **refusals(RunNotFound, NotAllowed, NothingToType, TooMuchInput)},
+    )
     def post(self, request: SignedInRequest, job_id: UUID) -> Response:
         form = InputTyped(data=request.data)
         form.is_valid(raise_exception=True)
@@ -189,8 +221,8 @@ class RunHistory(APIView):
 
     @extend_schema(
         operation_id="execute_history",
-        parameters=[OpenApiParameter(name, str) for name in ("cursor", "page_size")],
-        responses=RunSerializer(many=True),
+        parameters=PAGE,
+        responses={200: page_of(RunSummarySerializer), **refusals(SessionNotFound)},
     )
     def get(self, request: SignedInRequest, session_id: UUID) -> Response:
         refuse_unknown_parameters(request, ())

@@ -6,14 +6,15 @@ import base64
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
+from drf_spectacular.utils import inline_serializer
 from rest_framework import serializers
 
 from execution.events import summary
 from execution.judging import Checker
-from execution.models import Run, Stream, TestCase, joined
+from execution.models import Run, Status, Stream, TestCase, joined
 from execution.sandbox.job import default_run_limits
 from execution.sandbox.protocol import ProtocolError, check_path
-from sessions_app.serializers import LanguageField, TextField
+from sessions_app.serializers import LanguageField, PersonSerializer, TextField
 
 if TYPE_CHECKING:
     from accounts.models import User
@@ -191,38 +192,55 @@ def _text(name: str, data: bytes) -> dict[str, str]:
         return {name: data.decode(errors="replace"), f"{name}_base64": base64.b64encode(data).decode()}
 
 
-class RunSerializer(serializers.Serializer):
-    """For the schema: the shape that `run_json` and `summary` make."""
+class RunSummarySerializer(serializers.Serializer):
+    """For the schema: the shape that `summary` makes."""
 
     job_id = serializers.UUIDField()
-    status = serializers.CharField()
+    status = serializers.ChoiceField(choices=Status.values)
     language = serializers.CharField()
     session_id = serializers.UUIDField(allow_null=True)
-    revision = serializers.IntegerField(allow_null=True)
+    user = PersonSerializer(allow_null=True)
+    revision = serializers.IntegerField(
+        allow_null=True, help_text="Of the session's text that ran; null when the code came with the request."
+    )
     interactive = serializers.BooleanField()
     exit_code = serializers.IntegerField(allow_null=True)
     signal = serializers.CharField(allow_null=True)
-    stdout = serializers.CharField(required=False)
-    stderr = serializers.CharField(required=False)
-    compile_output = serializers.CharField(required=False)
-    cases = serializers.ListField(child=serializers.DictField(), required=False)
     truncated = serializers.BooleanField()
     stats = serializers.DictField()
     limits = serializers.DictField()
     error_id = serializers.CharField(allow_null=True)
+    cancelled_by = PersonSerializer(allow_null=True)
     created_at = serializers.DateTimeField()
     started_at = serializers.DateTimeField(allow_null=True)
     finished_at = serializers.DateTimeField(allow_null=True)
 
 
-class OutputPieceSerializer(serializers.Serializer):
-    """For the schema: part of one stream, counted in bytes."""
+class RunSerializer(RunSummarySerializer):
+    """For the schema: the shape that `run_json` makes."""
 
-    job_id = serializers.UUIDField()
-    stream = serializers.CharField()
-    text = serializers.CharField()
-    data_base64 = serializers.CharField()
-    total = serializers.IntegerField()
+    stdout = serializers.CharField()
+    stderr = serializers.CharField()
+    compile_output = serializers.CharField()
+    stdout_base64 = serializers.CharField(required=False, help_text="Where the output is not valid UTF-8.")
+    stderr_base64 = serializers.CharField(required=False)
+    compile_output_base64 = serializers.CharField(required=False)
+    cases = serializers.ListField(child=serializers.DictField())
+
+
+# `from` is a word of the language.
+OutputPieceSerializer = inline_serializer(
+    "OutputPiece",
+    {
+        "job_id": serializers.UUIDField(),
+        "stream": serializers.ChoiceField(choices=Stream.values),
+        "from": serializers.IntegerField(),
+        "next": serializers.IntegerField(),
+        "total": serializers.IntegerField(),
+        "text": serializers.CharField(),
+        "data_base64": serializers.CharField(),
+    },
+)
 
 
 class LanguageSerializer(serializers.Serializer):

@@ -12,8 +12,8 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.http import content_disposition_header
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema
-from rest_framework import status
+from drf_spectacular.utils import OpenApiParameter, extend_schema, inline_serializer
+from rest_framework import serializers, status
 from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
 from rest_framework.utils.urls import replace_query_param
@@ -21,12 +21,13 @@ from rest_framework.views import APIView
 
 from accounts.bearer import ACCOUNT
 from accounts.socket_auth import issue_ticket
-from codecrafter.http.conditional import PreconditionFailed, check_if_match, etag
+from codecrafter.http.conditional import PreconditionFailed, check_if_match, etag, unchanged
 from codecrafter.http.paging import Paging, WrongCursor, refuse_unknown_parameters
 from codecrafter.http.problems import Invalid
-from sessions_app import actions, history, languages, sharing, zips
+from codecrafter.http.schema import ETAG, FLAG, IF_MATCH, IF_NONE_MATCH, PAGE, UNCHANGED, page_of, refusals
+from sessions_app import actions, documents, history, languages, sharing, zips
 from sessions_app.access import Action, Standing, archived_standing, standing_in
-from sessions_app.errors import InviteNotFound
+from sessions_app.errors import InviteNotFound, NotAllowed, RevisionPassed, SessionNotFound, TextTooLarge
 from sessions_app.models import CodeSession, Collaborator
 from sessions_app.serializers import (
     ChatInput,
@@ -34,7 +35,6 @@ from sessions_app.serializers import (
     CollaboratorChangeInput,
     CollaboratorInput,
     CollaboratorSerializer,
-    HistoryPageSerializer,
     HistoryStepSerializer,
     InviteInput,
     InviteSerializer,
@@ -61,6 +61,8 @@ if TYPE_CHECKING:
 
 ORDERINGS = ("created_at", "updated_at", "title")
 FILTERS = ("search", "language", "is_public", "archived", "ordering")
+# What a change of a session may be refused with, whichever verb it comes by.
+CHANGE_REFUSALS = refusals(SessionNotFound, NotAllowed, RevisionPassed, TextTooLarge)
 
 
 def valid(serializer: BaseSerializer[Any]) -> dict[str, Any]:
@@ -69,8 +71,14 @@ def valid(serializer: BaseSerializer[Any]) -> dict[str, Any]:
 
 
 def _shown(standing: Standing, request: SignedInRequest, *, code: int = status.HTTP_200_OK) -> Response:
-    body = SessionDetailSerializer(standing.session, context={"request": request, "standing": standing}).data
-    return Response(body, status=code, headers={"ETag": etag(standing.session.version)})
+    session = standing.session
+    revision, content = documents.entry_at_head(session.pk)
+    shown = (revision, standing.shown_permission, session.updated_at.isoformat(), session.owner.username)
+    tag = etag(session.version, *shown)
+    if request.method == "GET" and (answer := unchanged(request, tag)):
+        return answer
+    body = SessionSerializer(session, context={"request": request, "standing": standing}).data
+    return Response({**body, "content": content}, status=code, headers={"ETag": tag})
 
 
 def _flag(request: SignedInRequest, name: str) -> bool | None:
@@ -87,8 +95,15 @@ class SessionList(APIView):
 
     @extend_schema(
         operation_id="sessions_list",
-        parameters=[OpenApiParameter(name, str) for name in (*FILTERS, "cursor", "page_size")],
-        responses=SessionSerializer(many=True),
+        parameters=[
+            OpenApiParameter("search", str, description="Part of the title."),
+            OpenApiParameter("language", str, description="A key or an alias."),
+            OpenApiParameter("is_public", FLAG),
+            OpenApiParameter("archived", FLAG, description="With true: what you archived, in place of the rest."),
+            OpenApiParameter("ordering", str, enum=[sign + name for name in ORDERINGS for sign in ("", "-")]),
+            *PAGE,
+        ],
+        responses=page_of(SessionSerializer),
     )
     def get(self, request: SignedInRequest) -> Response:
         refuse_unknown_parameters(request, FILTERS)
@@ -132,19 +147,38 @@ class SessionList(APIView):
 
 
 class SessionDetail(APIView):
-    @extend_schema(operation_id="sessions_read", responses=SessionDetailSerializer)
+    @extend_schema(
+        operation_id="sessions_read",
+        parameters=[IF_NONE_MATCH, ETAG],
+        responses={200: SessionDetailSerializer, 304: UNCHANGED, **refusals(SessionNotFound)},
+    )
     def get(self, request: SignedInRequest, session_id: UUID) -> Response:
         return _shown(standing_in(request.user, session_id), request)
 
-    @extend_schema(operation_id="sessions_replace", request=SessionReplaceInput, responses=SessionDetailSerializer)
+    @extend_schema(
+        operation_id="sessions_replace",
+        parameters=[IF_MATCH, ETAG],
+        request=SessionReplaceInput,
+        responses={200: SessionDetailSerializer, **CHANGE_REFUSALS},
+    )
     def put(self, request: SignedInRequest, session_id: UUID) -> Response:
         return self._change(request, session_id, SessionReplaceInput)
 
-    @extend_schema(operation_id="sessions_change", request=SessionChangeInput, responses=SessionDetailSerializer)
+    @extend_schema(
+        operation_id="sessions_change",
+        parameters=[IF_MATCH, ETAG],
+        request=SessionChangeInput,
+        responses={200: SessionDetailSerializer, **CHANGE_REFUSALS},
+    )
     def patch(self, request: SignedInRequest, session_id: UUID) -> Response:
         return self._change(request, session_id, SessionChangeInput)
 
-    @extend_schema(operation_id="sessions_archive", request=None, responses={204: None})
+    @extend_schema(
+        operation_id="sessions_archive",
+        parameters=[IF_MATCH],
+        request=None,
+        responses={204: None, **refusals(SessionNotFound, NotAllowed)},
+    )
     def delete(self, request: SignedInRequest, session_id: UUID) -> Response:
         standing = standing_in(request.user, session_id, Action.ARCHIVE)
         check_if_match(request, standing.session.version)
@@ -246,10 +280,10 @@ class SessionTicket(APIView):
         operation_id="sessions_ticket",
         request=None,
         responses={
-            201: {
-                "type": "object",
-                "properties": {"ticket": {"type": "string"}, "expires_in": {"type": "integer"}},
-            }
+            201: inline_serializer(
+                "Ticket", {"ticket": serializers.CharField(), "expires_in": serializers.IntegerField()}
+            ),
+            **refusals(SessionNotFound),
         },
     )
     def post(self, request: SignedInRequest, session_id: UUID) -> Response:
@@ -347,8 +381,8 @@ class ChatList(APIView):
 
     @extend_schema(
         operation_id="chat_list",
-        parameters=[OpenApiParameter(name, str) for name in ("cursor", "page_size")],
-        responses=ChatMessageSerializer(many=True),
+        parameters=PAGE,
+        responses=page_of(ChatMessageSerializer),
     )
     def get(self, request: SignedInRequest, session_id: UUID) -> Response:
         standing = standing_in(request.user, session_id)
@@ -370,8 +404,8 @@ class HistoryList(APIView):
 
     @extend_schema(
         operation_id="history_list",
-        parameters=[OpenApiParameter(name, str) for name in ("cursor", "page_size")],
-        responses=HistoryPageSerializer,
+        parameters=PAGE,
+        responses=page_of(HistoryStepSerializer),
     )
     def get(self, request: SignedInRequest, session_id: UUID) -> Response:
         standing = standing_in(request.user, session_id)

@@ -261,14 +261,19 @@ def files_at_head(session_id: UUID) -> tuple[int, dict[str, bytes]]:
 
 def entry_text(session: CodeSession) -> str:
     """The text of the entry file at the committed head."""
-    document = Document.objects.filter(pk=session.pk).first()
-    if document is None:
+    return entry_at_head(session.pk)[1]
+
+
+def entry_at_head(session_id: UUID) -> tuple[int, str]:
+    """(head, text of the entry file there). What is stored with the document is right while its head stays."""
+    row = Document.objects.filter(pk=session_id).values_list("head", "text_seq", "text").first()
+    if row is None:
         raise SessionNotFound
-    if document.text_seq == document.head:
-        return document.text
-    head, text = _read(session.pk, crdt.text_of)
-    _keep_text(session.pk, text, head)
-    return text
+    head, text_seq, text = row
+    if text_seq != head:
+        head, text = _read(session_id, crdt.text_of)
+        _keep_text(session_id, text, head)
+    return head, text
 
 
 def _read(session_id: UUID, read: Callable[[bytes], T]) -> tuple[int, T]:

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.core.validators import ProhibitNullCharactersValidator
 from rest_framework import serializers
 
-from sessions_app import documents, languages
+from sessions_app import languages
 from sessions_app.access import OWNER
 from sessions_app.models import (
     UP_TO_WRITE,
@@ -87,13 +87,12 @@ class SessionSerializer(serializers.ModelSerializer):
 
 
 class SessionDetailSerializer(SessionSerializer):
-    content = serializers.SerializerMethodField()
+    """For the schema: with the text of the entry file at the committed head."""
+
+    content = serializers.CharField()
 
     class Meta(SessionSerializer.Meta):
         fields = [*SessionSerializer.Meta.fields, "content"]
-
-    def get_content(self, session: CodeSession) -> str:
-        return documents.entry_text(session)
 
 
 class SessionInput(serializers.Serializer):
@@ -228,12 +227,6 @@ class HistoryStepSerializer(serializers.ModelSerializer):
     class Meta:
         model = Segment
         fields = ["first_revision", "last_revision", "user", "origin", "started_at", "ended_at"]
-
-
-class HistoryPageSerializer(serializers.Serializer):
-    next = serializers.URLField(allow_null=True)
-    previous = serializers.URLField(allow_null=True, help_text="Always null: the list is read from its newest step on.")
-    results = HistoryStepSerializer(many=True)
 
 
 class RestoredSerializer(serializers.Serializer):
