@@ -140,7 +140,10 @@ def append(entries: Mapping[UUID, Sequence[Entry]]) -> dict[UUID, Appended]:
     wanted = {session_id: entries[session_id] for session_id in sorted(entries) if entries[session_id]}
     if not wanted:
         return {}
-    return _append_at_once(wanted) if connection.vendor == "postgresql" else _append_step_by_step(wanted)
+    if connection.vendor != "postgresql":
+        return _append_step_by_step(wanted)
+    ((session_id, group), *others) = wanted.items()
+    return _append_at_once(wanted) if others or len(group) > 1 else _append_one(session_id, group[0])
 
 
 @transaction.atomic
@@ -213,6 +216,27 @@ added AS (
     JOIN moved m ON m.id = e.id
 )
 SELECT id, before, head FROM moved
+"""  # noqa: S608 (the names are the models')
+
+
+def _append_one(session_id: UUID, entry: Entry) -> dict[UUID, Appended]:
+    """The same for what one person types alone: half the work of arrays and joins, on both sides."""
+    with connection.cursor() as cursor:
+        cursor.execute(_APPEND_ONE, [len(entry.payload), session_id, entry.payload, entry.user_id, entry.origin])
+        row = cursor.fetchone()
+    return {session_id: Appended(row[0], row[0])} if row else {}
+
+
+_APPEND_ONE = f"""
+WITH moved AS (
+    UPDATE {Document._meta.db_table} SET head = head + 1, tail_bytes = tail_bytes + %s
+    WHERE session_id = %s RETURNING session_id, head
+),
+added AS (
+    INSERT INTO {Update._meta.db_table} (document_id, seq, payload, user_id, origin, created_at)
+    SELECT session_id, head, %s, %s::uuid, %s, now() FROM moved
+)
+SELECT head FROM moved
 """  # noqa: S608 (the names are the models')
 
 
