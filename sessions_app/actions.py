@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from activity.log import record
 from codecrafter.http.throttles import count_or_refuse
-from sessions_app import crdt, documents, events, history, languages, zips
+from sessions_app import crdt, documents, events, files, history, languages, zips
 from sessions_app.access import Action, Standing, standing_in
 from sessions_app.errors import MessageTooLong, NotAllowed, NothingSaid
 from sessions_app.models import CHAT_MAX_CHARACTERS, RESTORE_DAYS, ChatMessage, CodeSession
@@ -69,6 +69,7 @@ def change_session(
     session.refresh_from_db()
     if session.language != old_language:
         _swap_hello(session, old_language, user)
+        files.name_entry(session, old_language, user)
     record(
         "session.changed",
         f"{user.username} changed {', '.join(sorted(changes))} of “{session.title}”",
@@ -132,8 +133,8 @@ def restore_text(standing: Standing, user: User, revision: int) -> int:
 def export_session(standing: Standing, user: User) -> tuple[int, bytes]:
     """The revision at the committed head and its files as a zip archive."""
     session = standing.session
-    revision, files = documents.files_at_head(session.pk)
-    archive = zips.pack(files)
+    revision, texts = documents.files_at_head(session.pk)
+    archive = zips.pack(texts)
     record(
         "session.exported",
         f"{user.username} downloaded “{session.title}”",

@@ -25,9 +25,21 @@ from codecrafter.http.conditional import PreconditionFailed, check_if_match, eta
 from codecrafter.http.paging import Paging, WrongCursor, refuse_unknown_parameters
 from codecrafter.http.problems import Invalid
 from codecrafter.http.schema import ETAG, FLAG, IF_MATCH, IF_NONE_MATCH, PAGE, UNCHANGED, page_of, refusals
-from sessions_app import actions, documents, history, languages, sharing, zips
+from sessions_app import actions, documents, files, history, languages, sharing, zips
 from sessions_app.access import Action, Standing, archived_standing, standing_in
-from sessions_app.errors import InviteNotFound, NotAllowed, RevisionPassed, SessionNotFound, TextTooLarge
+from sessions_app.errors import (
+    EntryStays,
+    FileNotListed,
+    InviteNotFound,
+    NotAllowed,
+    OwnerStays,
+    PathTaken,
+    RevisionPassed,
+    SessionNotFound,
+    TextTooLarge,
+    TooManyFiles,
+    TooManyInvites,
+)
 from sessions_app.models import CodeSession, Collaborator
 from sessions_app.serializers import (
     ChatInput,
@@ -35,11 +47,15 @@ from sessions_app.serializers import (
     CollaboratorChangeInput,
     CollaboratorInput,
     CollaboratorSerializer,
+    FileChangeInput,
+    FileDetailSerializer,
+    FileSerializer,
     HistoryStepSerializer,
     InviteInput,
     InviteSerializer,
     JoinInput,
     MadeInviteSerializer,
+    NewFileInput,
     PastTextSerializer,
     RestoredSerializer,
     SessionChangeInput,
@@ -63,6 +79,10 @@ ORDERINGS = ("created_at", "updated_at", "title")
 FILTERS = ("search", "language", "is_public", "archived", "ordering")
 # What a change of a session may be refused with, whichever verb it comes by.
 CHANGE_REFUSALS = refusals(SessionNotFound, NotAllowed, RevisionPassed, TextTooLarge)
+NEW_FILE_REFUSALS = refusals(SessionNotFound, NotAllowed, PathTaken, TooManyFiles, TextTooLarge)
+FILE_REFUSALS = refusals(
+    SessionNotFound, FileNotListed, NotAllowed, PathTaken, EntryStays, RevisionPassed, TextTooLarge
+)
 
 
 def valid(serializer: BaseSerializer[Any]) -> dict[str, Any]:
@@ -229,6 +249,54 @@ class SessionExport(APIView):
         return HttpResponse(archive, content_type="application/zip", headers=headers)
 
 
+def _file(session: CodeSession, file_id: str, *, code: int = status.HTTP_200_OK) -> Response:
+    revision, file = files.find_file(session, file_id)
+    body = {**FileSerializer(file).data, "content": file.text, "revision": revision}
+    return Response(body, status=code)
+
+
+class FileList(APIView):
+    """The session's files, the one that the program starts in first."""
+
+    @extend_schema(operation_id="files_list", responses=FileSerializer(many=True))
+    def get(self, request: SignedInRequest, session_id: UUID) -> Response:
+        standing = standing_in(request.user, session_id)
+        _, listed = documents.files_listed(standing.session.pk)
+        return Response(FileSerializer(listed, many=True).data)
+
+    @extend_schema(
+        operation_id="files_create", request=NewFileInput, responses={201: FileDetailSerializer, **NEW_FILE_REFUSALS}
+    )
+    def post(self, request: SignedInRequest, session_id: UUID) -> Response:
+        standing = standing_in(request.user, session_id, Action.EDIT)
+        given = valid(NewFileInput(data=request.data))
+        file_id = files.create_file(standing, request.user, given["path"], given["content"])
+        response = _file(standing.session, file_id, code=status.HTTP_201_CREATED)
+        response["Location"] = reverse("api:file", args=[session_id, file_id])
+        return response
+
+
+class FileDetail(APIView):
+    """One file. Its id is `main` for the one that the program starts in, which is named by the language and stays."""
+
+    @extend_schema(operation_id="files_read", responses=FileDetailSerializer)
+    def get(self, request: SignedInRequest, session_id: UUID, file_id: str) -> Response:
+        return _file(standing_in(request.user, session_id).session, file_id)
+
+    @extend_schema(
+        operation_id="files_change", request=FileChangeInput, responses={200: FileDetailSerializer, **FILE_REFUSALS}
+    )
+    def patch(self, request: SignedInRequest, session_id: UUID, file_id: str) -> Response:
+        standing = standing_in(request.user, session_id, Action.EDIT)
+        files.change_file(standing, request.user, file_id, **valid(FileChangeInput(data=request.data)))
+        return _file(standing.session, file_id)
+
+    @extend_schema(operation_id="files_delete", request=None, responses={204: None, **FILE_REFUSALS})
+    def delete(self, request: SignedInRequest, session_id: UUID, file_id: str) -> Response:
+        files.delete_file(standing_in(request.user, session_id, Action.EDIT), request.user, file_id)
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
 class SessionRestore(APIView):
     @extend_schema(operation_id="sessions_restore", request=None, responses=SessionDetailSerializer)
     def post(self, request: SignedInRequest, session_id: UUID) -> Response:
@@ -252,7 +320,7 @@ class SessionJoin(APIView):
 
 
 class SessionLeave(APIView):
-    @extend_schema(operation_id="sessions_leave", request=None, responses={204: None})
+    @extend_schema(operation_id="sessions_leave", request=None, responses={204: None, **refusals(OwnerStays)})
     def post(self, request: SignedInRequest, session_id: UUID) -> Response:
         sharing.remove_collaborator(standing_in(request.user, session_id), request.user, request.user.pk)
         return Response(status=status.HTTP_204_NO_CONTENT)
@@ -324,7 +392,7 @@ class CollaboratorDetail(APIView):
         collaborator = sharing.change_collaborator(standing, request.user, user_id, given["permission"])
         return Response(CollaboratorSerializer(collaborator).data)
 
-    @extend_schema(operation_id="collaborators_remove", request=None, responses={204: None})
+    @extend_schema(operation_id="collaborators_remove", request=None, responses={204: None, **refusals(OwnerStays)})
     def delete(self, request: SignedInRequest, session_id: UUID, user_id: UUID) -> Response:
         sharing.remove_collaborator(standing_in(request.user, session_id), request.user, user_id)
         return Response(status=status.HTTP_204_NO_CONTENT)
@@ -344,7 +412,11 @@ class InviteList(APIView):
         standing = standing_in(request.user, session_id, Action.SHARE)
         return Response(InviteSerializer(sharing.listed_invites(standing.session), many=True).data)
 
-    @extend_schema(operation_id="invites_create", request=InviteInput, responses={201: MadeInviteSerializer})
+    @extend_schema(
+        operation_id="invites_create",
+        request=InviteInput,
+        responses={201: MadeInviteSerializer, **refusals(TooManyInvites)},
+    )
     def post(self, request: SignedInRequest, session_id: UUID) -> Response:
         standing = standing_in(request.user, session_id, Action.SHARE)
         given = valid(InviteInput(data=request.data))

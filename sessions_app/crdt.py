@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import uuid
 from bisect import bisect_left
 from collections import Counter
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ import pycrdt
 from sessions_app import blocks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 FILES = "files"
 _FILES_ROOT = FILES.encode()
@@ -95,12 +96,21 @@ def normalise(text: str) -> str:
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-def seed(text: str, file_name: str) -> bytes:
-    """The first update of a new document."""
+def new_file_id() -> str:
+    return f"f_{uuid.uuid4().hex}"
+
+
+def seed(text: str, file_name: str, others: Mapping[str, str] | None = None) -> bytes:
+    """The first update of a new document: its entry file, and `others` by path."""
     doc: pycrdt.Doc[Any] = pycrdt.Doc(client_id=SEED_CLIENT_ID)
+    paths, texts = {MAIN: file_name}, {MAIN: text}
+    for path, other in (others or {}).items():
+        file_id = new_file_id()
+        paths[file_id], texts[file_id] = path, other
     with doc.transaction():
-        doc[FILES] = pycrdt.Map({MAIN: file_name})
-        doc[MAIN] = pycrdt.Text(normalise(text))
+        doc[FILES] = pycrdt.Map(paths)
+        for file_id, content in texts.items():
+            doc[file_id] = pycrdt.Text(normalise(content))
     return doc.get_update()
 
 
@@ -263,29 +273,90 @@ def files_of(update: bytes) -> dict[str, bytes]:
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class File:
+    """A listed file: its text's root, a path that no other listed file has, and the text."""
+
+    id: str
+    path: str
+    text: str
+
+
+def listed_files(update: bytes) -> list[File]:
+    """Every listed file as files_of has them, the entry file first."""
+    doc = _doc_of(update)
+    taken: dict[str, bytes] = {}
+    found: list[File] = []
+    for file_id, path in _listed(doc).items():
+        free = _free_path(path, taken)
+        taken[free] = b""
+        found.append(File(file_id, free, _text(doc, file_id)))
+    return found
+
+
 def replacement(update: bytes, text: str, file_id: str = MAIN) -> bytes | None:
     """The smallest change that turns the file's text into `text`, as one update; None when it is that text already."""
+    return _changed(update, lambda doc: _replace(doc, file_id, normalise(text)))
+
+
+def path_set(update: bytes, file_id: str, path: str, text: str | None = None) -> bytes | None:
+    """The change that lists the file under this path, a new one with its text; None when that is so already."""
+
+    def edit(doc: pycrdt.Doc[Any]) -> None:
+        paths = doc.get(FILES, type=pycrdt.Map)
+        if paths.get(file_id) != path:
+            paths[file_id] = path
+        if text is not None:
+            _replace(doc, file_id, normalise(text))
+
+    return _changed(update, edit)
+
+
+def removal(update: bytes, file_id: str) -> bytes | None:
+    """The change that takes the file from the list and its text from the document."""
+
+    def edit(doc: pycrdt.Doc[Any]) -> None:
+        paths = doc.get(FILES, type=pycrdt.Map)
+        if file_id in paths:
+            del paths[file_id]
+        _replace(doc, file_id, "")
+
+    return _changed(update, edit)
+
+
+def _replace(doc: pycrdt.Doc[Any], file_id: str, new: str) -> None:
+    shared: pycrdt.Text = doc.get(file_id, type=pycrdt.Text)
+    old = str(shared)
+    edits = edits_between(old, new)
+    if len(shared) != len(old.encode()):
+        # Something embedded takes a position of its own: positions in `old` would miss.
+        edits = [Edit(0, len(shared), new)]
+    for edit in reversed(edits):
+        if edit.delete:
+            del shared[edit.start : edit.start + edit.delete]
+        if edit.insert:
+            shared.insert(edit.start, edit.insert)
+
+
+def _changed(update: bytes, edit: Callable[[pycrdt.Doc[Any]], None]) -> bytes | None:
+    """What `edit` does to the document of this update, as one update; None when it does nothing."""
     doc = _doc_of(update)
     changes: list[bytes] = []
     subscription = doc.observe(lambda event: changes.append(event.update))
     try:
-        shared: pycrdt.Text = doc.get(file_id, type=pycrdt.Text)
-        old, new = str(shared), normalise(text)
-        edits = edits_between(old, new)
-        if len(shared) != len(old.encode()):
-            # Something embedded takes a position of its own: positions in `old` would miss.
-            edits = [Edit(0, len(shared), new)]
         with doc.transaction():
-            for edit in reversed(edits):
-                if edit.delete:
-                    del shared[edit.start : edit.start + edit.delete]
-                if edit.insert:
-                    shared.insert(edit.start, edit.insert)
+            edit(doc)
     except BaseException as error:
         raise _as_ours(error, Broken) from error
     finally:
         doc.unobserve(subscription)
-    return merge(changes) if changes else None
+    made = merge(changes)
+    return made if made != EMPTY_UPDATE else None
+
+
+def document_bytes(*updates: bytes) -> int:
+    """The size of the document that these updates make, as settings.DOCUMENT_MAX_BYTES counts it."""
+    return len(_doc_of(merge(updates)).get_update())
 
 
 def edits_between(old: str, new: str) -> list[Edit]:

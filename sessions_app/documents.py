@@ -87,11 +87,19 @@ class Log:
         return before + [bytes(row.payload) for row in self.tail]
 
 
-def create_document(session: CodeSession, text: str, file_name: str) -> Document:
-    """The document of a new session, seeded with its text. Call it in the transaction that creates the session."""
+def create_document(
+    session: CodeSession, text: str, file_name: str, others: Mapping[str, str] | None = None
+) -> Document:
+    """The document of a new session, seeded with its entry file and the texts of `others` by path.
+
+    Call it in the transaction that creates the session. Raises TextTooLarge.
+    """
     text = crdt.normalise(text)
-    _require_size(text)
-    seed = crdt.seed(text, file_name)
+    for each in (text, *(others or {}).values()):
+        require_size(each)
+    seed = crdt.seed(text, file_name, others)
+    if len(seed) > settings.DOCUMENT_MAX_BYTES:
+        raise TextTooLarge
     document = Document.objects.create(session=session, head=1, tail_bytes=len(seed))
     Update.objects.create(document=document, seq=1, payload=seed, user=None, origin="server")
     _keep_text(document.pk, text, 1)
@@ -316,23 +324,49 @@ def replace_entry_text(session_id: UUID, text: str, user_id: UUID | None, base_r
     Raises RevisionPassed when `base_revision` is given and is not the head, TextTooLarge over settings.TEXT_MAX_BYTES.
     """
     text = crdt.normalise(text)
-    _require_size(text)
+    require_size(text)
     with transaction.atomic():
-        # The lock keeps the head where it is between the comparison and the append.
-        document = Document.objects.select_for_update().filter(pk=session_id).first()
-        if document is None:
-            raise SessionNotFound
-        if base_revision is not None and base_revision != document.head:
-            raise RevisionPassed(revision=document.head)
-        _, payload = _read(session_id, lambda update: crdt.replacement(update, text))
-        if payload is None:
-            return document.head
-        entry = Entry(payload, user_id, "server")
-        seq = append({session_id: [entry]})[session_id].last_seq
+        seq = edit(session_id, user_id, lambda update: crdt.replacement(update, text), base_revision)
         _keep_text(session_id, text, seq)
-        touch([session_id])
-        transaction.on_commit(lambda: events.ring_document(session_id, bell(document.epoch, seq, seq, [entry])))
     return seq
+
+
+@transaction.atomic
+def edit(
+    session_id: UUID,
+    user_id: UUID | None,
+    make: Callable[[bytes], bytes | None],
+    base_revision: int | None = None,
+) -> int:
+    """Append the update that `make` makes of the document as it is now; live rooms show it at once.
+
+    Returns the new revision, or the present one when there is nothing to change. `make` may raise, and nothing is
+    changed. Raises SessionNotFound, RevisionPassed as above, TextTooLarge over settings.DOCUMENT_MAX_BYTES.
+    """
+    # The lock keeps the head where it is between what `make` sees and the append.
+    document = Document.objects.select_for_update().filter(pk=session_id).first()
+    if document is None:
+        raise SessionNotFound
+    if base_revision is not None and base_revision != document.head:
+        raise RevisionPassed(revision=document.head)
+    _, (before, payload) = _read(session_id, lambda update: (update, make(update)))
+    if payload is None:
+        return document.head
+    limit = settings.DOCUMENT_MAX_BYTES
+    if len(before) + len(payload) > limit:
+        size = crdt.document_bytes(before, payload)
+        if size > limit and size > crdt.document_bytes(before):
+            raise TextTooLarge
+    entry = Entry(payload, user_id, "server")
+    seq = append({session_id: [entry]})[session_id].last_seq
+    touch([session_id])
+    transaction.on_commit(lambda: events.ring_document(session_id, bell(document.epoch, seq, seq, [entry])))
+    return seq
+
+
+def files_listed(session_id: UUID) -> tuple[int, list[crdt.File]]:
+    """(revision, the files), the entry file first."""
+    return _read(session_id, crdt.listed_files)
 
 
 def quarantine(session_id: UUID, user_id: UUID, payload: bytes, error: str) -> None:
@@ -412,6 +446,7 @@ def _keep_text(session_id: UUID, text: str, seq: int) -> None:
         Document.objects.filter(pk=session_id, text_seq__lt=seq).update(text=text, text_seq=seq)
 
 
-def _require_size(text: str) -> None:
+def require_size(text: str) -> None:
+    """Raises TextTooLarge over settings.TEXT_MAX_BYTES."""
     if len(text.encode()) > settings.TEXT_MAX_BYTES:
         raise TextTooLarge

@@ -7,6 +7,11 @@ DomainError (codecrafter/http/problems.py)
   TooManyInvites      a session has only so many links at a time
   PersonNotFound      nobody of that name
   OwnerStays          the owner cannot be added, changed or removed
+  FileNotListed       the session has no file of that id
+  PathRefused         no path that a file may have here
+  PathTaken           another file has it, perhaps in another case, or a folder does
+  EntryStays          the file that the program starts in is named by its language
+  TooManyFiles        a session may hold only so many
   RevisionUnknown     the history has no step that ends there
   RevisionPassed      the text has moved on since the revision that the edit was made against
   TextTooLarge        over the size that one text may have
@@ -47,6 +52,34 @@ class PersonNotFound(Invalid):
 class OwnerStays(Conflict):
     code = "owner_stays"
     detail = "The owner of a session has every permission in it and cannot be added, changed or removed."
+
+
+class FileNotListed(NotFound):
+    code = "file_not_found"
+    detail = "This session has no such file."
+
+
+class PathRefused(Invalid):
+    code = "path_refused"
+    detail = (
+        'Use a relative path of at most 8 parts and 255 bytes, without . or .. as a part, without < > : " | ? * or '
+        "backslashes, and without characters that cannot be seen."
+    )
+
+
+class PathTaken(Conflict):
+    code = "path_taken"
+    detail = "There is a file or folder of this name already. Upper and lower case are not told apart."
+
+
+class EntryStays(Conflict):
+    code = "entry_file_stays"
+    detail = "The program starts in this file: it is named by the language and cannot be renamed or deleted."
+
+
+class TooManyFiles(Conflict):
+    code = "too_many_files"
+    detail = "A session may hold 50 files."
 
 
 class RevisionUnknown(NotFound):

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.core.validators import ProhibitNullCharactersValidator
 from rest_framework import serializers
 
-from sessions_app import languages
+from sessions_app import crdt, languages
 from sessions_app.access import OWNER
 from sessions_app.models import (
     UP_TO_WRITE,
@@ -194,6 +194,35 @@ class InviteInput(serializers.Serializer):
     uses = serializers.IntegerField(
         min_value=1, max_value=1000, allow_null=True, default=None, help_text="How many people; null: any number."
     )
+
+
+class FileSerializer(serializers.Serializer):
+    id = serializers.CharField()
+    path = serializers.CharField()
+    is_entry = serializers.SerializerMethodField()
+    size_bytes = serializers.SerializerMethodField()
+
+    def get_is_entry(self, file: crdt.File) -> bool:
+        return file.id == crdt.MAIN
+
+    def get_size_bytes(self, file: crdt.File) -> int:
+        return len(file.text.encode())
+
+
+class FileDetailSerializer(FileSerializer):
+    content = serializers.CharField()
+    revision = serializers.IntegerField()
+
+
+class NewFileInput(serializers.Serializer):
+    path = serializers.CharField(max_length=255, trim_whitespace=False)
+    content = TextField(default="")
+
+
+class FileChangeInput(serializers.Serializer):
+    path = serializers.CharField(max_length=255, trim_whitespace=False, required=False)
+    content = TextField(required=False)
+    base_revision = serializers.IntegerField(min_value=0, required=False)
 
 
 class SpeakerSerializer(PersonSerializer):

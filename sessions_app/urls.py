@@ -30,6 +30,8 @@ api_urlpatterns = [
         api.CollaboratorDetail.as_view(),
         name="collaborator",
     ),
+    path("sessions/<uuid:session_id>/files", api.FileList.as_view(), name="files"),
+    path("sessions/<uuid:session_id>/files/<str:file_id>", api.FileDetail.as_view(), name="file"),
     path("sessions/<uuid:session_id>/chat", api.ChatList.as_view(), name="chat"),
     path("sessions/<uuid:session_id>/history", api.HistoryList.as_view(), name="history"),
     path("sessions/<uuid:session_id>/history/<int:revision>", api.PastText.as_view(), name="past-text"),

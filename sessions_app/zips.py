@@ -8,7 +8,7 @@ import zipfile
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 PART_MAX_CHARACTERS = 100
 PARTS_MAX = 8
@@ -30,6 +30,19 @@ def pack(files: Mapping[str, bytes]) -> bytes:
             entry.create_system, entry.external_attr = 3, 0o100644 << 16
             archive.writestr(entry, content)
     return packed.getvalue()
+
+
+def is_safe(path: str) -> bool:
+    """Whether the path would be packed under this very name."""
+    return safe_name(path) == path
+
+
+def is_free(path: str, others: Iterable[str]) -> bool:
+    """Whether the path can stand beside those, also where case is not told apart or a file would be a folder."""
+    taken: set[str] = set()
+    for other in others:
+        _free(other, taken)
+    return _free(path, taken) == path
 
 
 def safe_name(path: str) -> str:

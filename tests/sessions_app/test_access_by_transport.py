@@ -81,7 +81,7 @@ def rest(method: str, path: str, **body: Any) -> Callable[[Someone], Awaitable[s
             "run": someone.run_id,
             "mark": someone.mark("rest"),
             "new": someone.newcomer,
-            "self": someone.name,
+            "name": someone.name,
             "invite": someone.invite_id,
         }
         filled = {name: value.format(**ids) if isinstance(value, str) else value for name, value in body.items()}
@@ -203,6 +203,12 @@ OPERATIONS: dict[tuple[str, str], tuple[Action, Callable[[Someone], Awaitable[st
     ("edit", "REST"): (Action.EDIT, rest("PATCH", SESSION, content=SECRET + "{mark}")),
     ("edit", "socket, binary"): (Action.EDIT, on_socket(types_as_stock_client, None)),
     ("edit", "socket, codecrafter.v1"): (Action.EDIT, on_socket(types_as_page)),
+    ("see the files", "REST"): (Action.VIEW, rest("GET", SESSION + "/files")),
+    ("read a file", "REST"): (Action.VIEW, rest("GET", SESSION + "/files/main")),
+    ("make a file", "REST"): (Action.EDIT, rest("POST", SESSION + "/files", path="{name}.txt")),
+    # The file that stays: 409 to whoever may edit.
+    ("rename a file", "REST"): (Action.EDIT, rest("PATCH", SESSION + "/files/main", path="{name}.md")),
+    ("delete a file", "REST"): (Action.EDIT, rest("DELETE", SESSION + "/files/main")),
     ("run", "REST"): (Action.RUN, rest("POST", "/api/execute", session_id="{session}")),
     ("type into a run", "REST"): (Action.TYPE_INTO_RUN, rest("POST", "/api/execute/{run}/input", text="{mark}")),
     ("rename", "REST"): (Action.CHANGE_SETTINGS, rest("PATCH", SESSION, title=SECRET + " {mark}")),
@@ -218,7 +224,7 @@ OPERATIONS: dict[tuple[str, str], tuple[Action, Callable[[Someone], Awaitable[st
         rest("POST", SESSION + "/collaborators", username="{new}", permission="admin"),
     ),
     # To oneself, which is refused only after the question who one is.
-    ("hand over", "REST"): (Action.TRANSFER, rest("POST", SESSION + "/transfer", username="{self}")),
+    ("hand over", "REST"): (Action.TRANSFER, rest("POST", SESSION + "/transfer", username="{name}")),
     ("stop a run", "REST"): (Action.STOP_ANY_RUN, rest("POST", "/api/execute/{run}/cancel")),
     # The last: only its owner still knows of the session afterwards.
     ("archive", "REST"): (Action.ARCHIVE, rest("DELETE", SESSION)),

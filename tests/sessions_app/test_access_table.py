@@ -13,9 +13,9 @@ from django.utils import timezone
 from accounts.actions import set_role
 from accounts.models import Role, User
 from execution.models import AvailableLanguage, Run, RunInput, Status
-from sessions_app import documents, sharing
+from sessions_app import documents, files, sharing
 from sessions_app.access import standing_in
-from sessions_app.models import ChatMessage, CodeSession, Collaborator, Invite
+from sessions_app.models import ChatMessage, CodeSession, Collaborator, Invite, InviteUse, Update
 
 # ok, or how it is refused: no (403), hidden (404, as if absent), stays (409, the owner), absent (400, not in there).
 # The anonymous get 401 over REST and are sent to the login page elsewhere.
@@ -62,6 +62,11 @@ invite               ok      ok      no      no      hidden    no
 revoke_invite        ok      ok      no      no      hidden    no
 rotate_invite        ok      ok      no      no      hidden    no
 transfer             ok      no      no      no      hidden    no
+files                ok      ok      ok      ok      hidden    ok
+read_file            ok      ok      ok      ok      hidden    ok
+create_file          ok      ok      ok      no      hidden    no
+rename_file          ok      ok      ok      no      hidden    no
+delete_file          ok      ok      ok      no      hidden    no
 """
 PAGES = """
                      owner   admin   write   read    stranger  moderator
@@ -106,6 +111,7 @@ class World:
     invite: Invite
     token: str
     message: ChatMessage
+    file_id: str
 
     def of(self, name: str) -> str:
         return str(self.people[name].pk)
@@ -134,18 +140,22 @@ def world(session, people, action, role):
     run = Run.objects.create(user=people["other_admin"], **going)
     own_run = Run.objects.create(user=people[role], **going) if action in OWN_RUN else run
     invite, token = sharing.create_invite(standing_in(people["owner"], session.pk), people["owner"])
+    file_id = ""
+    if action in ("rename_file", "delete_file"):
+        owner = people["owner"]
+        file_id = files.create_file(standing_in(owner, session.pk), owner, "old.txt")
     if action in ARCHIVED:
         session.archived_at = timezone.now()
         session.save()
     if action == "restore_text":
         documents.replace_entry_text(session.pk, "print(3)\n", people["owner"].pk)
     message = ChatMessage.objects.create(session=session, user=people["other_admin"], text="hello")
-    return World(session, people, run, own_run, invite, token, message)
+    return World(session, people, run, own_run, invite, token, message, file_id)
 
 
 def stored(world):
     """Everything that an action here could change."""
-    rows = (CodeSession, Collaborator, Invite, Run, RunInput, ChatMessage)
+    rows = (CodeSession, Collaborator, Invite, InviteUse, Run, RunInput, ChatMessage, Update)
     text = documents.entry_text(CodeSession.objects.get(pk=world.session.pk))
     return text, [sorted(model.objects.values_list(), key=str) for model in rows]
 
@@ -235,6 +245,16 @@ def over_rest(client, action, world):
             return client.delete(f"{path}/invites/{world.invite.pk}")
         case "rotate_invite":
             return client.post(f"{path}/invites/{world.invite.pk}/rotate")
+        case "files":
+            return client.get(f"{path}/files")
+        case "read_file":
+            return client.get(f"{path}/files/main")
+        case "create_file":
+            return client.post(f"{path}/files", {"path": "new.txt"})
+        case "rename_file":
+            return client.patch(f"{path}/files/{world.file_id}", {"path": "new.txt"})
+        case "delete_file":
+            return client.delete(f"{path}/files/{world.file_id}")
         case "transfer":
             return client.post(f"{path}/transfer", {"username": "other_reader"})
     raise AssertionError(action)
@@ -364,6 +384,11 @@ def test_the_table_holds_in_the_admin(action, role, expected, world):
         ("revoke_invite", "no"),
         ("rotate_invite", "no"),
         ("transfer", "no"),
+        ("files", "ok"),
+        ("read_file", "ok"),
+        ("create_file", "no"),
+        ("rename_file", "no"),
+        ("delete_file", "no"),
         ("restore", "hidden"),
         ("leave", "absent"),
     ],
