@@ -127,6 +127,7 @@ def _page_data(request: SignedInPageRequest, standing: Standing) -> dict[str, An
             "may_chat": standing.may(Action.CHAT),
         },
         "user": {"id": str(request.user.pk), "username": request.user.username, "hue": request.user.hue},
+        "editor_settings": request.user.preferences.get("editor_settings", {}),
         "languages": [
             {"key": language.key, "name": language.name, "file_name": language.file_name}
             for language in languages.LANGUAGES.values()

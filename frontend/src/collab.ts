@@ -7,6 +7,7 @@ import * as Y from "yjs";
 import type { CopyName } from "./copies";
 import { DeviceCopy } from "./device";
 import type { Permission, Person } from "./page";
+import { wholeText } from "./texts";
 
 /** What is not acknowledged, and whether the browser keeps that on this device. */
 interface Waiting {
@@ -412,7 +413,7 @@ export class Collab {
     this.provider.disconnect();
     const count = this.#pending.length;
     const kept = await this.#device.setApart(count, reason, this.#epoch ?? "");
-    const text = this.text.toString();
+    const text = wholeText(this.doc);
     this.destroy();
     this.events.ended({ reason, text, count, kept });
   }

@@ -4,6 +4,7 @@ import * as idb from "lib0/indexeddb";
 import { fetchUpdates, IndexeddbPersistence } from "y-indexeddb";
 import * as Y from "yjs";
 import { type CopyName, countUnsaved, listCopies, LOGGED_OUT_CHANNEL, nameOf, NOTES, open, REASON, remove, UNSAVED, UPDATES } from "./copies";
+import { wholeText } from "./texts";
 
 /** A browser that has not opened its storage by then is taken for one that keeps nothing. */
 const OPEN_MS = 5_000;
@@ -201,7 +202,7 @@ async function readLeftover(name: CopyName): Promise<Leftover> {
     const [updates, notes] = idb.transact(db, [UPDATES, NOTES], "readonly") as [IDBObjectStore, IDBObjectStore];
     const [stored, reason] = await Promise.all([idb.getAll(updates), idb.get(notes, REASON)]);
     for (const update of stored as Uint8Array[]) Y.applyUpdate(doc, update);
-    return { name, text: doc.getText("main").toString(), count: await countUnsaved(db), reason: String(reason ?? "epoch") };
+    return { name, text: wholeText(doc), count: await countUnsaved(db), reason: String(reason ?? "epoch") };
   } finally {
     db.close();
     doc.destroy();

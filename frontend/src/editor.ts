@@ -13,7 +13,16 @@ import { yCollab, yUndoManagerKeymap } from "y-codemirror.next";
 import type { Awareness } from "y-protocols/awareness";
 import * as Y from "yjs";
 import { remoteCarets } from "./carets";
+import { keymapNamed } from "./keymaps";
 import { languageSupport } from "./languages";
+
+/** What a person's profile says about the editor; what is absent is as the editor has it by itself. */
+export interface EditorSettings {
+  keymap?: string;
+  font_size?: number;
+  tab_size?: number;
+  wrap?: boolean;
+}
 
 export interface EditorOptions {
   parent: HTMLElement;
@@ -21,6 +30,7 @@ export interface EditorOptions {
   awareness: Awareness;
   nonce: string;
   label: string;
+  settings: EditorSettings;
   onCaret(line: number, column: number): void;
 }
 
@@ -93,16 +103,51 @@ export class Editor {
   readonly view: EditorView;
   readonly #language = new Compartment();
   readonly #editable = new Compartment();
+  readonly #keys = new Compartment();
+  readonly #undo = new Map<Y.Text, Y.UndoManager>();
+  readonly #places = new Map<Y.Text, Place>();
   #languageKey = "";
+  #support: Extension = [];
+  #keymap: Extension = [];
+  #isReadOnly = true;
+  #text: Y.Text;
 
-  constructor(options: EditorOptions) {
-    standInForNonText(options.text);
-    const undoManager = new Y.UndoManager(options.text, { captureTimeout: 400 });
-    this.view = new EditorView({
-      parent: options.parent,
-      state: EditorState.create({
-        doc: plainText(options.text),
+  constructor(private readonly options: EditorOptions) {
+    this.#text = options.text;
+    this.view = new EditorView({ parent: options.parent, state: this.#stateOf(options.text, options.label) });
+    void this.#loadKeymap(options.settings.keymap ?? "default");
+  }
+
+  get text(): Y.Text {
+    return this.#text;
+  }
+
+  /** Shows another text in the place of this one. Each keeps its own undo and its place. */
+  show(text: Y.Text, label: string): void {
+    if (text === this.#text) return;
+    this.#places.set(this.#text, this.place);
+    const { hasFocus } = this.view;
+    this.#text = text;
+    this.view.setState(this.#stateOf(text, label));
+    const place = this.#places.get(text);
+    if (place) this.goBack({ ...place, hasFocus });
+    else if (hasFocus) this.view.focus();
+  }
+
+  #stateOf(text: Y.Text, label: string): EditorState {
+    const { options } = this;
+    let undoManager = this.#undo.get(text);
+    if (!undoManager) {
+      standInForNonText(text);
+      undoManager = new Y.UndoManager(text, { captureTimeout: 400 });
+      this.#undo.set(text, undoManager);
+    }
+    return EditorState.create({
+        doc: plainText(text),
         extensions: [
+          // Before every other binding: a keymap of another editor decides first.
+          this.#keys.of(this.#keymap),
+          settled(options.settings),
           EditorView.cspNonce.of(options.nonce),
           // Only "\n" ends a line: with the default, a stray "\r\n" from another client would shift every position.
           EditorState.lineSeparator.of("\n"),
@@ -119,11 +164,11 @@ export class Editor {
             ...defaultKeymap.filter((binding) => binding.key !== "Mod-Enter"),
             indentWithTab,
           ]),
-          yCollab(options.text, null, { undoManager }) as Extension,
-          remoteCarets(options.text, options.awareness),
-          this.#language.of([]),
-          this.#editable.of(readOnly(true)),
-          EditorView.contentAttributes.of({ "aria-label": options.label, "aria-describedby": "editor-help" }),
+          yCollab(text, null, { undoManager }) as Extension,
+          remoteCarets(text, options.awareness),
+          this.#language.of(this.#support),
+          this.#editable.of(readOnly(this.#isReadOnly)),
+          EditorView.contentAttributes.of({ "aria-label": label, "aria-describedby": "editor-help" }),
           EditorView.updateListener.of((update) => {
             if (!update.selectionSet && !update.docChanged) return;
             const { head } = update.state.selection.main;
@@ -131,8 +176,12 @@ export class Editor {
             options.onCaret(line.number, head - line.from + 1);
           }),
         ],
-      }),
-    });
+      });
+  }
+
+  async #loadKeymap(name: string): Promise<void> {
+    this.#keymap = await keymapNamed(name).catch(() => []);
+    this.view.dispatch({ effects: this.#keys.reconfigure(this.#keymap) });
   }
 
   /** Where the person was, for an editor that takes this one's place. */
@@ -154,10 +203,13 @@ export class Editor {
   async setLanguage(key: string): Promise<void> {
     this.#languageKey = key;
     const support = await languageSupport(key).catch(() => []);
-    if (this.#languageKey === key) this.view.dispatch({ effects: this.#language.reconfigure(support) });
+    if (this.#languageKey !== key) return;
+    this.#support = support;
+    this.view.dispatch({ effects: this.#language.reconfigure(support) });
   }
 
   setReadOnly(isReadOnly: boolean): void {
+    this.#isReadOnly = isReadOnly;
     this.view.dispatch({ effects: this.#editable.reconfigure(readOnly(isReadOnly)) });
   }
 
@@ -196,6 +248,14 @@ export function standInForNonText(text: Y.Text): void {
       if (change.insert !== undefined && typeof change.insert !== "string") change.insert = OBJECT;
     }
   });
+}
+
+function settled({ font_size, tab_size, wrap }: EditorSettings): Extension {
+  return [
+    font_size ? EditorView.theme({ "&": { fontSize: `${font_size}px` }, ".cm-scroller": { lineHeight: "1.57" } }) : [],
+    tab_size ? EditorState.tabSize.of(tab_size) : [],
+    wrap ? EditorView.lineWrapping : [],
+  ];
 }
 
 function readOnly(isReadOnly: boolean): Extension {

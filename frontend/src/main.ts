@@ -6,12 +6,14 @@ import { Collab, type Ending, type Notice, type SaveState, type ServerMessage } 
 import { type CopyName, remove } from "./copies";
 import { leftovers } from "./device";
 import { Editor } from "./editor";
+import { Files } from "./files";
 import { byId, canEdit, canManage, clockTime, icon, make, plural, readPage, type Language, type Permission } from "./page";
 import { setUpPanes } from "./panes";
 import { People, permissionWords } from "./people";
 import { Runs, type Run } from "./runs";
 import { ShareDialog } from "./share";
 import type { StreamName } from "./streams";
+import { type FileEntry, MAIN, wholeText } from "./texts";
 import { setUpThemeSwitch } from "./theme-switch";
 
 /** How long Run waits for one's own edits to be committed before it sends the text along. */
@@ -63,12 +65,13 @@ const noticeOf = (key: string): HTMLElement | null => byId("notices").querySelec
 const endNotice = (key: string): void => noticeOf(key)?.remove();
 const problem = (words: string): void => notice("problem", words);
 
-function download(text: string): void {
-  const language = page.languages.find(({ key }) => key === session.language);
+function download(text: string, name = entryName()): void {
   const address = URL.createObjectURL(new Blob([text], { type: "text/plain" }));
-  make("a", { href: address, download: language?.file_name ?? "main.txt" }).click();
+  make("a", { href: address, download: name }).click();
   setTimeout(() => URL.revokeObjectURL(address), 10_000);
 }
+
+const entryName = (): string => page.languages.find(({ key }) => key === session.language)?.file_name ?? "main.txt";
 
 const downloadAction = (text: () => string, after = (): void => undefined): NoticeAction => ({
   words: "Download my copy",
@@ -140,7 +143,7 @@ function showBreak(state: SaveState & { kind: "offline" }): void {
   const next = state.isOnDevice
     ? "What you type is kept on this device and sent as soon as the server is back, also if you close this page and open it later."
     : "This browser keeps no copy of what you type. Keep this page open: it sends your changes as soon as the server is back.";
-  notice("offline", `The server has not answered for 30 seconds. ${next}`, [downloadAction(() => collab.text.toString())]);
+  notice("offline", `The server has not answered for 30 seconds. ${next}`, [downloadAction(() => wholeText(collab.doc))]);
 }
 
 const CLOSED_WORDS: Record<number, string> = {
@@ -162,7 +165,7 @@ function showClosed(state: SaveState & { kind: "closed" }): void {
     else kept = `${count} did not reach the server and are in this page only. Download your copy first.`;
   }
   const next = state.code === 4401 ? [signInAction] : isGone ? [] : [reloadAction];
-  const copy = state.count > 0 ? [downloadAction(() => collab.text.toString(), () => (hasCopy = true))] : [];
+  const copy = state.count > 0 ? [downloadAction(() => wholeText(collab.doc), () => (hasCopy = true))] : [];
   const words = CLOSED_WORDS[state.code] ?? `The server ended this connection for good (code ${state.code}).`;
   endNotice("offline");
   notice("closed", `${words} ${kept}`, [...next, ...copy]);
@@ -223,6 +226,7 @@ function setPermission(permission: Permission): void {
   const was = session.permission;
   session.permission = permission;
   editor.setReadOnly(!canEdit(permission) || !isLoaded || collab.isClosed);
+  files.refresh();
   titleField.readOnly = !canManage(permission);
   languageMenu.disabled = !canManage(permission);
   if (was !== permission) announce(canEdit(permission) ? "You can edit now." : "You can only read now.");
@@ -337,7 +341,7 @@ async function startRun(): Promise<void> {
     const run = await call<Run>("POST", "/api/execute", {
       session_id: session.id,
       ...(stdin ? { stdin } : { interactive: true }),
-      ...(isSaved ? {} : { code: collab.text.toString(), language: session.language }),
+      ...(isSaved ? {} : { files: textsToRun(), language: session.language }),
     });
     runs.take(run);
     if (!isSaved) runs.markUnsaved(run.job_id);
@@ -348,6 +352,15 @@ async function startRun(): Promise<void> {
     isStarting = false;
     delete runButton.dataset.busy;
   }
+}
+
+/** What runs when the server has not got it yet: the entry file under the name that its language gives it. */
+function textsToRun(): { path: string; content: string }[] {
+  const others = files.list.filter(({ id, path }) => id !== MAIN && path !== entryName());
+  return [
+    { path: entryName(), content: collab.text.toString() },
+    ...others.map(({ id, path }) => ({ path, content: collab.doc.getText(id).toString() })),
+  ];
 }
 
 function stopRun(): void {
@@ -391,8 +404,17 @@ function showLanguage(key: string): void {
   session.language = key;
   languageMenu.value = key;
   showLanguageName();
-  void editor.setLanguage(key);
+  void editor.setLanguage(languageOf(files.shown));
   showRun();
+}
+
+/** The language of a file: the session's for the one that it starts in, else what its name says. */
+function languageOf({ id, path }: FileEntry): string {
+  if (id === MAIN) return session.language;
+  const suffix = /\.[^./]+$/.exec(path)?.[0];
+  const own = page.languages.find(({ key }) => key === session.language);
+  const known = own?.file_name.endsWith(suffix ?? "\0") ? own : page.languages.find(({ file_name }) => suffix && file_name.endsWith(suffix));
+  return known?.key ?? "";
 }
 
 titleField.addEventListener("change", async () => {
@@ -453,10 +475,28 @@ document.addEventListener("visibilitychange", () => {
 
 const people = new People(byId("people"), page.user, (client) => {
   const state = collab.awareness.getStates().get(client);
-  const caret = state && caretPosition(state, collab.text);
-  if (!caret) return;
-  panes.show("editor");
-  editor.reveal(caret.head);
+  if (!state) return;
+  // They may be in another file than the one that is shown.
+  for (const { id } of files.list) {
+    const caret = caretPosition(state, collab.doc.getText(id));
+    if (!caret) continue;
+    panes.show("editor");
+    files.open(id);
+    editor.reveal(caret.head);
+  }
+});
+
+const labelOf = ({ id, path }: FileEntry): string => (id === MAIN ? "Shared text" : `Shared text of ${path}`);
+
+const files = new Files({
+  sessionId: session.id,
+  mayEdit: () => canEdit(session.permission) && isLoaded,
+  open: (file) => {
+    editor.show(collab.doc.getText(file.id), labelOf(file));
+    void editor.setLanguage(languageOf(file));
+  },
+  focus: () => editor.view.focus(),
+  announce,
 });
 
 /** Opens the live document; the second time in the place of the first. `epoch` is null when only the server knows it. */
@@ -492,13 +532,17 @@ function openDocument(epoch: string | null): void {
     text: collab.text,
     awareness: collab.awareness,
     nonce: byId<HTMLScriptElement>("editor-script").nonce,
-    label: "Shared text",
+    label: labelOf({ id: MAIN, path: MAIN }),
+    settings: page.editor_settings,
     onCaret: (line, column) => {
       byId("caret").textContent = `Ln ${line}, Col ${column}`;
     },
   });
+  const shown = files.current;
+  files.current = MAIN;
   void editor.setLanguage(session.language);
   people.watch(collab.awareness);
+  files.watch(collab.doc, shown);
   void collab.connect();
 }
 
@@ -518,6 +562,7 @@ const runs = new Runs({
   problem,
   goTo: (line, column) => {
     panes.show("editor");
+    files.open(MAIN);
     editor.goTo(line, column);
   },
 });
@@ -527,7 +572,7 @@ setUpThemeSwitch();
 runButton.addEventListener("click", () => void startRun());
 stopButton.addEventListener("click", stopRun);
 byId("download-text").addEventListener("click", () => {
-  download(collab.text.toString());
+  download(editor.text.toString(), files.shown.id === MAIN ? entryName() : files.shown.path.split("/").at(-1));
   byId("more").hidePopover();
 });
 byId("download-session").addEventListener("click", () => byId("more").hidePopover());

@@ -1,5 +1,7 @@
 // What the server puts into the editor page, and the few helpers that every module of it needs.
 
+import type { EditorSettings } from "./editor";
+
 export type Permission = "read" | "write" | "admin" | "owner";
 
 export interface Person {
@@ -37,6 +39,7 @@ export interface Page {
     may_chat: boolean;
   };
   user: Person & { hue?: number };
+  editor_settings: EditorSettings;
   languages: Language[];
   document: { epoch: string };
 }
