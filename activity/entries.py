@@ -64,11 +64,11 @@ def make_entry(
         # BSON keeps milliseconds.
         timestamp=now.replace(microsecond=now.microsecond // 1000 * 1000),
         level=level if level in ("debug", "info", "warning", "error") else "info",
-        action=_storable(str(action))[:ACTION_MAX_CHARS],
-        message=_shortened(_storable(str(message)), MESSAGE_MAX_CHARS),
+        action=storable(str(action))[:ACTION_MAX_CHARS],
+        message=_shortened(storable(str(message)), MESSAGE_MAX_CHARS),
         user_id=as_uuid(user_id),
         session_id=as_uuid(session_id),
-        metadata=_bounded(metadata or {}),
+        metadata=bounded(metadata or {}),
     )
 
 
@@ -85,7 +85,8 @@ def as_uuid(value: UUID | str | None) -> UUID | None:
     return value if isinstance(value, UUID) or value is None else UUID(str(value))
 
 
-def _storable(text: str) -> str:
+def storable(text: str) -> str:
+    """Text that every store takes."""
     return _UNSTORABLE.sub("\ufffd", text)
 
 
@@ -93,7 +94,7 @@ def _shortened(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
-def _bounded(metadata: Mapping[str, Any]) -> dict[str, Any]:
+def bounded(metadata: Mapping[str, Any]) -> dict[str, Any]:
     """At most METADATA_MAX_BYTES as JSON: the first items that fit, and a mark when some did not."""
     kept: dict[str, Any] = {}
     used = len(TRUNCATED) + 16
@@ -120,10 +121,10 @@ def _integer(digits: str) -> int | str:
 
 def _clean(value: Any) -> Any:
     if isinstance(value, str):
-        return _storable(value)
+        return storable(value)
     if isinstance(value, list):
         return [_clean(item) for item in value]
     if isinstance(value, dict):
         # A leading $ is an operator to MongoDB.
-        return {re.sub(r"^\$", "＄", _storable(key)): _clean(item) for key, item in value.items()}  # noqa: RUF001
+        return {re.sub(r"^\$", "＄", storable(key)): _clean(item) for key, item in value.items()}  # noqa: RUF001
     return value

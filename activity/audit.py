@@ -1,0 +1,160 @@
+"""The audit trail: what moderators and owners do, in SQL, append-only, each entry chained to the one before by its hash.
+
+Actions call `append` in the transaction of what it speaks of, so that neither is there without the other. The database
+refuses to change or remove entries (migration 0003), `verify` finds it when somebody with the database's own keys did,
+and the log line of each entry, kept elsewhere, shows when the end was cut off (`manage.py verify_audit --expect`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from django.core.cache import cache
+from django.db import connection, transaction
+from django.utils import timezone
+
+from activity.entries import bounded, storable
+from activity.models import AuditEntry
+from codecrafter.http.request_id import current_request_id
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from uuid import UUID
+
+logger = logging.getLogger(__name__)
+
+FIRST_PREVIOUS = "0" * 64
+REASON_MAX_CHARS = 500
+# One look is many requests: of one person at one thing it is noted once in this time.
+LOOK_SECONDS = 900
+# Any number, as long as nobody else locks it ("audit" in ASCII).
+_ADVISORY_LOCK = 0x6175646974
+_CHUNK = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`broken` is the number of the first entry that is not as it was written, and `why` what is wrong with it."""
+
+    entries: int
+    last_hash: str
+    broken: int | None = None
+    why: str = ""
+
+
+@transaction.atomic
+def append(
+    action: str,
+    *,
+    actor_id: UUID | None,
+    target_type: str,
+    target_id: UUID | str,
+    reason: str = "",
+    metadata: Mapping[str, Any] | None = None,
+) -> AuditEntry:
+    """Add an entry, in the caller's transaction. `actor_id` is None for what nobody did; metadata as in log.record.
+
+    Names of people have no place in it: an account that is deleted must leave nothing but its id. Entries wait for each
+    other until their transactions end, so call this after everything else that the transaction locks.
+    """
+    _take_turn()
+    last = AuditEntry.objects.order_by("-number").values_list("number", "hash").first()
+    number, previous_hash = (last[0] + 1, last[1]) if last else (1, FIRST_PREVIOUS)
+    entry = AuditEntry(
+        number=number,
+        timestamp=timezone.now(),
+        action=action,
+        actor_id=actor_id,
+        target_type=target_type,
+        target_id=str(target_id),
+        reason=storable(reason)[:REASON_MAX_CHARS],
+        metadata=_without_fractions(bounded(metadata or {})),
+        request_id=current_request_id.get(),
+        previous_hash=previous_hash,
+    )
+    entry.hash = hash_of(entry)
+    entry.save()
+    transaction.on_commit(lambda: logger.info("audit entry %d %s %s", number, entry.hash, action))
+    return entry
+
+
+def note_look(
+    user_id: UUID, target_type: str, target_id: UUID | str, metadata: Mapping[str, Any] | None = None
+) -> None:
+    """A moderator looked at what they see only as a moderator; noted once in LOOK_SECONDS for each thing."""
+    if cache.add(f"look:{user_id}:{target_type}:{target_id}", 1, timeout=LOOK_SECONDS):
+        append("look", actor_id=user_id, target_type=target_type, target_id=target_id, metadata=metadata)
+
+
+def hash_of(entry: AuditEntry) -> str:
+    """SHA-256 over the entry as canonical JSON: keys in order, no spaces, ASCII, times in UTC with microseconds."""
+    content = {
+        "number": entry.number,
+        "timestamp": entry.timestamp.astimezone(timezone.get_default_timezone()).isoformat(timespec="microseconds"),
+        "action": entry.action,
+        "actor_id": str(entry.actor_id) if entry.actor_id else None,
+        "target_type": entry.target_type,
+        "target_id": entry.target_id,
+        "reason": entry.reason,
+        "metadata": entry.metadata,
+        "request_id": entry.request_id,
+        "previous_hash": entry.previous_hash,
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode("ascii")).hexdigest()
+
+
+def verify(expect: tuple[int, str] | None = None) -> Verdict:
+    """Read the whole trail. `expect` is the number and the hash of an entry, noted down earlier somewhere else."""
+    number, previous_hash = 0, FIRST_PREVIOUS
+    for entry in AuditEntry.objects.order_by("number").iterator(chunk_size=_CHUNK):
+        why = ""
+        if entry.number != number + 1:
+            why = f"it follows entry {number}: what stood between is missing"
+        elif entry.previous_hash != previous_hash:
+            why = "it does not continue the entry before it"
+        elif entry.hash != hash_of(entry):
+            why = "its content is not what its hash was made of"
+        elif expect == (entry.number, entry.hash):
+            expect = None
+        elif expect is not None and expect[0] == entry.number:
+            why = "it is not the entry that was noted down under this number"
+        if why:
+            return Verdict(number, previous_hash, entry.number, why)
+        number, previous_hash = entry.number, entry.hash
+    if expect is not None:
+        return Verdict(number, previous_hash, number + 1, f"the trail ends before entry {expect[0]}, which was noted down")
+    return Verdict(number, previous_hash)
+
+
+def is_guarded() -> bool:
+    """Whether the database itself refuses to change entries: a table that was copied or rebuilt loses its triggers."""
+    found = (
+        "SELECT count(*) FROM sqlite_master WHERE type = 'trigger' AND tbl_name = %s"
+        if connection.vendor == "sqlite"
+        else "SELECT count(*) FROM pg_trigger WHERE tgrelid = to_regclass(%s) AND NOT tgisinternal AND tgenabled <> 'D'"
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(found, [AuditEntry._meta.db_table])
+        return int(cursor.fetchone()[0]) >= 2
+
+
+def _take_turn() -> None:
+    """One transaction at a time from here to its end. SQLite's begin with the write lock (settings.DATABASES)."""
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_ADVISORY_LOCK])
+
+
+def _without_fractions(value: Any) -> Any:
+    """jsonb and Python may write one fraction in two ways, and the hash would differ."""
+    if isinstance(value, float):
+        return repr(value)
+    if isinstance(value, list):
+        return [_without_fractions(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _without_fractions(item) for key, item in value.items()}
+    return value
