@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from django.db.models import Q
 from django.db.models.functions import Lower
 
-from accounts.models import PersonalToken, User
+from accounts.errors import AccountSuspended
+from accounts.models import PersonalToken, User, able
 from codecrafter.http.problems import Forbidden, NotFound
 
 if TYPE_CHECKING:
@@ -48,9 +49,21 @@ def find_for_sign_in(name: str) -> User | None:
     return (people_at(name) if "@" in name else people_named(name)).first()
 
 
+def suspension_of(user: User) -> AccountSuspended:
+    """What a suspended person is told, once they have shown that they are that person."""
+    until = user.suspended_until
+    ends = f"until {until:%Y-%m-%d %H:%M} UTC" if until else "without an end"
+    reason = f" The reason: {user.suspension_reason}" if user.suspension_reason else ""
+    return AccountSuspended(
+        f"This account is suspended {ends}.{reason}",
+        reason=user.suspension_reason,
+        suspended_until=until.isoformat().replace("+00:00", "Z") if until else None,
+    )
+
+
 def get_person(username: str) -> User:
     """Somebody who can be added to a session. NotFound for the absent and the suspended alike."""
-    person = None if "\x00" in username else people_named(username).filter(is_active=True).first()
+    person = None if "\x00" in username else people_named(username).filter(able()).first()
     if person is None:
         raise NotFound("There is nobody with this username.")
     return person

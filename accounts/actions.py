@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from allauth.account.models import EmailAddress
 from django.contrib.auth import authenticate
 from django.db import IntegrityError, transaction
-from django.db.models import F
+from django.db.models import F, Q
 from django.dispatch import Signal
 from django.utils import timezone
 
@@ -22,12 +22,14 @@ from accounts.errors import (
     TokenRefused,
     TooMany,
     UsernameTaken,
+    refuse_suspended,
 )
 from accounts.lockout import count_code, refuse_locked
-from accounts.models import BOT_DOMAIN, PersonalToken, Role, Scope, User
+from accounts.models import BOT_DOMAIN, Note, PersonalToken, Role, Scope, User
 from accounts.moderators import ensure_group
+from activity import audit
 from activity.log import record
-from codecrafter.http.problems import Forbidden
+from codecrafter.http.problems import Forbidden, Invalid
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -40,6 +42,8 @@ if TYPE_CHECKING:
 
 # Sent when what a person signed in with before is good no more, with `user`; the apps above close what is open.
 sign_ins_ended = Signal()
+# Sent when a suspension begins, with `user` and `by`; the apps above stop what that person has going.
+person_suspended = Signal()
 TOKENS_MAX = 50
 BOTS_MAX = 10
 
@@ -66,11 +70,12 @@ def register(*, username: str, email: str, password: str) -> User:
 def sign_in(request: HttpRequest, name: str, password: str, code: str = "") -> tuple[User, TokenPair]:
     """Tokens for the API by user name or e-mail address, with a `code` where a second factor is on.
 
-    RateLimited, or CredentialsRefused for every reason alike; once the password is right, CodeRequired, CodeRefused
-    or EmailUnverified.
+    RateLimited, or CredentialsRefused for every reason alike; once the password is right, AccountSuspended,
+    CodeRequired, CodeRefused or EmailUnverified.
     """
     user = authenticate(request, username=name, password=password)
     refuse_locked(request)
+    refuse_suspended(request)
     if not isinstance(user, User):
         raise CredentialsRefused
     if mfa.is_enabled(user):
@@ -232,6 +237,13 @@ def revoke_token(token: PersonalToken) -> None:
                 metadata={"token": str(token.pk)},
             )
             note_sign_ins_ended(token.user)
+            audit.append(
+                "token.revoked",
+                actor_id=token.user.bot_of_id or token.user_id,
+                target_type="user",
+                target_id=token.user_id,
+                metadata={"token": str(token.pk)},
+            )
 
 
 def make_bot(owner: User, username: str) -> User:
@@ -291,3 +303,106 @@ def set_role(user: User, role: Role, *, by: User) -> None:
             level="warning",
             metadata={"user": str(stored.pk), "role": str(role), "was": str(was)},
         )
+        audit.append(
+            "role.changed",
+            actor_id=by.pk,
+            target_type="user",
+            target_id=stored.pk,
+            metadata={"role": str(role), "was": str(was)},
+        )
+
+
+def suspend(user: User, *, by: User, reason: str, until: datetime | None = None) -> None:
+    """Close the account until then, or for good: sign-ins end, sockets close, programs stop, tokens and bots rest.
+
+    It ends by itself at `until`. Suspending somebody who is suspended already changes end and reason. Raises Forbidden,
+    or Invalid for an end that is over.
+    """
+    _require_power_over(user, by)
+    now = timezone.now()
+    if until is not None and until <= now:
+        raise Invalid("The end of a suspension must lie ahead.")
+    ends = until.isoformat() if until else None
+    with transaction.atomic():
+        User.objects.filter(pk=user.pk).update(
+            suspended_at=now, suspended_until=until, suspension_reason=reason, suspended_by=by
+        )
+        # After the update: whoever is asked about a socket must find the suspension.
+        end_sign_ins(user)
+        for bot in user.bots.all():
+            note_sign_ins_ended(bot)
+        record(
+            "moderation.suspended",
+            f"{by.username} suspended {user.username}",
+            user_id=by.pk,
+            level="warning",
+            metadata={"user": str(user.pk), "until": ends},
+        )
+        transaction.on_commit(lambda: person_suspended.send(User, user=user, by=by))
+        audit.append(
+            "user.suspended",
+            actor_id=by.pk,
+            target_type="user",
+            target_id=user.pk,
+            reason=reason,
+            metadata={"until": ends},
+        )
+    user.refresh_from_db()
+
+
+def lift_suspension(user: User, *, by: User, reason: str = "") -> bool:
+    """End a suspension before its time; False when there is none (any more). Raises Forbidden."""
+    _require_power_over(user, by)
+    with transaction.atomic():
+        now = timezone.now()
+        suspended = User.objects.filter(Q(suspended_until=None) | Q(suspended_until__gt=now), pk=user.pk)
+        lifted = suspended.exclude(suspended_at=None).update(
+            suspended_at=None, suspended_until=None, suspension_reason="", suspended_by=None
+        )
+        if not lifted:
+            return False
+        record(
+            "moderation.lifted",
+            f"{by.username} lifted the suspension of {user.username}",
+            user_id=by.pk,
+            metadata={"user": str(user.pk)},
+        )
+        audit.append("user.suspension_lifted", actor_id=by.pk, target_type="user", target_id=user.pk, reason=reason)
+    user.refresh_from_db()
+    return True
+
+
+def revoke_tokens(user: User, *, by: User, reason: str = "") -> None:
+    """End every sign-in of a person, and revoke every token of theirs and of their bots. Raises Forbidden."""
+    _require_power_over(user, by)
+    with transaction.atomic():
+        theirs = PersonalToken.objects.filter(Q(user=user) | Q(user__bot_of=user), revoked_at=None)
+        revoked = theirs.update(revoked_at=timezone.now())
+        end_sign_ins(user)
+        for bot in user.bots.all():
+            note_sign_ins_ended(bot)
+        audit.append(
+            "tokens.revoked",
+            actor_id=by.pk,
+            target_type="user",
+            target_id=user.pk,
+            reason=reason,
+            metadata={"personal_tokens": revoked},
+        )
+
+
+def write_note(user: User, *, by: User, text: str) -> Note:
+    """Tell the other moderators something about a person. Raises Forbidden."""
+    access.check_moderator(by)
+    return Note.objects.create(user=user, author=by, text=text)
+
+
+def _require_power_over(user: User, by: User) -> None:
+    """A moderator answers for users, an admin for moderators too; nobody for themselves or for a superuser."""
+    access.check_moderator(by)
+    if user.pk == by.pk:
+        raise Forbidden("Nobody does this to themselves.")
+    if user.is_superuser:
+        raise Forbidden("An administrator cannot be touched here. Take the role away first.")
+    if user.role != Role.USER and not by.is_superuser:
+        raise Forbidden("Only an administrator can do this to a moderator.")

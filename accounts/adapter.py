@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any
 from allauth.account import app_settings
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.core import context
+from django.contrib import messages
 from django.core.exceptions import ValidationError
+from django.shortcuts import redirect
 from django.utils.http import url_has_allowed_host_and_scheme
 
-from accounts.errors import CredentialsRefused, EmailTaken, UsernameTaken
+from accounts.access import suspension_of
+from accounts.errors import AccountSuspended, CredentialsRefused, EmailTaken, UsernameTaken, refuse_suspended
 from accounts.lockout import refuse_locked
 from activity.log import record
 from codecrafter.http.client import client_address
@@ -20,7 +23,7 @@ from codecrafter.http.throttles import RateLimited
 logger = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
-    from django.http import HttpRequest
+    from django.http import HttpRequest, HttpResponse
 
     from accounts.models import User
 
@@ -55,9 +58,20 @@ class AccountAdapter(DefaultAccountAdapter):
         user: User | None = super().authenticate(request, **credentials)
         try:
             refuse_locked(request)
+            refuse_suspended(request)
         except RateLimited as refused:
             raise ValidationError(refused.detail, code=refused.code, params=refused.extra) from refused
+        except AccountSuspended as refused:
+            raise ValidationError(refused.detail, code=refused.code) from refused
         return user
+
+    def pre_login(self, request: HttpRequest, user: User, **kwargs: Any) -> HttpResponse | None:
+        """The last step of every door, also of those without a password: a passkey, another's sign-in."""
+        if user.is_suspended:
+            messages.error(request, suspension_of(user).detail)
+            return redirect("account_login")
+        response: HttpResponse | None = super().pre_login(request, user, **kwargs)
+        return response
 
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
         """A mail server that is away is logged: the page answers as it always does, whoever was written to."""

@@ -23,7 +23,9 @@ class AccountsConfig(AppConfig):
 
 
 # What a sign-in and a person's rights on the platform are compared with.
-_FIELDS = frozenset({"password", "sign_in_mark", "is_active", "role", "is_superuser"})
+_FIELDS = frozenset(
+    {"password", "sign_in_mark", "is_active", "suspended_at", "suspended_until", "role", "is_superuser"}
+)
 
 
 def _person_saved(instance: Any, *, created: bool, update_fields: Collection[str] | None = None, **kwargs: Any) -> None:
@@ -31,7 +33,7 @@ def _person_saved(instance: Any, *, created: bool, update_fields: Collection[str
 
     if not created and (update_fields is None or not _FIELDS.isdisjoint(update_fields)):
         # A bot acts for its owner.
-        for person in (instance, *(() if instance.is_active else instance.bots.all())):
+        for person in (instance, *(() if instance.is_able else instance.bots.all())):
             actions.note_sign_ins_ended(person)
 
 

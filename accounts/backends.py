@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.hashers import make_password
 
-from accounts.access import find_for_sign_in
+from accounts.access import find_for_sign_in, suspension_of
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -33,5 +33,12 @@ class NameOrEmailBackend(ModelBackend):
             make_password(password)
             return None
         matches = person.check_password(password)
+        if matches and person.is_suspended and request is not None:
+            # Told to nobody but who knows the password; the doors raise it (errors.refuse_suspended).
+            request.suspension = suspension_of(person)  # type: ignore[attr-defined]
         # A bot signs in by its tokens, whatever became of its password.
         return person if matches and self.user_can_authenticate(person) and not person.is_bot else None
+
+    def user_can_authenticate(self, user: Any) -> bool:
+        """Asked for every request with a cookie too."""
+        return bool(getattr(user, "is_able", False))

@@ -4,6 +4,7 @@ DomainError
   CredentialsRefused     the one answer to every sign-in that fails
   CodeRequired           the password is right, and a second factor is on
     CodeRefused
+  AccountSuspended       the password is right, and a moderator has closed the account, for a time or for good
   EmailUnverified        the password is right, and this installation wants addresses confirmed first
   TokenRefused           not a token of ours, spent, revoked, or of somebody who may not sign in
     TokenExpired
@@ -15,7 +16,12 @@ DomainError
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from codecrafter.http.problems import Conflict, DomainError, Invalid
+
+if TYPE_CHECKING:
+    from django.http import HttpRequest
 
 
 class CredentialsRefused(DomainError):
@@ -33,6 +39,19 @@ class CodeRequired(DomainError):
 class CodeRefused(CodeRequired):
     code = "code_refused"
     detail = "This code is wrong, or was used before."
+
+
+class AccountSuspended(DomainError):
+    code = "account_suspended"
+    status = 403
+    detail = "This account is suspended."
+
+
+def refuse_suspended(request: HttpRequest) -> None:
+    """After authenticate(): raise AccountSuspended when the password was right and that was why it refused."""
+    refused = getattr(request, "suspension", None)
+    if refused is not None:
+        raise refused
 
 
 class EmailUnverified(DomainError):

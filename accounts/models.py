@@ -41,6 +41,15 @@ class Scope(models.TextChoices):
     RUN = "run", "Run: start, stop and type into programs"
 
 
+def able(prefix: str = "") -> Q:
+    """Those who may act at this moment: neither closed nor suspended. `prefix` leads to the person, as "user__" does.
+
+    A suspension that has run out is none, whether or not anybody has cleared it away.
+    """
+    is_free = Q(**{f"{prefix}suspended_at": None}) | Q(**{f"{prefix}suspended_until__lte": timezone.now()})
+    return is_free & Q(**{f"{prefix}is_active": True})
+
+
 class PeopleManager(UserManager["User"]):
     def get_by_natural_key(self, username: str | None) -> User:
         return self.get(username__iexact=username)
@@ -67,6 +76,13 @@ class User(AbstractUser):
     # Raised to end every sign-in at once: it is part of what cookies, JWTs and sockets are compared with.
     sign_in_mark = models.PositiveIntegerField(default=0, editable=False)
     bot_of = models.ForeignKey("self", models.CASCADE, null=True, blank=True, editable=False, related_name="bots")
+    # What is left of a deleted account is this row without a name, for what stays of theirs to point at.
+    deleted_at = models.DateTimeField(null=True, blank=True, editable=False)
+    # Without `suspended_until` it has no end.
+    suspended_at = models.DateTimeField(null=True, blank=True, editable=False)
+    suspended_until = models.DateTimeField(null=True, blank=True, editable=False)
+    suspension_reason = models.CharField(max_length=500, blank=True, editable=False)
+    suspended_by = models.ForeignKey("self", models.SET_NULL, null=True, blank=True, editable=False, related_name="+")
 
     objects: ClassVar[PeopleManager] = PeopleManager()
 
@@ -75,14 +91,29 @@ class User(AbstractUser):
             models.UniqueConstraint(Lower("username"), name="user_username_unique"),
             models.UniqueConstraint(Lower("email"), name="user_email_unique"),
         ]
+        permissions = [
+            ("suspend_user", "Can suspend user"),
+            ("revoke_tokens_user", "Can end sign-ins and revoke tokens of user"),
+            ("annotate_user", "Can write notes about user"),
+        ]
 
     @property
     def hue(self) -> int:
         return self.id.int % HUES
 
     @property
+    def is_suspended(self) -> bool:
+        until = self.suspended_until
+        return self.suspended_at is not None and (until is None or until > timezone.now())
+
+    @property
+    def is_able(self) -> bool:
+        """As able(), for a row that was fetched."""
+        return self.is_active and not self.is_suspended
+
+    @property
     def is_moderator(self) -> bool:
-        return self.is_active and (self.is_superuser or self.role in (Role.MODERATOR, Role.ADMIN))
+        return self.is_able and (self.is_superuser or self.role in (Role.MODERATOR, Role.ADMIN))
 
     @property
     def is_bot(self) -> bool:
@@ -99,9 +130,9 @@ class PersonalTokens(models.QuerySet["PersonalToken"]):
         """Neither revoked nor expired, of somebody who may sign in, whose owner may too if it is a bot's."""
         return self.filter(
             Q(expires_at=None) | Q(expires_at__gt=timezone.now()),
-            Q(user__bot_of=None) | Q(user__bot_of__is_active=True),
+            Q(user__bot_of=None) | able("user__bot_of__"),
+            able("user__"),
             revoked_at=None,
-            user__is_active=True,
         )
 
 
@@ -140,3 +171,18 @@ class PersonalToken(models.Model):
         if self.last_used_at is None or self.last_used_at < stale:
             noted = Q(last_used_at=None) | Q(last_used_at__lt=stale)
             PersonalToken.objects.filter(noted, pk=self.pk).update(last_used_at=now)
+
+
+class Note(models.Model):
+    """What moderators tell each other about a person."""
+
+    user = models.ForeignKey(User, models.CASCADE, related_name="notes")
+    author = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
+    text = models.TextField(max_length=2000)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-created_at", "-id"]
+
+    def __str__(self) -> str:
+        return self.text[:60]

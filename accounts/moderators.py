@@ -10,15 +10,25 @@ from django.db.models import Q
 GROUP = "Moderator"
 PERMISSIONS = (
     "accounts.view_user",
+    "accounts.suspend_user",
+    "accounts.revoke_tokens_user",
+    "accounts.annotate_user",
+    "accounts.view_note",
     "sessions_app.view_codesession",
+    "sessions_app.moderate_codesession",
     "sessions_app.view_collaborator",
     "sessions_app.view_chatmessage",
     "sessions_app.remove_chatmessage",
+    "sessions_app.view_report",
+    "sessions_app.settle_report",
     "execution.view_run",
     "execution.cancel_run",
     "execution.view_deadletter",
     "execution.requeue_deadletter",
+    "execution.view_availablelanguage",
+    "execution.switch_availablelanguage",
     "activity.view_activity",
+    "activity.view_auditentry",
 )
 
 

@@ -9,6 +9,7 @@ import hashlib
 import secrets
 from typing import TYPE_CHECKING
 
+from accounts.access import suspension_of
 from accounts.errors import TokenRefused
 from accounts.models import PersonalToken, Scope, User
 
@@ -40,10 +41,21 @@ def make(user: User, name: str, scopes: Collection[Scope], expires_at: datetime 
 
 def read(text: str) -> tuple[User, PersonalToken]:
     """Whom the token stands for, and the token; else TokenRefused."""
-    token = PersonalToken.objects.usable().select_related("user").filter(digest=_digest(text)).first()
+    digest = _digest(text)
+    token = PersonalToken.objects.usable().select_related("user").filter(digest=digest).first()
     if token is None:
-        raise TokenRefused("This personal token does not exist, has expired or was revoked.")
+        raise TokenRefused(_why_unusable(digest))
     return token.user, token
+
+
+def _why_unusable(digest: str) -> str:
+    """Who holds a token that would be good may know that its person is suspended."""
+    token = PersonalToken.objects.select_related("user__bot_of").filter(digest=digest).first()
+    if token is not None and token.is_usable:
+        for person in (token.user, token.user.bot_of):
+            if person is not None and person.is_suspended:
+                return suspension_of(person).detail
+    return "This personal token does not exist, has expired or was revoked."
 
 
 def _digest(text: str) -> str:

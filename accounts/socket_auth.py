@@ -35,7 +35,7 @@ from rest_framework_simplejwt.settings import api_settings
 
 from accounts import personal_tokens, tokens
 from accounts.errors import TokenExpired, TokenRefused
-from accounts.models import PersonalToken, User
+from accounts.models import PersonalToken, User, able
 from accounts.models import Scope as TokenScope
 
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ def _by_ticket(ticket: str, path: str) -> Identity:
     if kept is None or not cache.delete(key):
         return Identity(AnonymousUser(), failure="invalid")
     user_id, session_id, expires_at, mark, family, session_key = kept
-    user = User.objects.filter(pk=user_id, is_active=True).first()
+    user = User.objects.filter(able(), pk=user_id).first()
     if (
         user is None
         or _session_of(path) != session_id

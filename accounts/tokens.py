@@ -25,7 +25,7 @@ from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
 from rest_framework_simplejwt.utils import datetime_from_epoch
 
 from accounts.errors import TokenExpired, TokenRefused
-from accounts.models import User
+from accounts.models import User, able
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -92,7 +92,7 @@ def read_access(text: str) -> tuple[User, AccessToken]:
 def owner_of(token: Token) -> User:
     """Whose it is, if they may still sign in and nothing has ended their sign-ins since; else TokenRefused."""
     try:
-        user = User.objects.filter(pk=token.get("sub"), is_active=True).first()
+        user = User.objects.filter(able(), pk=token.get("sub")).first()
     except (ValidationError, ValueError):
         # Signed by us, but not naming a person as we do.
         user = None

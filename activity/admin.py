@@ -1,18 +1,27 @@
-"""The activity log, for moderators: Django's list where it is in SQL, a list of our own where it is in MongoDB."""
+"""The activity log and the audit trail, for moderators, to read.
+
+The log is Django's list where it is in SQL, a list of our own where it is in MongoDB.
+"""
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
+from django.apps import apps
 from django.conf import settings
 from django.contrib import admin
+from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied
+from django.db.models import Q
 from django.template.response import TemplateResponse
+from django.utils.html import format_html
 
+from activity import audit
 from activity.entries import as_uuid
 from activity.errors import ActivityOffline
 from activity.log import store
-from activity.models import Activity
+from activity.models import Activity, AuditEntry
 from codecrafter.http.admin import ReadOnlyAdmin, link
 
 if TYPE_CHECKING:
@@ -68,3 +77,68 @@ class ActivityAdmin(ReadOnlyAdmin):
     @admin.display(ordering="session_id")
     def session(self, entry: Any) -> str:
         return link("sessions_app_codesession", entry.session_id, str(entry.session_id)[:8])
+
+
+# Where the page of what an entry is about is; what is not here has none, or is gone.
+_PAGES = {"user": "accounts_user", "session": "sessions_app_codesession", "run": "execution_run"}
+
+
+class _AuditList(ChangeList):
+    """With the names of the page's people, which the trail itself does not hold, in one query."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        entries = list(self.result_list)
+        ids = {str(entry.actor_id) for entry in entries if entry.actor_id}
+        ids |= {entry.target_id for entry in entries if entry.target_type == "user"}
+        people = apps.get_model(settings.AUTH_USER_MODEL).objects.filter(pk__in=ids)
+        names = {str(pk): name for pk, name in people.values_list("pk", "username")}
+        for entry in entries:
+            entry.actor_name = names.get(str(entry.actor_id), "")
+            entry.target_name = names.get(entry.target_id, "")
+        self.result_list = entries
+
+
+@admin.register(AuditEntry)
+class AuditEntryAdmin(ReadOnlyAdmin):
+    list_display = ("number", "timestamp", "action", "actor", "target", "reason")
+    list_filter = ("action", "target_type", "timestamp")
+    search_fields = ("=number", "=actor_id", "=target_id", "=request_id", "reason")
+    search_help_text = "A user name, an id, a number, or words of a reason."
+    date_hierarchy = "timestamp"
+    fieldsets = (
+        (None, {"fields": ("number", "timestamp", "action", "actor", "target", "reason", "details", "request_id")}),
+        ("Chain", {"fields": ("is_whole", "previous_hash", "hash")}),
+    )
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return _AuditList
+
+    def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[Any, bool]:
+        """A user name stands for that person's id, as who did it or to whom it was done."""
+        named = "" if "\x00" in search_term else search_term.strip()
+        person = (
+            apps.get_model(settings.AUTH_USER_MODEL).objects.filter(username__iexact=named).first() if named else None
+        )
+        if person is not None:
+            return queryset.filter(Q(actor_id=person.pk) | Q(target_id=str(person.pk))), False
+        return super().get_search_results(request, queryset, search_term)
+
+    @admin.display(ordering="actor_id")
+    def actor(self, entry: Any) -> str:
+        return link("accounts_user", entry.actor_id, getattr(entry, "actor_name", "") or str(entry.actor_id)[:8])
+
+    @admin.display(ordering="target_id")
+    def target(self, entry: Any) -> str:
+        words = f"{entry.target_type} {getattr(entry, 'target_name', '') or entry.target_id[:8]}"
+        page = _PAGES.get(entry.target_type)
+        return link(page, entry.target_id, words) if page and entry.target_id != "list" else words
+
+    @admin.display
+    def details(self, entry: AuditEntry) -> str:
+        return format_html("<pre>{}</pre>", json.dumps(entry.metadata, indent=2)) if entry.metadata else "-"
+
+    @admin.display(description="as it was written", boolean=True)
+    def is_whole(self, entry: AuditEntry) -> bool:
+        """This entry by itself; the whole chain is what `manage.py verify_audit` reads."""
+        return entry.hash == audit.hash_of(entry)

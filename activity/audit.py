@@ -1,4 +1,4 @@
-"""The audit trail: what moderators and owners do, in SQL, append-only, each entry chained to the one before by its hash.
+"""The audit trail: what moderators and owners do, in SQL, append-only, each entry chained by its hash to the last.
 
 Actions call `append` in the transaction of what it speaks of, so that neither is there without the other. The database
 refuses to change or remove entries (migration 0003), `verify` finds it when somebody with the database's own keys did,
@@ -126,7 +126,9 @@ def verify(expect: tuple[int, str] | None = None) -> Verdict:
             return Verdict(number, previous_hash, entry.number, why)
         number, previous_hash = entry.number, entry.hash
     if expect is not None:
-        return Verdict(number, previous_hash, number + 1, f"the trail ends before entry {expect[0]}, which was noted down")
+        return Verdict(
+            number, previous_hash, number + 1, f"the trail ends before entry {expect[0]}, which was noted down"
+        )
     return Verdict(number, previous_hash)
 
 

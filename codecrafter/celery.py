@@ -32,7 +32,9 @@ def _queue(name: str) -> Queue:
 
 # Runs and upkeep wait in different queues, so that neither holds up the other.
 app.conf.task_queues = [_queue("runs"), _queue("upkeep")]
-app.conf.task_routes = {"execution.run_code": {"queue": "runs", "routing_key": "runs"}}
+app.conf.task_routes = {
+    name: {"queue": "runs", "routing_key": "runs"} for name in ("execution.run_code", "execution.self_test")
+}
 app.conf.broker_transport_options = {"confirm_publish": True} if _in_rabbitmq else {"polling_interval": 0.02}
 
 

@@ -393,6 +393,8 @@ RATES = {
     "run": env.str("RATE_RUN", default="60/60"),
     "status": env.str("RATE_STATUS", default="600/60"),
     "chat": env.str("RATE_CHAT", default="30/30"),
+    "report": env.str("RATE_REPORT", default="10/3600"),
+    "export": env.str("RATE_EXPORT", default="5/3600"),
 }
 BODY_MAX_BYTES = 10 * 1024 * 1024
 DATA_UPLOAD_MAX_MEMORY_SIZE = BODY_MAX_BYTES

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from activity import audit
 from execution.errors import RunNotFound
 from execution.models import Run
 from sessions_app.access import MODERATOR, Action, standing_in
@@ -51,3 +52,4 @@ def _require(user: User, run: Run, action: Action) -> None:
             raise RunNotFound
         if action not in MODERATOR:
             raise NotAllowed("A moderator looks at runs and stops them.")
+        audit.note_look(user.pk, "run", run.pk)

@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import Max, Sum
+from django.db.models import Max, Q, Sum
 from django.db.models.functions import Length
 from django.utils import timezone
 
+from accounts.access import check_moderator
+from activity import audit
 from activity.log import record
 from codecrafter.http.problems import Invalid
 from execution import events, queue
 from execution.access import stoppable_run, typeable_run
-from execution.availability import is_available, why_unavailable
+from execution.availability import is_available, switch_off, switch_on, why_unavailable
 from execution.errors import IdempotencyKeyReused, LanguageUnavailable, NothingToType, TooManyRuns, TooMuchInput
 from execution.models import DeadLetter, Run, RunFile, RunInput, Status, TestCase
 from execution.runner import announce_end, prepare_job
@@ -133,7 +135,7 @@ def _text_to_run(session_id: UUID, language: languages.Language) -> tuple[int, d
     return revision, {**dict(others), language.file_name: entry[1]}
 
 
-def cancel_run(run: Run, by: User) -> Run:
+def cancel_run(run: Run, by: User, reason: str = "") -> Run:
     """Stop a run: at once while it waits, within moments while it runs. Does nothing to one that is over."""
     with transaction.atomic():
         now = timezone.now()
@@ -157,7 +159,22 @@ def cancel_run(run: Run, by: User) -> Run:
             announce_end(run)
         elif running:
             events.ring_workers(run)
+        if (waiting or running) and by.pk != run.user_id:
+            audit.append(
+                "run.cancelled",
+                actor_id=by.pk,
+                target_type="run",
+                target_id=run.pk,
+                reason=reason,
+                metadata={"user": run.user_id, "session": run.session_id},
+            )
     return run
+
+
+def cancel_runs_of(user: User, by: User) -> None:
+    """Everything that this person and their bots have waiting or running."""
+    for run in Run.objects.active().filter(Q(user=user) | Q(user__bot_of=user)):
+        cancel_run(run, by)
 
 
 def cancel_run_by_id(user: User, run_id: UUID) -> Run:
@@ -193,4 +210,26 @@ def requeue(dead_letter: DeadLetter, by: User) -> bool:
     DeadLetter.objects.filter(pk=dead_letter.pk).update(requeued_at=timezone.now())
     record("run.requeued", f"{by.username} requeued a run", user_id=by.pk, metadata={"job_id": str(dead_letter.run_id)})
     transaction.on_commit(lambda: queue.publish(dead_letter.run_id))
+    audit.append("run.requeued", actor_id=by.pk, target_type="run", target_id=dead_letter.run_id)
     return True
+
+
+@transaction.atomic
+def switch_language(key: str, *, by: User, is_on: bool, reason: str = "") -> bool:
+    """Let nobody run this language from now on, or everybody again; False when it is so already.
+
+    Programs that wait or run are not touched. Raises Forbidden.
+    """
+    check_moderator(by)
+    if not (switch_on(key) if is_on else switch_off(key, reason)):
+        return False
+    action = "language.switched_on" if is_on else "language.switched_off"
+    record(f"moderation.{action}", f"{by.username} switched {key} {'on' if is_on else 'off'}", user_id=by.pk)
+    audit.append(action, actor_id=by.pk, target_type="language", target_id=key, reason=reason)
+    return True
+
+
+def test_language(key: str, *, by: User) -> bool:
+    """Ask a worker to try the language's own programs; False when no broker takes the message. Raises Forbidden."""
+    check_moderator(by)
+    return queue.publish_self_test(key)

@@ -1,22 +1,30 @@
-"""Runs and dead letters, for moderators: what ran, what came out, and the two things to do about it."""
+"""Runs, dead letters and languages, for moderators: what ran, what came out, and what to do about it."""
 
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from django.contrib import admin, messages
+from django.contrib import admin
+from django.db.models import F, OuterRef
+from django.db.models.functions import Coalesce, Now
+from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 
-from accounts.models import User
-from activity.log import record
-from codecrafter.http.admin import ACTION_MAX_ROWS, ReadOnlyAdmin, link, too_many
+from activity import audit
+from codecrafter.http.admin import Button, Choice, Counted, DeskAdmin, NoQuestions, Reason, link
 from execution import actions
-from execution.models import ACTIVE, DeadLetter, Run, Stream, joined
+from execution.models import ACTIVE, AvailableLanguage, DeadLetter, Run, Status, Stream, joined
+from sessions_app import languages
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from django.db.models import QuerySet
-    from django.http import HttpRequest, HttpResponse
+    from django.http import HttpRequest
+
+    from accounts.models import User
 
 # Of each file and stream; the rest is on the run's own page and over REST.
 SHOWN_BYTES = 64 * 1024
@@ -33,28 +41,67 @@ def _seconds(earlier: Any, later: Any) -> str:
     return f"{(later - earlier).total_seconds():.2f} s" if earlier and later else "-"
 
 
-class DoneFilter(admin.SimpleListFilter):
+class StateFilter(Choice):
     title = "state"
     parameter_name = "state"
+    states = {
+        "running": ("Runs now", lambda runs: runs.filter(status=Status.RUNNING)),
+        "waiting": ("Waits", lambda runs: runs.filter(status=Status.QUEUED)),
+        "active": ("Waits or runs", lambda runs: runs.active()),
+        "over": ("Over", lambda runs: runs.exclude(status__in=ACTIVE)),
+    }
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("active", "Waiting or running"), ("over", "Over")]
 
-    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
-        if self.value() == "active":
-            return queryset.active()
-        return queryset.exclude(status__in=ACTIVE) if self.value() == "over" else queryset
+def _lasting(least: int, most: int | None) -> Callable[[Any], Any]:
+    """Runs that took at least so many seconds and less than so many; what runs now counts as far as it got."""
+
+    def chosen(runs: Any) -> Any:
+        runs = runs.annotate(lasted=Coalesce("finished_at", Now()) - F("started_at"))
+        runs = runs.filter(started_at__isnull=False, lasted__gte=timedelta(seconds=least))
+        return runs.filter(lasted__lt=timedelta(seconds=most)) if most else runs
+
+    return chosen
+
+
+class DurationFilter(Choice):
+    title = "duration"
+    parameter_name = "duration"
+    states = {
+        "1": ("Under 1 s", _lasting(0, 1)),
+        "10": ("1 to 10 s", _lasting(1, 10)),
+        "60": ("10 to 60 s", _lasting(10, 60)),
+        "long": ("A minute and more", _lasting(60, None)),
+    }
+
+
+def _cancel(run: Run, by: User, given: Mapping[str, Any]) -> bool:
+    if run.is_final:
+        return False
+    actions.cancel_run(run, by, given["reason"])
+    return True
 
 
 @admin.register(Run)
-class RunAdmin(ReadOnlyAdmin):
+class RunAdmin(DeskAdmin):
     list_display = ("id", "status", "language", "user_link", "session_link", "waited", "took", "worker", "created_at")
-    list_filter = (DoneFilter, "status", "language", "interactive", "created_at")
+    list_filter = (StateFilter, DurationFilter, "status", "language", "interactive", "created_at")
     list_select_related = ("user", "session")
     search_fields = ("=id", "user__username", "session__title", "=worker", "=error_id")
     date_hierarchy = "created_at"
     ordering = ("-created_at",)
-    actions = ("cancel",)
+    buttons = (
+        Button(
+            "cancel",
+            "Cancel",
+            "execution.cancel_run",
+            "What waits will not run; what runs is stopped. What it printed is kept.",
+            _cancel,
+            "cancelled",
+            "already over",
+            fits=lambda run: not run.is_final,
+            is_destructive=True,
+        ),
+    )
     fieldsets = (
         (None, {"fields": ("id", "status", "language", "user_link", "session_link", "revision", "interactive")}),
         ("Result", {"fields": ("exit_code", "signal", "truncated", "error_id", "cancelled_by", "measured")}),
@@ -67,44 +114,9 @@ class RunAdmin(ReadOnlyAdmin):
         runs: QuerySet[Run] = super().get_queryset(request)
         return runs.select_related("user", "session", "cancelled_by").defer("stdin")
 
-    def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        response = super().change_view(request, object_id, form_url, extra_context)
-        if response.status_code == 200:
-            record(
-                "moderation.run_viewed",
-                f"{request.user.get_username()} looked at a run in the admin",
-                user_id=request.user.pk,
-                session_id=Run.objects.filter(pk=object_id).values_list("session_id", flat=True).first(),
-                metadata={"job_id": object_id},
-            )
-        return response
-
-    def has_cancel_permission(self, request: HttpRequest) -> bool:
-        return bool(request.user.has_perm("execution.cancel_run"))
-
-    @admin.action(description="Cancel the selected runs", permissions=["cancel"])
-    def cancel(self, request: HttpRequest, queryset: QuerySet[Run]) -> None:
-        selected = list(queryset[: ACTION_MAX_ROWS + 1])
-        if len(selected) > ACTION_MAX_ROWS:
-            self.message_user(request, too_many(queryset.count()), messages.ERROR)
-            return
-        assert isinstance(request.user, User)
-        over = sum(run.is_final for run in selected)
-        for run in selected:
-            if not run.is_final:
-                actions.cancel_run(run, by=request.user)
-        told = f"{len(selected) - over} cancelled" + (f", {over} were already over" if over else "")
-        self.message_user(request, f"{told}.")
-
-    @admin.display(description="user", ordering="user__username")
-    def user_link(self, run: Run) -> str:
-        return link("accounts_user", run.user_id, run.user)
-
-    @admin.display(description="session", ordering="session__title")
-    def session_link(self, run: Run) -> str:
-        return link("sessions_app_codesession", run.session_id, run.session)
+    def looked_at(self, request: HttpRequest, what: str) -> None:
+        assert request.user.pk is not None
+        audit.note_look(request.user.pk, "run", what, {"where": "admin"})
 
     @admin.display
     def waited(self, run: Run) -> str:
@@ -149,33 +161,31 @@ class RunAdmin(ReadOnlyAdmin):
 
 
 @admin.register(DeadLetter)
-class DeadLetterAdmin(ReadOnlyAdmin):
+class DeadLetterAdmin(DeskAdmin):
     list_display = ("run_link", "language", "reason", "created_at", "requeued_at")
     list_display_links = ("reason",)
     list_filter = (("requeued_at", admin.EmptyFieldListFilter), "run__language", "created_at")
     list_select_related = ("run",)
     search_fields = ("=run__id", "reason", "run__user__username")
     date_hierarchy = "created_at"
-    actions = ("requeue",)
+    buttons = (
+        Button(
+            "requeue",
+            "Requeue",
+            "execution.requeue_deadletter",
+            "The run gets three more attempts.",
+            lambda letter, by, given: actions.requeue(letter, by=by),
+            "requeued",
+            "not waiting for it",
+            NoQuestions,
+            fits=lambda letter: letter.requeued_at is None,
+        ),
+    )
     fields = ("run_link", "language", "reason", "created_at", "requeued_at")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[DeadLetter]:
         letters: QuerySet[DeadLetter] = super().get_queryset(request)
         return letters.select_related("run").defer("run__stdin")
-
-    def has_requeue_permission(self, request: HttpRequest) -> bool:
-        return bool(request.user.has_perm("execution.requeue_deadletter"))
-
-    @admin.action(description="Requeue the selected runs", permissions=["requeue"])
-    def requeue(self, request: HttpRequest, queryset: QuerySet[DeadLetter]) -> None:
-        selected = list(queryset[: ACTION_MAX_ROWS + 1])
-        if len(selected) > ACTION_MAX_ROWS:
-            self.message_user(request, too_many(queryset.count()), messages.ERROR)
-            return
-        assert isinstance(request.user, User)
-        requeued = sum(actions.requeue(letter, by=request.user) for letter in selected)
-        left = len(selected) - requeued
-        self.message_user(request, f"{requeued} requeued" + (f", {left} were not waiting for it." if left else "."))
 
     @admin.display(description="run")
     def run_link(self, letter: DeadLetter) -> str:
@@ -184,3 +194,68 @@ class DeadLetterAdmin(ReadOnlyAdmin):
     @admin.display(ordering="run__language")
     def language(self, letter: DeadLetter) -> str:
         return letter.run.language
+
+
+@admin.register(AvailableLanguage)
+class AvailableLanguageAdmin(DeskAdmin):
+    """The languages that a worker can run here, and those that were switched off."""
+
+    list_display = ("name", "version", "state", "checked_at", "runs_today")
+    list_filter = (("switched_off_at", admin.EmptyFieldListFilter),)
+    search_fields = ("key", "version")
+    ordering = ("key",)
+    fields = ("name", "key", "version", "state", "fault", "checked_at", "switched_off_at", "switched_off_reason")
+    buttons = (
+        Button(
+            "switch_off",
+            "Switch off",
+            "execution.switch_availablelanguage",
+            "Nobody starts programs in it any more. What waits or runs is not touched.",
+            lambda row, by, given: actions.switch_language(row.key, by=by, is_on=False, reason=given["reason"]),
+            "switched off",
+            "already were",
+            Reason,
+            fits=lambda row: row.switched_off_at is None,
+            is_destructive=True,
+        ),
+        Button(
+            "switch_on",
+            "Switch on",
+            "execution.switch_availablelanguage",
+            "Everybody may use it again.",
+            lambda row, by, given: actions.switch_language(row.key, by=by, is_on=True, reason=given["reason"]),
+            "switched on",
+            "already were",
+            fits=lambda row: row.switched_off_at is not None,
+        ),
+        Button(
+            "test",
+            "Run the self-test",
+            "execution.switch_availablelanguage",
+            "A worker runs the language's own programs in a sandbox. The result stands here in a few seconds; a fault "
+            "makes the language unavailable.",
+            lambda row, by, given: actions.test_language(row.key, by=by),
+            "sent to a worker",
+            "not sent: the broker does not answer",
+            NoQuestions,
+        ),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[AvailableLanguage]:
+        since = timezone.now() - timedelta(days=1)
+        runs = Run.objects.filter(language=OuterRef("key"), created_at__gte=since)
+        rows: QuerySet[AvailableLanguage] = super().get_queryset(request)
+        return rows.annotate(runs_count=Counted(runs.order_by()))
+
+    @admin.display(ordering="key")
+    def name(self, row: AvailableLanguage) -> str:
+        known = languages.LANGUAGES.get(row.key)
+        return known.name if known else row.key
+
+    @admin.display(description="state")
+    def state(self, row: AvailableLanguage) -> str:
+        return "Switched off" if row.switched_off_at else "Faulty" if row.fault else "Available"
+
+    @admin.display(description="runs in 24 h", ordering="runs_count")
+    def runs_today(self, row: Any) -> int:
+        return int(row.runs_count)

@@ -52,13 +52,15 @@ def available_languages() -> list[Availability]:
 def _availability(language: languages.Language, row: AvailableLanguage | None, reason: str) -> Availability:
     if row is None:
         return Availability(language, None, reason.format(language.name))
+    if row.switched_off_at is not None:
+        return Availability(language, None, f"{language.name} is switched off here. {row.switched_off_reason}".strip())
     if row.fault:
         return Availability(language, None, f"{language.name} does not work here at present: {row.fault}")
     return Availability(language, row.version, "")
 
 
 def is_available(language: languages.Language) -> bool:
-    return AvailableLanguage.objects.filter(key=language.key, fault="").exists()
+    return AvailableLanguage.objects.filter(key=language.key, fault="", switched_off_at=None).exists()
 
 
 def why_unavailable(language: languages.Language) -> str:
@@ -135,7 +137,7 @@ def _report_languages(versions: dict[str, str]) -> None:
             row.version, row.fault = version[:120], ""
         row.checked_at = now
         row.save()
-    AvailableLanguage.objects.exclude(key__in=versions).delete()
+    AvailableLanguage.objects.exclude(key__in=versions).filter(switched_off_at=None).delete()
 
 
 def keep_self_test(key: str, version: str, fault: str) -> None:
@@ -143,6 +145,20 @@ def keep_self_test(key: str, version: str, fault: str) -> None:
     AvailableLanguage.objects.update_or_create(
         key=key, defaults={"version": version[:120], "fault": fault[:500], "checked_at": timezone.now()}
     )
+
+
+def switch_off(key: str, reason: str) -> bool:
+    return bool(
+        AvailableLanguage.objects.filter(key=key, switched_off_at=None).update(
+            switched_off_at=timezone.now(), switched_off_reason=reason
+        )
+    )
+
+
+def switch_on(key: str) -> bool:
+    """Once it is on, the next report of the workers tells whether it still runs anywhere."""
+    off = AvailableLanguage.objects.filter(key=key).exclude(switched_off_at=None)
+    return bool(off.update(switched_off_at=None, switched_off_reason=""))
 
 
 def forget_worker(name: str) -> None:

@@ -28,6 +28,8 @@ logger = logging.getLogger(__name__)
 
 # This thread's clock, in seconds.
 LOOK_SECONDS = 1.0
+# Whatever of these is set stops a program.
+_STOPS = ("cancel_requested_at", "session__archived_at", "session__frozen_at")
 STORE_SECONDS = 0.5
 ANNOUNCE_SECONDS = 0.03
 LEASE_RENEWAL_SECONDS = settings.RUN_LEASE_SECONDS / 3
@@ -152,8 +154,8 @@ class Companion(threading.Thread):
 
     def _look(self) -> None:
         """Read the rows for a cancellation and for new input."""
-        row = Run.objects.filter(pk=self._run.pk).values("cancel_requested_at", "session__archived_at").first()
-        if row is None or row["cancel_requested_at"] or row["session__archived_at"]:
+        row = Run.objects.filter(pk=self._run.pk).values(*_STOPS).first()
+        if row is None or any(row.values()):
             self.control.cancel()
         if self._run.interactive:
             for typed in RunInput.objects.filter(run=self._run, number__gt=self._inputs_seen):

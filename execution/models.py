@@ -204,6 +204,15 @@ class AvailableLanguage(models.Model):
     version = models.CharField(max_length=120)
     fault = models.CharField(max_length=500, blank=True)
     checked_at = models.DateTimeField()
+    # By a moderator, and why; outlives the workers that have the language.
+    switched_off_at = models.DateTimeField(null=True, blank=True, editable=False)
+    switched_off_reason = models.CharField(max_length=500, blank=True, editable=False)
+
+    class Meta:
+        permissions = [("switch_availablelanguage", "Can switch language on and off, and test it")]
+
+    def __str__(self) -> str:
+        return self.key
 
 
 class Worker(models.Model):

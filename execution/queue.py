@@ -1,4 +1,4 @@
-"""Hands a run to the broker. The row is the truth: a message that is lost is sent again by upkeep.py."""
+"""Hands runs and self-tests to the broker. The row is the truth: a message that is lost is sent again by upkeep.py."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from django.utils import timezone
 
 from execution.models import Run, Status
-from execution.tasks import run_code
+from execution.tasks import run_code, self_test
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -24,4 +24,14 @@ def publish(run_id: UUID) -> bool:
         logger.warning("the broker did not take run %s; it will be sent again", run_id, exc_info=True)
         return False
     Run.objects.filter(pk=run_id, status=Status.QUEUED).update(published_at=timezone.now())
+    return True
+
+
+def publish_self_test(key: str) -> bool:
+    """Have a worker test this language; False when the broker does not answer, and somebody may ask again."""
+    try:
+        self_test.apply_async(args=(key,), retry=False)
+    except Exception:
+        logger.warning("the broker did not take the self-test of %s", key, exc_info=True)
+        return False
     return True

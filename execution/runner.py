@@ -20,10 +20,11 @@ from django.utils import timezone
 
 from activity.log import record
 from execution import companion, events, metrics
-from execution.availability import WORKER_NAME, backend
+from execution.availability import WORKER_NAME, backend, keep_self_test
 from execution.companion import Companion, held_row
 from execution.judging import PASSED, WRONG_OUTPUT, Checker, is_right
 from execution.models import Run, Status, TestCase
+from execution.sandbox import selftest
 from execution.sandbox.cache import CompileCache
 from execution.sandbox.errors import InvalidJob, SandboxFault
 from execution.sandbox.job import Case, CaseResult, Job, Outcome, default_run_limits, prepare
@@ -55,6 +56,16 @@ def run(run_id: UUID) -> UUID | None:
         return None
     waiting = Run.objects.filter(user=claimed.user, status=Status.QUEUED).order_by("created_at")
     return waiting.values_list("pk", flat=True).first()
+
+
+def self_test(key: str) -> None:
+    """Try the language's own programs in this worker's sandbox, and keep what came of it."""
+    try:
+        result = selftest.self_test(languages.get(key), backend())
+    except SandboxFault as fault:
+        logger.warning("%s could not be tested: %s", key, fault)
+        return
+    keep_self_test(key, result.version, "" if result.ok else result.reason)
 
 
 def release_all() -> None:
@@ -148,7 +159,7 @@ def _run_claimed(claimed: Run) -> None:
 
 
 def _execute(claimed: Run, beside: Companion) -> Outcome:
-    if claimed.user is None or not claimed.user.is_active:
+    if claimed.user is None or not claimed.user.is_able:
         raise InvalidJob("the account that started it is closed")
     job = prepare_job(
         languages.get(claimed.language),

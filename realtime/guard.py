@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.conf import settings
 
-from accounts.models import User
+from accounts.models import User, able
 from accounts.socket_auth import open_sessions, open_tokens
 from accounts.tokens import live_families
 from realtime import connections
@@ -114,7 +114,7 @@ def _look(
 ) -> tuple[dict[str, User], dict[tuple[UUID, UUID], str | None], _SignIns]:
     """The active people by id, what each may in which session, and the sign-ins of theirs that hold."""
     wanted = {user_id for _, user_id in pairs}
-    users = {str(user.pk): user for user in User.objects.filter(pk__in=wanted, is_active=True)}
+    users = {str(user.pk): user for user in User.objects.filter(able(), pk__in=wanted)}
     families = live_families([user.pk for user in users.values()])
     sessions = open_sessions(keys) if keys else set()
     permissions = permissions_in([(session_id, users[user_id]) for session_id, user_id in pairs if user_id in users])

@@ -20,7 +20,7 @@ from channels.layers import InMemoryChannelLayer, get_channel_layer
 from django.conf import settings
 from django.db import IntegrityError, InterfaceError, OperationalError, connection
 
-from accounts.models import User
+from accounts.models import User, able
 from realtime import connections, metrics, protocol
 from realtime.guard import Guard
 from realtime.layer_watch import LayerWatch
@@ -637,7 +637,7 @@ def _about(session_id: UUID) -> protocol.About:
 
 
 def _say(user_id: str, session_id: UUID, text: str, ref: str | None) -> events.Chat:
-    user = User.objects.filter(pk=user_id, is_active=True).first()
+    user = User.objects.filter(able(), pk=user_id).first()
     if user is None:
         raise SessionNotFound
     return actions.chat_event(actions.say(user, session_id, text, ref), user, ref)

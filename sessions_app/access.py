@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from django.dispatch import Signal
+
 from accounts.models import Scope
-from sessions_app.errors import NotAllowed, SessionNotFound
+from sessions_app.errors import NotAllowed, RunsFrozen, SessionLocked, SessionNotFound
 from sessions_app.models import CodeSession, Collaborator, Permission
 
 if TYPE_CHECKING:
@@ -62,6 +64,11 @@ TABLE: dict[Action, frozenset[str]] = {
 JOINED_ONLY = frozenset({Action.CHAT})
 # A moderator answers for what happens here: looks and stops, in any session, and never edits.
 MODERATOR = frozenset({Action.VIEW, Action.EXPORT, Action.STOP_ANY_RUN})
+# What is left to everybody in a session that a moderator locked; and what is not, in one whose runs are frozen.
+IN_LOCKED = frozenset({Action.VIEW, Action.EXPORT, Action.STOP_ANY_RUN})
+NOT_IN_FROZEN = frozenset({Action.RUN, Action.TYPE_INTO_RUN})
+# Sent with `user` and `session` when somebody sees a session only because they are a moderator; moderation.py notes it.
+looked_into = Signal()
 
 
 @dataclass(frozen=True)
@@ -77,14 +84,28 @@ class Standing:
     is_moderator: bool
 
     def may(self, action: Action) -> bool:
+        return self.is_granted(action) and self._stopped_by(action) is None
+
+    def is_granted(self, action: Action) -> bool:
+        """By the table alone, whatever a moderator has stopped in this session."""
         if self.permission in TABLE[action] and (self.has_joined or action not in JOINED_ONLY):
             return True
         return self.is_moderator and action in MODERATOR
 
+    def refusal(self, action: Action) -> NotAllowed:
+        """Why they may not, in words for them."""
+        stopped = self._stopped_by(action) if self.is_granted(action) else None
+        return (stopped or NotAllowed)()
+
+    def _stopped_by(self, action: Action) -> type[NotAllowed] | None:
+        if self.session.locked_at is not None and action not in IN_LOCKED:
+            return SessionLocked
+        return RunsFrozen if self.session.frozen_at is not None and action in NOT_IN_FROZEN else None
+
     @property
     def shown_permission(self) -> str:
-        """What the person is told; a moderator reads."""
-        return self.permission or Permission.READ.value
+        """What the person is told and their sockets may do: a moderator reads, and so do all where it is locked."""
+        return self.permission if self.permission and self.session.locked_at is None else Permission.READ.value
 
 
 def can_edit(permission: str | None) -> bool:
@@ -132,7 +153,7 @@ def permissions_in(
     permissions: dict[tuple[uuid.UUID, uuid.UUID], str | None] = {}
     for session_id, user in pairs:
         standing = None
-        if user.is_active and (session := sessions.get(session_id)) is not None:
+        if user.is_able and (session := sessions.get(session_id)) is not None:
             own = OWNER if session.owner_id == user.pk else given.get((session_id, user.pk))
             standing = _standing_with(user, session, own)
         may_view = standing is not None and standing.may(Action.VIEW)
@@ -141,7 +162,7 @@ def permissions_in(
 
 
 def _session(user: User | AnonymousUser, session_id: uuid.UUID | str, *, archived: bool) -> CodeSession:
-    if not user.is_authenticated or not user.is_active:
+    if not user.is_authenticated or not user.is_able:
         raise SessionNotFound
     try:
         key = session_id if isinstance(session_id, uuid.UUID) else uuid.UUID(session_id)
@@ -158,8 +179,12 @@ def _standing(user: User | AnonymousUser, session: CodeSession, action: Action, 
     standing = _standing_with(user, session, _given(user, session))
     if not standing.may(Action.VIEW):
         raise SessionNotFound
-    if not standing.may(action):
-        raise SessionNotFound if hide else NotAllowed
+    if hide and not standing.is_granted(action):
+        raise SessionNotFound
+    if not hide and not standing.may(action):
+        raise standing.refusal(action)
+    if standing.permission is None:
+        looked_into.send(CodeSession, user=user, session=session)
     return standing
 
 

@@ -11,11 +11,12 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
+from activity import audit
 from activity.log import record
 from codecrafter.http.throttles import count_or_refuse
 from sessions_app import crdt, documents, events, files, history, languages, zips
 from sessions_app.access import Action, Standing, standing_in
-from sessions_app.errors import MessageTooLong, NotAllowed, NothingSaid
+from sessions_app.errors import ClosedByModerator, MessageTooLong, NotAllowed, NothingSaid
 from sessions_app.models import CHAT_MAX_CHARACTERS, RESTORE_DAYS, ChatMessage, CodeSession
 
 if TYPE_CHECKING:
@@ -142,6 +143,13 @@ def export_session(standing: Standing, user: User) -> tuple[int, bytes]:
         session_id=session.pk,
         metadata={"revision": revision},
     )
+    audit.append(
+        "session.exported",
+        actor_id=user.pk,
+        target_type="session",
+        target_id=session.pk,
+        metadata={"revision": revision},
+    )
     return revision, archive
 
 
@@ -161,13 +169,16 @@ def archive_session(standing: Standing, user: User) -> None:
 def restore_session(standing: Standing, user: User) -> CodeSession:
     """Bring an archived session back within RESTORE_DAYS days."""
     session = standing.session
+    if session.closed_at is not None:
+        raise ClosedByModerator
     restored = CodeSession.objects.filter(
-        pk=session.pk, archived_at__gte=timezone.now() - timedelta(days=RESTORE_DAYS)
+        pk=session.pk, closed_at=None, archived_at__gte=timezone.now() - timedelta(days=RESTORE_DAYS)
     ).update(archived_at=None, version=F("version") + 1, updated_at=timezone.now())
     if not restored:
         raise NotAllowed(f"A session can be restored for {RESTORE_DAYS} days after it was archived.")
     record("session.restored", f"{user.username} restored “{session.title}”", user_id=user.pk, session_id=session.pk)
     session.refresh_from_db()
+    audit.append("session.restored", actor_id=user.pk, target_type="session", target_id=session.pk)
     return session
 
 
@@ -236,4 +247,11 @@ def remove_message(message: ChatMessage, by: User) -> bool:
         metadata={"message": str(message.pk), "author": str(message.user_id)},
     )
     events.announce_on_commit(message.session_id, {"type": "chat.removed", "id": str(message.pk)})
+    audit.append(
+        "chat.removed",
+        actor_id=by.pk,
+        target_type="session",
+        target_id=message.session_id,
+        metadata={"message": str(message.pk)},
+    )
     return True

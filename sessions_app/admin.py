@@ -1,37 +1,59 @@
-"""Coding sessions, for moderators: who is in them and how busy they are. The text is read on the session's own page."""
+"""Sessions, their chat, and what people report, for moderators. The text is read on the session's own page."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from django.apps import apps
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.db.models import OuterRef
 from django.urls import reverse
 from django.utils.html import format_html
 
-from accounts.models import User
-from activity.log import record
-from codecrafter.http.admin import ACTION_MAX_ROWS, Counted, ReadOnlyAdmin, ReadOnlyInline, link, too_many
-from sessions_app import actions
-from sessions_app.models import ChatMessage, CodeSession, Collaborator
+from activity import audit
+from codecrafter.http.admin import (
+    Button,
+    Choice,
+    Counted,
+    DeskAdmin,
+    NoQuestions,
+    OptionalReason,
+    ReadOnlyInline,
+    Reason,
+    link,
+)
+from sessions_app import actions, moderation
+from sessions_app.models import ChatMessage, CodeSession, Collaborator, Report
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from django.db.models import QuerySet
-    from django.http import HttpRequest, HttpResponse
+    from django.http import HttpRequest
+
+MODERATE = "sessions_app.moderate_codesession"
 
 
-class ArchivedFilter(admin.SimpleListFilter):
+def _moderating(verb: Callable[..., bool]) -> Callable[[Any, Any, Any], bool]:
+    return lambda session, by, given: verb(session, by=by, reason=given["reason"])
+
+
+class StateFilter(Choice):
     title = "state"
     parameter_name = "state"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("active", "Active"), ("archived", "Archived")]
-
-    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
-        if self.value() == "active":
-            return queryset.active()
-        return queryset.archived() if self.value() == "archived" else queryset
+    states = {
+        "active": ("Active", lambda sessions: sessions.active()),
+        "locked": ("Locked", lambda sessions: sessions.exclude(locked_at=None)),
+        "frozen": ("Runs frozen", lambda sessions: sessions.exclude(frozen_at=None)),
+        "archived": ("Archived", lambda sessions: sessions.archived()),
+        "closed": ("Closed by a moderator", lambda sessions: sessions.exclude(closed_at=None)),
+        "reported": (
+            "With open reports",
+            lambda sessions: sessions.filter(
+                pk__in=Report.objects.filter(state=Report.State.OPEN).values("session_id")
+            ),
+        ),
+    }
 
 
 class CollaboratorInline(ReadOnlyInline):
@@ -47,29 +69,111 @@ class CollaboratorInline(ReadOnlyInline):
         return link("accounts_user", collaborator.user_id, collaborator.user.username)
 
 
+class ReportInline(ReadOnlyInline):
+    model = Report
+    fields = readonly_fields = ("created_at", "by", "reason", "state", "answer")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Report]:
+        reports: QuerySet[Report] = super().get_queryset(request)
+        return reports.select_related("reporter")
+
+    @admin.display(description="reported by")
+    def by(self, report: Report) -> str:
+        return link("accounts_user", report.reporter_id, report.reporter)
+
+
 @admin.register(CodeSession)
-class CodeSessionAdmin(ReadOnlyAdmin):
-    list_display = ("title", "owner_link", "language", "is_public", "people", "run_count", "updated_at", "archived_at")
-    list_filter = (ArchivedFilter, "is_public", "language", "created_at")
+class CodeSessionAdmin(DeskAdmin):
+    list_display = ("title", "owner_link", "language", "state", "is_public", "people", "run_count", "updated_at")
+    list_filter = (StateFilter, "is_public", "language", "created_at")
     list_select_related = ("owner",)
     search_fields = ("title", "owner__username", "owner__email", "=id")
     date_hierarchy = "created_at"
     ordering = ("-updated_at",)
-    fields = (
-        "id",
-        "title",
-        "owner_link",
-        "language",
-        "is_public",
-        "people",
-        "runs",
-        "metadata",
-        "version",
-        "created_at",
-        "updated_at",
-        "archived_at",
+    fieldsets = (
+        (None, {"fields": ("id", "title", "owner_link", "language", "is_public", "people", "runs", "more")}),
+        ("Moderation", {"fields": ("state", "locked_at", "frozen_at", "closed_at", "moderation_reason")}),
+        ("History", {"fields": ("metadata", "version", "created_at", "updated_at", "archived_at")}),
     )
-    inlines = (CollaboratorInline,)
+    inlines = (CollaboratorInline, ReportInline)
+    buttons = (
+        Button(
+            "observe",
+            "Open as an observer",
+            MODERATE,
+            "You see the text, the chat and the runs, and change nothing. The people in it see that you are there, and "
+            "the audit trail keeps that you looked.",
+            _moderating(moderation.observe_session),
+            "opened",
+            "not opened",
+            fits=lambda session: session.archived_at is None,
+            opens=lambda session: reverse("sessions_app:session-detail", args=[session.pk]),
+        ),
+        Button(
+            "lock",
+            "Lock",
+            MODERATE,
+            "Everybody reads and nobody changes anything, open pages included. Programs do not start.",
+            _moderating(moderation.lock_session),
+            "locked",
+            "already were",
+            Reason,
+            fits=lambda session: session.locked_at is None,
+        ),
+        Button(
+            "unlock",
+            "Unlock",
+            MODERATE,
+            "Everybody may do again what their permission allows.",
+            _moderating(moderation.unlock_session),
+            "unlocked",
+            "not locked",
+            fits=lambda session: session.locked_at is not None,
+        ),
+        Button(
+            "freeze",
+            "Freeze runs",
+            MODERATE,
+            "What runs is stopped, and no program starts. The text can still be changed.",
+            _moderating(moderation.freeze_session),
+            "frozen",
+            "already were",
+            Reason,
+            fits=lambda session: session.frozen_at is None,
+        ),
+        Button(
+            "unfreeze",
+            "Allow runs",
+            MODERATE,
+            "Programs may be started again.",
+            _moderating(moderation.unfreeze_session),
+            "thawed",
+            "not frozen",
+            fits=lambda session: session.frozen_at is not None,
+        ),
+        Button(
+            "close",
+            "Close",
+            MODERATE,
+            "Pages close, programs stop, nobody finds it. Nothing is deleted, and only a moderator brings it back.",
+            _moderating(moderation.close_session),
+            "closed",
+            "already were",
+            Reason,
+            fits=lambda session: session.closed_at is None,
+            is_destructive=True,
+        ),
+        Button(
+            "reopen",
+            "Restore",
+            MODERATE,
+            "Its people find it again, as it was.",
+            _moderating(moderation.reopen_session),
+            "restored",
+            "not archived",
+            fits=lambda session: session.archived_at is not None,
+        ),
+    )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[CodeSession]:
         people = Collaborator.objects.filter(session=OuterRef("pk"))
@@ -78,21 +182,23 @@ class CodeSessionAdmin(ReadOnlyAdmin):
         sessions: QuerySet[CodeSession] = super().get_queryset(request).select_related("owner")
         return sessions.annotate(people_count=Counted(people.order_by()), runs_count=Counted(runs.order_by()))
 
-    def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        response = super().change_view(request, object_id, form_url, extra_context)
-        if response.status_code == 200:
-            record(
-                "moderation.session_viewed",
-                f"{request.user.get_username()} looked at a session in the admin",
-                user_id=request.user.pk,
-                session_id=object_id,
-            )
-        return response
+    def looked_at(self, request: HttpRequest, what: str) -> None:
+        assert request.user.pk is not None
+        audit.note_look(request.user.pk, "session", what, {"where": "admin"})
 
-    def view_on_site(self, session: CodeSession) -> str:
-        return reverse("sessions_app:session-detail", args=[session.pk])
+    @admin.display(description="state")
+    def state(self, session: CodeSession) -> str:
+        words = [
+            words
+            for at, words in (
+                (session.closed_at, "closed"),
+                (session.archived_at if session.closed_at is None else None, "archived"),
+                (session.locked_at, "locked"),
+                (session.frozen_at, "runs frozen"),
+            )
+            if at is not None
+        ]
+        return (", ".join(words) or "active").capitalize()
 
     @admin.display(description="owner", ordering="owner__username")
     def owner_link(self, session: CodeSession) -> str:
@@ -111,71 +217,140 @@ class CodeSessionAdmin(ReadOnlyAdmin):
         listed = reverse("admin:execution_run_changelist") + f"?session__id__exact={session.pk}"
         return format_html('<a href="{}">{}</a>', listed, session.runs_count)
 
+    @admin.display(description="more")
+    def more(self, session: CodeSession) -> str:
+        return format_html(
+            '<a href="{}?session__id__exact={}">Chat</a> · <a href="{}?session_id={}">Activity</a> · '
+            '<a href="{}?q={}">Audit trail</a>',
+            reverse("admin:sessions_app_chatmessage_changelist"),
+            session.pk,
+            reverse("admin:activity_activity_changelist"),
+            session.pk,
+            reverse("admin:activity_auditentry_changelist"),
+            session.pk,
+        )
 
-class RemovedFilter(admin.SimpleListFilter):
+
+class RemovedFilter(Choice):
     title = "state"
     parameter_name = "state"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("shown", "Shown"), ("removed", "Removed")]
-
-    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
-        if self.value() == "shown":
-            return queryset.shown()
-        return queryset.exclude(removed_at=None) if self.value() == "removed" else queryset
+    states = {
+        "shown": ("Shown", lambda said: said.shown()),
+        "removed": ("Removed", lambda said: said.exclude(removed_at=None)),
+    }
 
 
 @admin.register(ChatMessage)
-class ChatMessageAdmin(ReadOnlyAdmin):
+class ChatMessageAdmin(DeskAdmin):
     list_display = ("beginning", "user_link", "session_link", "created_at", "removed_at")
     list_filter = (RemovedFilter, "created_at")
     list_select_related = ("user", "session")
+    list_shows_content = True
     search_fields = ("text", "user__username", "=id", "=session__id")
     date_hierarchy = "created_at"
     ordering = ("-created_at",)
-    actions = ("remove",)
     fields = ("id", "user_link", "session_link", "text", "created_at", "removed_at", "removed_by")
+    buttons = (
+        Button(
+            "remove",
+            "Remove",
+            "sessions_app.remove_chatmessage",
+            "Nobody but moderators sees it any more.",
+            lambda message, by, given: actions.remove_message(message, by),
+            "removed",
+            "already were",
+            NoQuestions,
+            fits=lambda message: message.removed_at is None,
+            is_destructive=True,
+        ),
+    )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[ChatMessage]:
         found: QuerySet[ChatMessage] = super().get_queryset(request)
         return found.select_related("user", "session", "removed_by")
 
-    def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        response = super().change_view(request, object_id, form_url, extra_context)
-        if response.status_code == 200:
-            record(
-                "moderation.chat_viewed",
-                f"{request.user.get_username()} looked at a chat message in the admin",
-                user_id=request.user.pk,
-                session_id=ChatMessage.objects.filter(pk=object_id).values_list("session_id", flat=True).first(),
-                metadata={"message": object_id},
-            )
-        return response
-
-    def has_remove_permission(self, request: HttpRequest) -> bool:
-        return bool(request.user.has_perm("sessions_app.remove_chatmessage"))
-
-    @admin.action(description="Remove the selected messages", permissions=["remove"])
-    def remove(self, request: HttpRequest, queryset: QuerySet[ChatMessage]) -> None:
-        selected = list(queryset[: ACTION_MAX_ROWS + 1])
-        if len(selected) > ACTION_MAX_ROWS:
-            self.message_user(request, too_many(queryset.count()), messages.ERROR)
-            return
-        assert isinstance(request.user, User)
-        removed = sum(actions.remove_message(message, request.user) for message in selected)
-        gone = len(selected) - removed
-        self.message_user(request, f"{removed} removed" + (f", {gone} already were" if gone else "") + ".")
+    def looked_at(self, request: HttpRequest, what: str) -> None:
+        assert request.user.pk is not None
+        audit.note_look(request.user.pk, "chat", what, {"where": "admin"})
 
     @admin.display(description="text")
     def beginning(self, message: ChatMessage) -> str:
         return str(message)
 
-    @admin.display(description="user", ordering="user__username")
-    def user_link(self, message: ChatMessage) -> str:
-        return link("accounts_user", message.user_id, message.user)
 
-    @admin.display(description="session", ordering="session__title")
-    def session_link(self, message: ChatMessage) -> str:
-        return link("sessions_app_codesession", message.session_id, message.session)
+def _settling(state: Report.State) -> Callable[[Any, Any, Any], bool]:
+    return lambda report, by, given: moderation.settle_report(report, state, by=by, answer=given["reason"])
+
+
+def _is_open(report: Report) -> bool:
+    return report.state == Report.State.OPEN
+
+
+@admin.register(Report)
+class ReportAdmin(DeskAdmin):
+    """The queue. Those that are open are listed with the oldest on top."""
+
+    list_display = ("beginning", "state", "session_link", "owner_link", "reporter_link", "created_at", "settled_at")
+    list_filter = ("state", "created_at")
+    list_select_related = ("session__owner", "reporter")
+    search_fields = ("reason", "session__title", "reporter__username", "session__owner__username", "=session__id")
+    date_hierarchy = "created_at"
+    fields = (
+        "id",
+        "state",
+        "reason",
+        "session_link",
+        "owner_link",
+        "reporter_link",
+        "created_at",
+        "settled_at",
+        "settler_link",
+        "answer",
+    )
+    buttons = (
+        Button(
+            "resolve",
+            "Resolve",
+            "sessions_app.settle_report",
+            "Something was done about it. Say what, for the other moderators.",
+            _settling(Report.State.RESOLVED),
+            "resolved",
+            "already settled",
+            OptionalReason,
+            fits=_is_open,
+        ),
+        Button(
+            "dismiss",
+            "Dismiss",
+            "sessions_app.settle_report",
+            "There is nothing to do about it.",
+            _settling(Report.State.DISMISSED),
+            "dismissed",
+            "already settled",
+            OptionalReason,
+            fits=_is_open,
+        ),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Report]:
+        reports: QuerySet[Report] = super().get_queryset(request)
+        return reports.select_related("session__owner", "reporter", "settled_by")
+
+    def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
+        return ("created_at",) if request.GET.get("state__exact") == Report.State.OPEN else ("-created_at",)
+
+    @admin.display(description="report")
+    def beginning(self, report: Report) -> str:
+        return str(report)
+
+    @admin.display(description="owner", ordering="session__owner__username")
+    def owner_link(self, report: Report) -> str:
+        return link("accounts_user", report.session.owner_id, report.session.owner)
+
+    @admin.display(description="reported by", ordering="reporter__username")
+    def reporter_link(self, report: Report) -> str:
+        return link("accounts_user", report.reporter_id, report.reporter)
+
+    @admin.display(description="settled by")
+    def settler_link(self, report: Report) -> str:
+        return link("accounts_user", report.settled_by_id, report.settled_by)

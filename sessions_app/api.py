@@ -25,9 +25,10 @@ from codecrafter.http.conditional import PreconditionFailed, check_if_match, eta
 from codecrafter.http.paging import Paging, WrongCursor, refuse_unknown_parameters
 from codecrafter.http.problems import Invalid
 from codecrafter.http.schema import ETAG, FLAG, IF_MATCH, IF_NONE_MATCH, PAGE, UNCHANGED, page_of, refusals
-from sessions_app import actions, documents, files, history, languages, sharing, zips
+from sessions_app import actions, documents, files, history, languages, moderation, sharing, zips
 from sessions_app.access import Action, Standing, archived_standing, standing_in
 from sessions_app.errors import (
+    AlreadyReported,
     EntryStays,
     FileNotListed,
     InviteNotFound,
@@ -57,6 +58,8 @@ from sessions_app.serializers import (
     MadeInviteSerializer,
     NewFileInput,
     PastTextSerializer,
+    ReportInput,
+    ReportSerializer,
     RestoredSerializer,
     SessionChangeInput,
     SessionCreateInput,
@@ -324,6 +327,22 @@ class SessionLeave(APIView):
     def post(self, request: SignedInRequest, session_id: UUID) -> Response:
         sharing.remove_collaborator(standing_in(request.user, session_id), request.user, request.user.pk)
         return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+class SessionReport(APIView):
+    """Tells the moderators about a session that you can see. One report at a time: it is open until they settle it."""
+
+    token_scope = ACCOUNT
+
+    @extend_schema(
+        operation_id="sessions_report",
+        request=ReportInput,
+        responses={201: ReportSerializer, **refusals(SessionNotFound, AlreadyReported)},
+    )
+    def post(self, request: SignedInRequest, session_id: UUID) -> Response:
+        standing = standing_in(request.user, session_id)
+        report = moderation.report_session(standing, request.user, valid(ReportInput(data=request.data))["reason"])
+        return Response(ReportSerializer(report).data, status=status.HTTP_201_CREATED)
 
 
 class SessionTransfer(APIView):

@@ -9,9 +9,13 @@ class SessionsConfig(AppConfig):
 
     def ready(self) -> None:
         from accounts.actions import sign_ins_ended
-        from sessions_app import events
+        from sessions_app import access, events, moderation
 
         def look_again(sender: Any, user: Any, **kwargs: Any) -> None:
             events.recheck_person(str(user.pk))
 
+        def note_look(sender: Any, user: Any, session: Any, **kwargs: Any) -> None:
+            moderation.note_look(user, session.pk)
+
         sign_ins_ended.connect(look_again, weak=False, dispatch_uid="sessions_app.sign_ins_ended")
+        access.looked_into.connect(note_look, weak=False, dispatch_uid="sessions_app.looked_into")

@@ -3,6 +3,10 @@
 DomainError (codecrafter/http/problems.py)
   SessionNotFound     absent, archived, or not for you
   NotAllowed          you may see the session, but not do this
+    SessionLocked     a moderator made it read-only for everybody
+    RunsFrozen        a moderator lets no program start in it
+    ClosedByModerator the owner cannot bring it back
+  AlreadyReported     this person's report of the session is still open
   InviteNotFound      no such link, or it was revoked, ran out or expired
   TooManyInvites      a session has only so many links at a time
   PersonNotFound      nobody of that name
@@ -32,6 +36,26 @@ class SessionNotFound(NotFound):
 class NotAllowed(Forbidden):
     code = "not_allowed"
     detail = "Your permission in this session does not allow this."
+
+
+class SessionLocked(NotAllowed):
+    code = "session_locked"
+    detail = "A moderator has locked this session: everybody reads, nobody changes it."
+
+
+class RunsFrozen(NotAllowed):
+    code = "runs_frozen"
+    detail = "A moderator has stopped programs in this session. The text can still be changed."
+
+
+class ClosedByModerator(NotAllowed):
+    code = "closed_by_moderator"
+    detail = "A moderator has closed this session. Only a moderator can bring it back."
+
+
+class AlreadyReported(Conflict):
+    code = "already_reported"
+    detail = "Your last report of this session is still open. The moderators will look at it."
 
 
 class InviteNotFound(NotFound):

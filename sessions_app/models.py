@@ -12,6 +12,7 @@ from django.utils import timezone
 # 30 days in which the owner can bring an archived session back.
 RESTORE_DAYS = 30
 CHAT_MAX_CHARACTERS = 2000
+REPORT_MAX_CHARACTERS = 2000
 
 
 class Permission(models.TextChoices):
@@ -49,11 +50,17 @@ class CodeSession(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now_add=True)
     archived_at = models.DateTimeField(null=True, blank=True)
+    # Set by moderators: nobody changes anything, no program starts, the owner cannot bring it back; and why.
+    locked_at = models.DateTimeField(null=True, blank=True, editable=False)
+    frozen_at = models.DateTimeField(null=True, blank=True, editable=False)
+    closed_at = models.DateTimeField(null=True, blank=True, editable=False)
+    moderation_reason = models.CharField(max_length=500, blank=True, editable=False)
 
     objects = CodeSessionQuerySet.as_manager()
 
     class Meta:
         ordering = ["-updated_at", "id"]
+        permissions = [("moderate_codesession", "Can lock, freeze, close, restore and observe session")]
         indexes = [models.Index(fields=["owner", "-updated_at"], name="session_owner_recent")]
 
     def __str__(self) -> str:
@@ -229,3 +236,35 @@ class Quarantined(models.Model):
         ordering = ["-created_at", "-id"]
         verbose_name_plural = "quarantined"
         indexes = [models.Index(fields=["user", "created_at"], name="quarantined_by_user")]
+
+
+class Report(models.Model):
+    """Somebody tells the moderators about a session."""
+
+    class State(models.TextChoices):
+        OPEN = "open"
+        RESOLVED = "resolved"
+        DISMISSED = "dismissed"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    session = models.ForeignKey(CodeSession, models.CASCADE, related_name="reports")
+    reporter = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
+    reason = models.TextField()
+    state = models.CharField(max_length=9, choices=State.choices, default=State.OPEN)
+    created_at = models.DateTimeField(auto_now_add=True)
+    settled_at = models.DateTimeField(null=True, blank=True)
+    settled_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
+    answer = models.CharField(max_length=500, blank=True)
+
+    class Meta:
+        ordering = ["-created_at", "id"]
+        permissions = [("settle_report", "Can resolve or dismiss report")]
+        indexes = [models.Index(fields=["state", "-created_at"], name="report_queue")]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["session", "reporter"], condition=Q(state="open"), name="report_open_once_per_person"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.reason[:60]

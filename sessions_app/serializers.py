@@ -12,6 +12,7 @@ from rest_framework import serializers
 from sessions_app import crdt, languages
 from sessions_app.access import OWNER
 from sessions_app.models import (
+    REPORT_MAX_CHARACTERS,
     UP_TO_WRITE,
     ChatMessage,
     CodeSession,
@@ -19,6 +20,7 @@ from sessions_app.models import (
     Invite,
     InviteUse,
     Permission,
+    Report,
     Segment,
 )
 
@@ -256,6 +258,16 @@ class HistoryStepSerializer(serializers.ModelSerializer):
     class Meta:
         model = Segment
         fields = ["first_revision", "last_revision", "user", "origin", "started_at", "ended_at"]
+
+
+class ReportInput(serializers.Serializer):
+    reason = serializers.CharField(max_length=REPORT_MAX_CHARACTERS)
+
+
+class ReportSerializer(serializers.ModelSerializer):
+    class Meta:
+        model = Report
+        fields = ["id", "state", "reason", "created_at"]
 
 
 class RestoredSerializer(serializers.Serializer):

@@ -11,7 +11,8 @@ from django.db.models import Count, F, Prefetch
 from django.utils import timezone
 
 from accounts.access import people_named
-from accounts.models import User
+from accounts.models import User, able
+from activity import audit
 from activity.log import record
 from sessions_app import events
 from sessions_app.access import OWNER, PERMISSIONS, Action, Standing
@@ -32,7 +33,7 @@ INVITE_USES_SHOWN = 100
 
 def set_collaborator(standing: Standing, by: User, username: str, permission: str) -> Collaborator:
     """Add a person by name, or change what they may do."""
-    person = people_named(username).filter(is_active=True).first()
+    person = people_named(username).filter(able()).first()
     if person is None:
         raise PersonNotFound(errors={"username": [PersonNotFound.detail]})
     return _set_permission(standing, by, person, permission)
@@ -66,7 +67,20 @@ def _set_permission(standing: Standing, by: User, person: User, permission: str)
     if existing is None or existing.permission != permission:
         _tell_role(session, person, permission, by=by, is_new=existing is None)
     events.recheck_access_on_commit(session.pk)
+    _note(
+        "collaborator.changed" if existing else "collaborator.added",
+        session,
+        by,
+        person=str(person.pk),
+        permission=permission,
+        was=existing.permission if existing else None,
+    )
     return collaborator
+
+
+def _note(action: str, session: CodeSession, by: User, **metadata: str | None) -> None:
+    """In the audit trail; the last thing of a transaction."""
+    audit.append(action, actor_id=by.pk, target_type="session", target_id=session.pk, metadata=metadata)
 
 
 def _require_power_over(standing: Standing, *permissions: str) -> None:
@@ -117,6 +131,7 @@ def remove_collaborator(standing: Standing, by: User, user_id: UUID) -> None:
     gone = events.speaker(collaborator.user)
     events.announce_on_commit(session.pk, {"type": "notice", "kind": "left", "user": gone, "by": events.speaker(by)})
     events.recheck_access_on_commit(session.pk)
+    _note("collaborator.removed", session, by, person=str(user_id), was=collaborator.permission)
 
 
 @transaction.atomic
@@ -127,7 +142,7 @@ def transfer_session(standing: Standing, by: User, username: str) -> CodeSession
     the owner.
     """
     session = standing.session
-    heirs = people_named(username).filter(is_active=True, bot_of=None)
+    heirs = people_named(username).filter(able(), bot_of=None)
     # Held, so that the person does not leave between this look and the UPDATE.
     theirs = (
         Collaborator.objects.select_for_update(of=("self",))
@@ -157,6 +172,7 @@ def transfer_session(standing: Standing, by: User, username: str) -> CodeSession
     _tell_role(session, by, Permission.ADMIN, by=by)
     events.recheck_access_on_commit(session.pk)
     session.refresh_from_db()
+    _note("session.transferred", session, by, person=str(theirs.user_id))
     return session
 
 

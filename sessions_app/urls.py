@@ -12,6 +12,7 @@ urlpatterns = [
     path("sessions/new", views.session_create, name="session-create"),
     path("sessions/<uuid:session_id>", views.session_detail, name="session-detail"),
     path("sessions/<uuid:session_id>/restore", views.session_restore, name="session-restore"),
+    path("sessions/<uuid:session_id>/report", views.session_report, name="session-report"),
     path("join/<str:token>", views.session_join, name="session-join"),
 ]
 
@@ -23,6 +24,7 @@ api_urlpatterns = [
     path("sessions/<uuid:session_id>/transfer", api.SessionTransfer.as_view(), name="session-transfer"),
     path("sessions/<uuid:session_id>/export.zip", api.SessionExport.as_view(), name="session-export"),
     path("sessions/<uuid:session_id>/restore", api.SessionRestore.as_view(), name="session-restore"),
+    path("sessions/<uuid:session_id>/report", api.SessionReport.as_view(), name="session-report"),
     path("sessions/<uuid:session_id>/ticket", api.SessionTicket.as_view(), name="session-ticket"),
     path("sessions/<uuid:session_id>/collaborators", api.CollaboratorList.as_view(), name="collaborators"),
     path(

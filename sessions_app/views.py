@@ -13,9 +13,11 @@ from django.shortcuts import redirect, render
 from django.views.decorators.csrf import ensure_csrf_cookie
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from sessions_app import actions, documents, languages, sharing
+from codecrafter.http.throttles import RateLimited
+from sessions_app import actions, documents, languages, moderation, sharing
 from sessions_app.access import OWNER, Action, Standing, archived_standing, standing_in
-from sessions_app.errors import InviteNotFound, NotAllowed, SessionNotFound
+from sessions_app.errors import AlreadyReported, InviteNotFound, NotAllowed, SessionNotFound
+from sessions_app.forms import ReportForm
 from sessions_app.models import CodeSession, Permission
 
 if TYPE_CHECKING:
@@ -147,6 +149,27 @@ def session_restore(request: SignedInPageRequest, session_id: UUID) -> HttpRespo
         messages.error(request, error.detail)
         return redirect("/sessions?filter=archived")
     return redirect("sessions_app:session-detail", session_id)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@login_required
+def session_report(request: SignedInPageRequest, session_id: UUID) -> HttpResponse:
+    try:
+        standing = standing_in(request.user, session_id)
+    except SessionNotFound:
+        raise Http404 from None
+    form = ReportForm(request.POST or None)
+    code = 200
+    if request.method == "POST" and form.is_valid():
+        try:
+            moderation.report_session(standing, request.user, form.cleaned_data["reason"])
+            messages.success(request, "The moderators will look at it. Thank you for telling them.")
+            return redirect("sessions_app:session-list")
+        except (AlreadyReported, RateLimited) as refused:
+            form.add_error(None, refused.detail)
+            code = refused.status
+    context = {"session": standing.session, "form": form}
+    return render(request, "sessions_app/session_report.html", context, status=code)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

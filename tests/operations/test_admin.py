@@ -18,10 +18,11 @@ from django.utils import timezone
 from accounts import moderators
 from accounts.actions import set_role
 from accounts.models import Role, User
-from activity.models import Activity
+from activity import audit
+from activity.models import Activity, AuditEntry
 from codecrafter.http.problems import Forbidden
-from execution.models import DeadLetter, Run, RunFile, RunOutput, Status
-from sessions_app.models import ChatMessage, CodeSession, Collaborator
+from execution.models import AvailableLanguage, DeadLetter, Run, RunFile, RunOutput, Status
+from sessions_app.models import ChatMessage, CodeSession, Collaborator, Report
 
 if TYPE_CHECKING:
     from pytest_django.fixtures import DjangoCaptureOnCommitCallbacks, SettingsWrapper
@@ -35,6 +36,9 @@ LISTS = [
     "execution_run",
     "execution_deadletter",
     "activity_activity",
+    "activity_auditentry",
+    "sessions_app_report",
+    "execution_availablelanguage",
 ]
 OURS = ["accounts", "sessions_app", "execution", "activity"]
 
@@ -57,12 +61,16 @@ def fill(count: int) -> None:
             user_id=person.pk,
             session_id=session.pk,
         )
+        audit.append("tried", actor_id=person.pk, target_type="user", target_id=person.pk)
+        Report.objects.create(session=session, reporter=person, reason=f"spam {number}")
+        AvailableLanguage.objects.create(key=f"language{number}", version="1", checked_at=timezone.now())
 
 
-def act(client: Client, page: str, action: str, rows: list[Any]) -> str:
+def act(client: Client, page: str, action: str, rows: list[Any], **given: str) -> str:
+    """Press a button and say yes on the page that asks."""
     response = client.post(
         reverse(f"admin:{page}_changelist"),
-        {"action": action, "_selected_action": [row.pk for row in rows]},
+        {"action": action, "_selected_action": [row.pk for row in rows], "confirm": "1", **given},
         follow=True,
     )
     assert response.status_code == 200
@@ -102,6 +110,10 @@ def test_lists_find_rows_by_person_id_and_session(mod_client: Client) -> None:
         ("execution_run", "person7"),
         ("execution_deadletter", str(run.pk)),
         ("activity_activity", str(run.user_id)),
+        ("activity_auditentry", str(run.user_id)),
+        ("activity_auditentry", "person7"),
+        ("sessions_app_report", "person7"),
+        ("execution_availablelanguage", "language7"),
     ):
         found = mod_client.get(reverse(f"admin:{page}_changelist"), {"q": query}).context["cl"].result_list
         assert len(found) == 1, (page, query)
@@ -155,7 +167,7 @@ def test_cancelling_stops_what_is_waiting_and_says_so(
     over = Run.objects.create(user=alice, language="python", status=Status.COMPLETED)
     with django_capture_on_commit_callbacks(execute=True):
         text = act(mod_client, "execution_run", "cancel", [*waiting, over])
-    assert "2 cancelled, 1 were already over." in text
+    assert "2 cancelled, 1 already over." in text
     over.refresh_from_db()
     assert over.status == Status.COMPLETED
     for run in waiting:
@@ -191,7 +203,7 @@ def test_a_dead_letter_is_requeued_once(mod_client: Client, alice: User) -> None
     assert "1 requeued." in act(mod_client, "execution_deadletter", "requeue", [letter])
     run.refresh_from_db()
     assert (run.status, run.attempt) == (Status.QUEUED, 0)
-    assert "0 requeued, 1 were not waiting for it." in act(mod_client, "execution_deadletter", "requeue", [letter])
+    assert "0 requeued, 1 not waiting for it." in act(mod_client, "execution_deadletter", "requeue", [letter])
 
 
 def test_without_the_permission_there_is_no_button(client: Client, alice: User, moderator: User) -> None:
@@ -209,25 +221,53 @@ def test_without_the_permission_there_is_no_button(client: Client, alice: User, 
     assert run.status == Status.QUEUED
 
 
-def test_no_page_changes_anything_by_get(mod_client: Client) -> None:
+def state() -> list[Any]:
+    """Every row of ours but the logs."""
+    logs = (Activity, AuditEntry)
+    models = [model for label in OURS for model in apps.get_app_config(label).get_models() if model not in logs]
+    return [list(model._default_manager.order_by("pk").values()) for model in models]
+
+
+def test_no_page_changes_anything_by_get(moderator: User, root: User) -> None:
     fill(2)
+    clients = [Client(), Client()]
+    for client, person in zip(clients, (moderator, root), strict=True):
+        client.force_login(person)
     Run.objects.update(status=Status.QUEUED)
+    before, entries = state(), AuditEntry.objects.exclude(action="look").count()
+    walked = 0
+    for client in clients:
+        for model, page in admin.site._registry.items():
+            row = model._default_manager.first()
+            for pattern in page.urls:
+                if not pattern.name:
+                    continue
+                args = [row.pk] if row is not None and "<path:object_id>" in str(pattern.pattern) else []
+                if args == [] and "<path:object_id>" in str(pattern.pattern):
+                    continue
+                walked += client.get(reverse(f"admin:{pattern.name}", args=args)).status_code == 200
+            for button in getattr(page, "buttons", ()):
+                pressed = {"action": button.name, "_selected_action": str(row.pk), "confirm": "1", "reason": "x"}
+                name = f"admin:{model._meta.app_label}_{model._meta.model_name}"
+                client.get(reverse(f"{name}_changelist"), pressed)
+                client.get(reverse(f"{name}_change", args=[row.pk]), pressed)
+        client.get(reverse("admin:index"))
+        client.get(reverse("admin:accounts_user_change", args=[root.pk]), {"role": "user"})
+    assert walked > 40
+    assert state() == before
+    assert AuditEntry.objects.exclude(action="look").count() == entries
 
-    def state() -> list[Any]:
-        models = [model for label in OURS for model in apps.get_app_config(label).get_models() if model is not Activity]
-        return [list(model._default_manager.order_by("pk").values()) for model in models]
 
+def test_a_button_asks_before_it_does_anything(mod_client: Client) -> None:
+    fill(1)
     before = state()
-    run, said = Run.objects.first(), ChatMessage.objects.first()
-    assert run is not None and said is not None
-    for page in LISTS:
-        url = reverse(f"admin:{page}_changelist")
-        mod_client.get(url, {"action": "cancel", "_selected_action": run.pk})
-        mod_client.get(url, {"action": "requeue", "_selected_action": run.pk})
-        mod_client.get(url, {"action": "remove", "_selected_action": str(said.pk)})
-    mod_client.get(reverse("admin:execution_run_change", args=[run.pk]))
-    mod_client.get(reverse("admin:sessions_app_codesession_change", args=[run.session_id]))
-    mod_client.get(reverse("admin:accounts_user_change", args=[run.user_id]), {"role": "admin"})
+    for model, page in admin.site._registry.items():
+        for button in getattr(page, "buttons", ()):
+            row = model._default_manager.first()
+            url = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
+            answer = mod_client.post(url, {"action": button.name, "_selected_action": [str(row.pk)]})
+            assert (answer.status_code, answer.templates[0].name) == (200, "admin/desk_confirm.html"), button
+            assert button.consequence in answer.text.replace("&#x27;", "'")
     assert state() == before
 
 
@@ -249,10 +289,12 @@ def test_looking_at_a_run_or_a_session_is_noted(
     with django_capture_on_commit_callbacks(execute=True):
         mod_client.get(reverse("admin:execution_run_change", args=[run.pk]))
         mod_client.get(reverse("admin:sessions_app_codesession_change", args=[run.session_id]))
-    noted = Activity.objects.filter(user_id=moderator.pk, action__startswith="moderation.")
-    assert sorted(noted.values_list("action", "session_id")) == [
-        ("moderation.run_viewed", run.session_id),
-        ("moderation.session_viewed", run.session_id),
+        mod_client.get(reverse("admin:sessions_app_chatmessage_changelist"))
+    noted = AuditEntry.objects.filter(actor_id=moderator.pk, action="look").order_by("number")
+    assert list(noted.values_list("target_type", "target_id")) == [
+        ("run", str(run.pk)),
+        ("session", str(run.session_id)),
+        ("chat", "list"),
     ]
 
 
@@ -295,7 +337,9 @@ def test_only_another_superuser_gives_roles(root: User, moderator: User, alice: 
 def test_a_superuser_gives_a_role_on_the_page_and_changes_nothing_else(client: Client, root: User, alice: User) -> None:
     client.force_login(root)
     page = reverse("admin:accounts_user_change", args=[alice.pk])
-    answer = client.post(page, {"role": "moderator", "username": "eve", "is_superuser": "on", "email": "e@e.e"})
+    notes = {"notes-TOTAL_FORMS": "0", "notes-INITIAL_FORMS": "0"}
+    meddled = {"username": "eve", "is_superuser": "on", "email": "e@e.e", "suspended_at": "2026-01-01"}
+    answer = client.post(page, {"role": "moderator", **meddled, **notes})
     assert answer.status_code == 302
     alice.refresh_from_db()
     assert (alice.role, alice.is_staff, alice.is_superuser, alice.username) == ("moderator", True, False, "alice")

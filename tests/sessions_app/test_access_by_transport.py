@@ -18,7 +18,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from realtime.protocol import SUBPROTOCOL
-from sessions_app.access import JOINED_ONLY, MODERATOR, PERMISSIONS, TABLE, Action
+from sessions_app.access import IN_LOCKED, JOINED_ONLY, MODERATOR, NOT_IN_FROZEN, PERMISSIONS, TABLE, Action
 from tests.live import PASSWORD
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class Someone:
         return f"[{self.name} {what}]"
 
 
-async def over_rest(someone: Someone, method: str, path: str, **body: Any) -> str:
+async def over_rest(someone: Someone, method: str, path: str, /, **body: Any) -> str:
     answer = await asyncio.to_thread(someone.http.request, method, path, **({"json": body} if body else {}))
     assert answer.status_code < 500, (method, path, answer.text)
     if answer.status_code in (401, 403, 404):
@@ -74,7 +74,7 @@ async def over_rest(someone: Someone, method: str, path: str, **body: Any) -> st
     return {401: SIGN_IN, 403: NO, 404: HIDDEN}.get(answer.status_code, OK)
 
 
-def rest(method: str, path: str, **body: Any) -> Callable[[Someone], Awaitable[str]]:
+def rest(method: str, path: str, /, **body: Any) -> Callable[[Someone], Awaitable[str]]:
     async def call(someone: Someone) -> str:
         ids = {
             "session": someone.session_id,
@@ -236,14 +236,12 @@ def test_every_action_has_an_operation():
 
 
 PREPARE = """
-from accounts.actions import set_role
+from accounts.actions import set_role, suspend
 from accounts.models import Role, User
 from execution.models import Run, Status
 root = User.objects.create_superuser("root-{tag}", "root-{tag}@example.org")
 set_role(User.objects.get(pk="{moderator}"), Role.MODERATOR, by=root)
-suspended = User.objects.get(pk="{suspended}")
-suspended.is_active = False
-suspended.save()
+suspend(User.objects.get(pk="{suspended}"), by=root, reason="Spam")
 for session in {sessions}:
     run = Run.objects.create(session_id=session, language="python", interactive=True, status=Status.COMPLETED)
     print("RUN", session, run.pk)
@@ -339,3 +337,47 @@ async def test_nobody_does_over_any_transport_what_the_table_does_not_give(role,
     assert (len(invited) > 1) == may[Action.SHARE]
     kept = {row["user"]["id"]: row["permission"] for row in let_in}
     assert kept.get(newcomer.id) == ("admin" if may[Action.MANAGE_ADMINS] else "write" if may[Action.SHARE] else None)
+
+
+STOP = """
+from accounts.models import Role, User
+from sessions_app import moderation
+from sessions_app.models import CodeSession
+by = User.objects.filter(is_superuser=True).first() or User.objects.create_superuser("root", "root@example.org")
+moderation.{state}_session(CodeSession.objects.get(pk="{session}"), by=by, reason="x")
+"""
+
+
+@pytest.mark.parametrize("state", ["lock", "freeze"])
+async def test_what_a_moderator_stops_is_stopped_for_everybody_over_every_transport(state, server, newcomer):
+    persons = {"write": server.person("writer"), "owner": server.person("owner")}
+    owner = persons["owner"]
+    session_id = owner.new_session(content=f"# {SECRET}\n", title=SECRET)["id"]
+    owner.let_in(session_id, persons["write"], "write")
+    invite_id = owner.call("POST", f"/api/sessions/{session_id}/invites", 201)["id"]
+    url, headers = f"{server.ws_url}/ws/sessions/{session_id}", persons["write"].headers
+    async with connect(url, additional_headers=headers, subprotocols=[SUBPROTOCOL], compression=None) as socket:
+        line = Line(socket)
+        await line.read_text()
+        command = STOP.format(state=state, session=session_id)
+        await asyncio.to_thread(server.manage, "shell", "-v", "0", "-c", command)
+        if state == "lock":
+            # A page that was open hears of it, and whatever it goes on typing is refused.
+            await line.until(lambda frame: frame == {"type": "access", "permission": "read"})
+            assert await types_as_page(of(server, "write", persons["write"], session_id), line) == NO
+    for role, person in persons.items():
+        someone = of(server, role, person, session_id, newcomer.username, invite_id)
+        for (operation, transport), (action, attempt) in OPERATIONS.items():
+            if operation in ("see a run", "see its output", "type into a run", "stop a run"):
+                # There is none in a session that nothing may run in.
+                continue
+            stopped = action not in IN_LOCKED if state == "lock" else action in NOT_IN_FROZEN
+            usual = expected(role, action)
+            assert await attempt(someone) == (NO if stopped and usual == OK else usual), (operation, transport, role)
+
+
+def of(server, role, person, session_id, newcomer="", invite_id="") -> Someone:
+    pages = browser(server, person)
+    return Someone(
+        role, person.username, session_id, "", server, person.http, pages, person.headers, newcomer, invite_id
+    )

@@ -54,6 +54,7 @@ remove_admin         ok      no      no      no      hidden    no
 remove_owner         stays   stays   stays   stays   hidden    stays
 remove_oneself       stays   ok      ok      ok      hidden    absent
 leave                stays   ok      ok      ok      hidden    absent
+report               ok      ok      ok      ok      hidden    ok
 join_by_invite       ok      ok      ok      ok      ok        ok
 join_without         ok      ok      ok      ok      hidden    ok
 join_by_wrong_invite hidden  hidden  hidden  hidden  hidden    hidden
@@ -85,6 +86,9 @@ run                  no      no      no      no      no        ok
 cancel_runs          no      no      no      no      no        ok
 chat                 no      no      no      no      no        ok
 remove_chat          no      no      no      no      no        ok
+lock                 no      no      no      no      no        ok
+freeze               no      no      no      no      no        ok
+close                no      no      no      no      no        ok
 """
 STATUS = {"ok": range(200, 300), "no": (403,), "hidden": (404,), "stays": (409,), "absent": (400,)}
 OWN_RUN = ("read_own_run", "type_into_own_run", "stop_own_run")
@@ -229,6 +233,8 @@ def over_rest(client, action, world):
             return client.delete(f"{person}/{world.of('owner')}")
         case "remove_oneself":
             return client.delete(f"{person}/{client.me}")
+        case "report":
+            return client.post(f"{path}/report", {"reason": "It mines coins"})
         case "leave":
             return client.post(f"{path}/leave")
         case "join_by_invite":
@@ -286,13 +292,16 @@ def by_admin(client, action, world):
         case "run":
             return client.get(reverse("admin:execution_run_change", args=[world.run.pk]))
         case "cancel_runs":
-            chosen = {"action": "cancel", "_selected_action": [str(world.run.pk)]}
+            chosen = {"action": "cancel", "_selected_action": [str(world.run.pk)], "confirm": "1"}
             return client.post(reverse("admin:execution_run_changelist"), chosen)
         case "chat":
             return client.get(reverse("admin:sessions_app_chatmessage_changelist"))
         case "remove_chat":
-            chosen = {"action": "remove", "_selected_action": [str(world.message.pk)]}
+            chosen = {"action": "remove", "_selected_action": [str(world.message.pk)], "confirm": "1"}
             return client.post(reverse("admin:sessions_app_chatmessage_changelist"), chosen)
+        case "lock" | "freeze" | "close":
+            chosen = {"action": action, "_selected_action": [str(world.session.pk)], "confirm": "1", "reason": "x"}
+            return client.post(reverse("admin:sessions_app_codesession_changelist"), chosen)
     raise AssertionError(action)
 
 
@@ -339,7 +348,7 @@ def test_the_table_holds_in_the_admin(action, role, expected, world):
     client, before = browser(world.people[role]), stored(world)
     answer = by_admin(client, action, world)
     if expected == "ok":
-        changes = action in ("cancel_runs", "remove_chat")
+        changes = action in ("cancel_runs", "remove_chat", "lock", "freeze", "close")
         assert answer.status_code == (302 if changes else 200)
         assert (stored(world) != before) == changes
         return

@@ -21,7 +21,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--expect",
             metavar="NUMBER:HASH",
-            help="what this command said another day, noted down elsewhere: shows when the end was cut off or made anew",
+            help="what this command said another day, noted down elsewhere: shows an end that was cut off or made anew",
         )
 
     def handle(self, *args: Any, expect: str | None = None, **options: Any) -> None:
@@ -32,10 +32,12 @@ class Command(BaseCommand):
             noted = (int(match[1]), match[2])
         verdict = audit.verify(noted)
         if verdict.broken is not None:
-            raise CommandError(f"Entry {verdict.broken} is broken: {verdict.why}. {verdict.entries} before it are whole.")
+            raise CommandError(
+                f"Entry {verdict.broken} is broken: {verdict.why}. {verdict.entries} before it are whole."
+            )
         if not audit.is_guarded():
             raise CommandError(
-                f"{verdict.entries} entries, all whole, but the database no longer refuses to change them: its triggers "
-                "are gone. Make them again: manage.py migrate activity 0002, then manage.py migrate."
+                f"{verdict.entries} entries, all whole, but the database no longer refuses changes to them: its "
+                "triggers are gone. Make them again: manage.py migrate activity 0002, then manage.py migrate."
             )
         self.stdout.write(f"{verdict.entries} entries, all whole. Note down {verdict.entries}:{verdict.last_hash}")

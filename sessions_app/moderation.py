@@ -1,0 +1,134 @@
+"""What moderators do with sessions, and what people report to them. Each function is one verb.
+
+Every function of a moderator raises Forbidden for who is none, leaves an entry in the audit trail, and answers False
+when there was nothing to do.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+
+from accounts.access import check_moderator
+from activity import audit
+from activity.log import record
+from codecrafter.http.throttles import count_or_refuse
+from sessions_app import events
+from sessions_app.errors import AlreadyReported
+from sessions_app.models import CodeSession, Report
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from accounts.models import User
+    from sessions_app.access import Standing
+
+
+def lock_session(session: CodeSession, *, by: User, reason: str = "") -> bool:
+    """From now on everybody reads and nobody changes anything, open pages included."""
+    now = timezone.now()
+    return _change(session, by, "locked", reason, {"locked_at": None}, {"locked_at": now, "moderation_reason": reason})
+
+
+def unlock_session(session: CodeSession, *, by: User, reason: str = "") -> bool:
+    return _change(session, by, "unlocked", reason, {"locked_at__isnull": False}, {"locked_at": None})
+
+
+def freeze_session(session: CodeSession, *, by: User, reason: str = "") -> bool:
+    """From now on no program starts; the workers stop what runs (execution/companion.py)."""
+    now = timezone.now()
+    return _change(session, by, "frozen", reason, {"frozen_at": None}, {"frozen_at": now, "moderation_reason": reason})
+
+
+def unfreeze_session(session: CodeSession, *, by: User, reason: str = "") -> bool:
+    return _change(session, by, "unfrozen", reason, {"frozen_at__isnull": False}, {"frozen_at": None})
+
+
+def close_session(session: CodeSession, *, by: User, reason: str = "") -> bool:
+    """Archive it so that only a moderator brings it back. Its sockets close, its programs stop."""
+    now = timezone.now()
+    changes = {"closed_at": now, "archived_at": now, "moderation_reason": reason}
+    return _change(session, by, "closed", reason, {"closed_at": None}, changes)
+
+
+def reopen_session(session: CodeSession, *, by: User, reason: str = "") -> bool:
+    """Bring back what a moderator closed or its owner archived, however long ago."""
+    changes = {"closed_at": None, "archived_at": None}
+    return _change(session, by, "reopened", reason, {"archived_at__isnull": False}, changes)
+
+
+def observe_session(session: CodeSession, *, by: User, reason: str = "") -> bool:
+    """Say why one is going to look into a session."""
+    check_moderator(by)
+    audit.append("session.observed", actor_id=by.pk, target_type="session", target_id=session.pk, reason=reason)
+    return True
+
+
+@transaction.atomic
+def _change(
+    session: CodeSession, by: User, verb: str, reason: str, wanted: dict[str, Any], changes: dict[str, Any]
+) -> bool:
+    check_moderator(by)
+    found = CodeSession.objects.filter(pk=session.pk, **wanted)
+    if not found.update(**changes, version=F("version") + 1):
+        return False
+    record(
+        f"moderation.session_{verb}",
+        f"A moderator: “{session.title}” is {verb}",
+        user_id=by.pk,
+        session_id=session.pk,
+        level="warning",
+    )
+    if verb == "closed":
+        # Before the check, which closes the sockets.
+        events.announce_on_commit(session.pk, {"type": "notice", "kind": "archived", "by": events.speaker(by)})
+    events.recheck_access_on_commit(session.pk)
+    audit.append(f"session.{verb}", actor_id=by.pk, target_type="session", target_id=session.pk, reason=reason)
+    return True
+
+
+@transaction.atomic
+def report_session(standing: Standing, user: User, reason: str) -> Report:
+    """Tell the moderators about a session that one sees. RateLimited, or AlreadyReported while one's last is open."""
+    count_or_refuse("report", f"user:{user.pk}")
+    session = standing.session
+    report, is_new = Report.objects.get_or_create(
+        session=session, reporter=user, state=Report.State.OPEN, defaults={"reason": reason}
+    )
+    if not is_new:
+        raise AlreadyReported
+    record(
+        "session.reported",
+        f"{user.username} reported “{session.title}”",
+        user_id=user.pk,
+        session_id=session.pk,
+        level="warning",
+        metadata={"report": str(report.pk)},
+    )
+    return report
+
+
+@transaction.atomic
+def settle_report(report: Report, state: Report.State, *, by: User, answer: str = "") -> bool:
+    """Resolve or dismiss it; `answer` is for the moderators."""
+    check_moderator(by)
+    open_ones = Report.objects.filter(pk=report.pk, state=Report.State.OPEN)
+    if not open_ones.update(state=state, settled_at=timezone.now(), settled_by=by, answer=answer):
+        return False
+    audit.append(
+        f"report.{state}",
+        actor_id=by.pk,
+        target_type="session",
+        target_id=report.session_id,
+        reason=answer,
+        metadata={"report": str(report.pk)},
+    )
+    return True
+
+
+def note_look(user: User, session_id: UUID) -> None:
+    """For the signal of access.py: a moderator saw a session that they were not let into."""
+    audit.note_look(user.pk, "session", session_id)
