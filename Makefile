@@ -32,7 +32,7 @@ test-fast: ## the tests that start no server, sandbox or browser: for every chan
 	@$(PY) -m pytest -q -n 2 --dist loadgroup --ignore=tests/e2e -m "not slow"
 
 chaos: export PATH := $(CURDIR)/.venv/bin:$(PATH)
-chaos: ## prove what saved means on real servers under fire: kill -9, no Redis, lost messages, hostile frames (an hour)
+chaos: ## prove what saved means on real servers under fire: kill -9, no Redis, lost messages, hostile frames, random requests (an hour)
 	@$(SETUP) tests
 	@$(PY) -m pytest tests/chaos -o python_files='chaos_*.py' -s -v
 

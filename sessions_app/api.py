@@ -32,10 +32,15 @@ from sessions_app.errors import (
     EntryStays,
     FileNotListed,
     InviteNotFound,
+    MessageTooLong,
+    NoCollaborator,
     NotAllowed,
+    NothingSaid,
     OwnerStays,
     PathTaken,
+    PersonNotFound,
     RevisionPassed,
+    RevisionUnknown,
     SessionNotFound,
     TextTooLarge,
     TooManyFiles,
@@ -80,6 +85,7 @@ if TYPE_CHECKING:
 
 ORDERINGS = ("created_at", "updated_at", "title")
 FILTERS = ("search", "language", "is_public", "archived", "ordering")
+SESSION_REFUSALS = refusals(SessionNotFound, NotAllowed)
 # What a change of a session may be refused with, whichever verb it comes by.
 CHANGE_REFUSALS = refusals(SessionNotFound, NotAllowed, RevisionPassed, TextTooLarge)
 NEW_FILE_REFUSALS = refusals(SessionNotFound, NotAllowed, PathTaken, TooManyFiles, TextTooLarge)
@@ -301,7 +307,9 @@ class FileDetail(APIView):
 
 
 class SessionRestore(APIView):
-    @extend_schema(operation_id="sessions_restore", request=None, responses=SessionDetailSerializer)
+    @extend_schema(
+        operation_id="sessions_restore", request=None, responses={200: SessionDetailSerializer, **SESSION_REFUSALS}
+    )
     def post(self, request: SignedInRequest, session_id: UUID) -> Response:
         actions.restore_session(archived_standing(request.user, session_id), request.user)
         return _shown(standing_in(request.user, session_id), request)
@@ -310,7 +318,11 @@ class SessionRestore(APIView):
 class SessionJoin(APIView):
     """With an invite you get what it grants; a public session lets you in as a reader."""
 
-    @extend_schema(operation_id="sessions_join", request=JoinInput, responses=SessionDetailSerializer)
+    @extend_schema(
+        operation_id="sessions_join",
+        request=JoinInput,
+        responses={200: SessionDetailSerializer, **refusals(SessionNotFound, InviteNotFound)},
+    )
     def post(self, request: SignedInRequest, session_id: UUID) -> Response:
         token = valid(JoinInput(data=request.data)).get("invite")
         if token:
@@ -323,7 +335,11 @@ class SessionJoin(APIView):
 
 
 class SessionLeave(APIView):
-    @extend_schema(operation_id="sessions_leave", request=None, responses={204: None, **refusals(OwnerStays)})
+    @extend_schema(
+        operation_id="sessions_leave",
+        request=None,
+        responses={204: None, **refusals(SessionNotFound, NoCollaborator, OwnerStays)},
+    )
     def post(self, request: SignedInRequest, session_id: UUID) -> Response:
         sharing.remove_collaborator(standing_in(request.user, session_id), request.user, request.user.pk)
         return Response(status=status.HTTP_204_NO_CONTENT)
@@ -348,7 +364,11 @@ class SessionReport(APIView):
 class SessionTransfer(APIView):
     """Makes one of the people of the session its owner. You stay as an admin."""
 
-    @extend_schema(operation_id="sessions_transfer", request=TransferInput, responses=SessionDetailSerializer)
+    @extend_schema(
+        operation_id="sessions_transfer",
+        request=TransferInput,
+        responses={200: SessionDetailSerializer, **refusals(SessionNotFound, NotAllowed, PersonNotFound)},
+    )
     def post(self, request: SignedInRequest, session_id: UUID) -> Response:
         standing = standing_in(request.user, session_id, Action.TRANSFER)
         sharing.transfer_session(standing, request.user, valid(TransferInput(data=request.data))["username"])
@@ -387,13 +407,20 @@ class SessionTicket(APIView):
 
 
 class CollaboratorList(APIView):
-    @extend_schema(operation_id="collaborators_list", responses=CollaboratorSerializer(many=True))
+    @extend_schema(
+        operation_id="collaborators_list",
+        responses={200: CollaboratorSerializer(many=True), **refusals(SessionNotFound)},
+    )
     def get(self, request: SignedInRequest, session_id: UUID) -> Response:
         standing = standing_in(request.user, session_id)
         rows = standing.session.collaborators.select_related("user")
         return Response(CollaboratorSerializer(rows, many=True).data)
 
-    @extend_schema(operation_id="collaborators_add", request=CollaboratorInput, responses={201: CollaboratorSerializer})
+    @extend_schema(
+        operation_id="collaborators_add",
+        request=CollaboratorInput,
+        responses={201: CollaboratorSerializer, **refusals(SessionNotFound, NotAllowed, PersonNotFound, OwnerStays)},
+    )
     def post(self, request: SignedInRequest, session_id: UUID) -> Response:
         standing = standing_in(request.user, session_id, Action.SHARE)
         given = valid(CollaboratorInput(data=request.data))
@@ -403,7 +430,9 @@ class CollaboratorList(APIView):
 
 class CollaboratorDetail(APIView):
     @extend_schema(
-        operation_id="collaborators_change", request=CollaboratorChangeInput, responses=CollaboratorSerializer
+        operation_id="collaborators_change",
+        request=CollaboratorChangeInput,
+        responses={200: CollaboratorSerializer, **refusals(SessionNotFound, NotAllowed, NoCollaborator, OwnerStays)},
     )
     def patch(self, request: SignedInRequest, session_id: UUID, user_id: UUID) -> Response:
         standing = standing_in(request.user, session_id, Action.SHARE)
@@ -411,7 +440,11 @@ class CollaboratorDetail(APIView):
         collaborator = sharing.change_collaborator(standing, request.user, user_id, given["permission"])
         return Response(CollaboratorSerializer(collaborator).data)
 
-    @extend_schema(operation_id="collaborators_remove", request=None, responses={204: None, **refusals(OwnerStays)})
+    @extend_schema(
+        operation_id="collaborators_remove",
+        request=None,
+        responses={204: None, **refusals(SessionNotFound, NotAllowed, NoCollaborator, OwnerStays)},
+    )
     def delete(self, request: SignedInRequest, session_id: UUID, user_id: UUID) -> Response:
         sharing.remove_collaborator(standing_in(request.user, session_id), request.user, user_id)
         return Response(status=status.HTTP_204_NO_CONTENT)
@@ -426,7 +459,7 @@ def _made(request: SignedInRequest, invite: Invite, token: str, code: int) -> Re
 class InviteList(APIView):
     """The session's invite links that were not revoked, and who came through them."""
 
-    @extend_schema(operation_id="invites_list", responses=InviteSerializer(many=True))
+    @extend_schema(operation_id="invites_list", responses={200: InviteSerializer(many=True), **SESSION_REFUSALS})
     def get(self, request: SignedInRequest, session_id: UUID) -> Response:
         standing = standing_in(request.user, session_id, Action.SHARE)
         return Response(InviteSerializer(sharing.listed_invites(standing.session), many=True).data)
@@ -434,7 +467,7 @@ class InviteList(APIView):
     @extend_schema(
         operation_id="invites_create",
         request=InviteInput,
-        responses={201: MadeInviteSerializer, **refusals(TooManyInvites)},
+        responses={201: MadeInviteSerializer, **refusals(SessionNotFound, NotAllowed, TooManyInvites)},
     )
     def post(self, request: SignedInRequest, session_id: UUID) -> Response:
         standing = standing_in(request.user, session_id, Action.SHARE)
@@ -451,7 +484,11 @@ class InviteList(APIView):
 
 
 class InviteDetail(APIView):
-    @extend_schema(operation_id="invites_revoke", request=None, responses={204: None})
+    @extend_schema(
+        operation_id="invites_revoke",
+        request=None,
+        responses={204: None, **refusals(SessionNotFound, NotAllowed, InviteNotFound)},
+    )
     def delete(self, request: SignedInRequest, session_id: UUID, invite_id: UUID) -> Response:
         sharing.revoke_invite(standing_in(request.user, session_id, Action.SHARE), request.user, invite_id)
         return Response(status=status.HTTP_204_NO_CONTENT)
@@ -460,7 +497,11 @@ class InviteDetail(APIView):
 class InviteRotate(APIView):
     """Gives the link a new address. The old one stops working; what the link grants stays."""
 
-    @extend_schema(operation_id="invites_rotate", request=None, responses=MadeInviteSerializer)
+    @extend_schema(
+        operation_id="invites_rotate",
+        request=None,
+        responses={200: MadeInviteSerializer, **refusals(SessionNotFound, NotAllowed, InviteNotFound)},
+    )
     def post(self, request: SignedInRequest, session_id: UUID, invite_id: UUID) -> Response:
         standing = standing_in(request.user, session_id, Action.SHARE)
         invite, token = sharing.rotate_invite(standing, request.user, invite_id)
@@ -473,7 +514,7 @@ class ChatList(APIView):
     @extend_schema(
         operation_id="chat_list",
         parameters=PAGE,
-        responses=page_of(ChatMessageSerializer),
+        responses={200: page_of(ChatMessageSerializer), **refusals(SessionNotFound)},
     )
     def get(self, request: SignedInRequest, session_id: UUID) -> Response:
         standing = standing_in(request.user, session_id)
@@ -482,7 +523,11 @@ class ChatList(APIView):
         page = paging.paginate_queryset(standing.session.chat_messages.shown().select_related("user"), request, self)
         return paging.get_paginated_response(ChatMessageSerializer(page, many=True).data)
 
-    @extend_schema(operation_id="chat_say", request=ChatInput, responses={201: ChatMessageSerializer})
+    @extend_schema(
+        operation_id="chat_say",
+        request=ChatInput,
+        responses={201: ChatMessageSerializer, **refusals(SessionNotFound, NotAllowed, NothingSaid, MessageTooLong)},
+    )
     def post(self, request: SignedInRequest, session_id: UUID) -> Response:
         standing_in(request.user, session_id, Action.CHAT)
         given = valid(ChatInput(data=request.data))
@@ -496,7 +541,7 @@ class HistoryList(APIView):
     @extend_schema(
         operation_id="history_list",
         parameters=PAGE,
-        responses=page_of(HistoryStepSerializer),
+        responses={200: page_of(HistoryStepSerializer), **refusals(SessionNotFound)},
     )
     def get(self, request: SignedInRequest, session_id: UUID) -> Response:
         standing = standing_in(request.user, session_id)
@@ -529,7 +574,9 @@ class PastText(APIView):
     Other revisions are 404 `revision_unknown`, and never answered with the text of one nearby.
     """
 
-    @extend_schema(operation_id="history_read", responses=PastTextSerializer)
+    @extend_schema(
+        operation_id="history_read", responses={200: PastTextSerializer, **refusals(SessionNotFound, RevisionUnknown)}
+    )
     def get(self, request: SignedInRequest, session_id: UUID, revision: int) -> Response:
         standing = standing_in(request.user, session_id)
         content = history.text_at(standing.session.pk, revision)
@@ -542,7 +589,11 @@ class PastRestore(APIView):
     The answer has the new revision.
     """
 
-    @extend_schema(operation_id="history_restore", request=None, responses=RestoredSerializer)
+    @extend_schema(
+        operation_id="history_restore",
+        request=None,
+        responses={200: RestoredSerializer, **refusals(SessionNotFound, NotAllowed, RevisionUnknown, TextTooLarge)},
+    )
     def post(self, request: SignedInRequest, session_id: UUID, revision: int) -> Response:
         standing = standing_in(request.user, session_id, Action.EDIT)
         return Response({"revision": actions.restore_text(standing, request.user, revision)})

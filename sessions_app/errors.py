@@ -10,6 +10,7 @@ DomainError (codecrafter/http/problems.py)
   InviteNotFound      no such link, or it was revoked, ran out or expired
   TooManyInvites      a session has only so many links at a time
   PersonNotFound      nobody of that name
+  NoCollaborator      that person is not in the session
   OwnerStays          the owner cannot be added, changed or removed
   FileNotListed       the session has no file of that id
   PathRefused         no path that a file may have here
@@ -71,6 +72,11 @@ class TooManyInvites(Conflict):
 class PersonNotFound(Invalid):
     code = "person_not_found"
     detail = "Nobody here has that name."
+
+
+class NoCollaborator(NotFound):
+    code = "not_in_session"
+    detail = "That person is not in this session."
 
 
 class OwnerStays(Conflict):

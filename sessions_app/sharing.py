@@ -16,7 +16,7 @@ from activity import audit
 from activity.log import record
 from sessions_app import events
 from sessions_app.access import OWNER, PERMISSIONS, Action, Standing
-from sessions_app.errors import InviteNotFound, NotAllowed, OwnerStays, PersonNotFound, TooManyInvites
+from sessions_app.errors import InviteNotFound, NoCollaborator, NotAllowed, OwnerStays, PersonNotFound, TooManyInvites
 from sessions_app.models import CodeSession, Collaborator, Invite, InviteUse, Permission
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def change_collaborator(standing: Standing, by: User, user_id: UUID, permission:
     """Change what a person who is in the session may do."""
     person = User.objects.filter(pk=user_id, collaborations__session=standing.session).first()
     if person is None and user_id != standing.session.owner_id:
-        raise PersonNotFound("That person is not in this session.")
+        raise NoCollaborator
     return _set_permission(standing, by, person or standing.session.owner, permission)
 
 
@@ -117,7 +117,7 @@ def remove_collaborator(standing: Standing, by: User, user_id: UUID) -> None:
         if collaborator is not None:
             _require_power_over(standing, collaborator.permission)
     if collaborator is None:
-        raise PersonNotFound("That person is not in this session.")
+        raise NoCollaborator
     collaborator.delete()
     if user_id != by.pk:
         session.invites.standing().update(revoked_at=timezone.now())

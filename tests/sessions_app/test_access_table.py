@@ -17,7 +17,7 @@ from sessions_app import documents, files, sharing
 from sessions_app.access import standing_in
 from sessions_app.models import ChatMessage, CodeSession, Collaborator, Invite, InviteUse, Update
 
-# ok, or how it is refused: no (403), hidden (404, as if absent), stays (409, the owner), absent (400, not in there).
+# ok, or how it is refused: no (403), hidden (404, as if absent), stays (409, the owner), absent (404, not in there).
 # The anonymous get 401 over REST and are sent to the login page elsewhere.
 REST = """
                      owner   admin   write   read    stranger  moderator
@@ -90,7 +90,7 @@ lock                 no      no      no      no      no        ok
 freeze               no      no      no      no      no        ok
 close                no      no      no      no      no        ok
 """
-STATUS = {"ok": range(200, 300), "no": (403,), "hidden": (404,), "stays": (409,), "absent": (400,)}
+STATUS = {"ok": range(200, 300), "no": (403,), "hidden": (404,), "stays": (409,), "absent": (404,)}
 OWN_RUN = ("read_own_run", "type_into_own_run", "stop_own_run")
 ARCHIVED = ("restore", "restore_page")
 WRONG = "A" * 22
