@@ -23,8 +23,10 @@ test: export PATH := $(CURDIR)/.venv/bin:$(PATH)
 test: ## set up what is missing and run all tests
 	@$(SETUP) tests
 	@status=0; \
+	$(PY) -m pytest tests/e2e >build/e2e.log 2>&1 & browser=$$!; \
 	$(PY) -m pytest -n 2 --dist loadgroup --ignore=tests/e2e || status=$$?; \
-	if [ -d tests/e2e ]; then $(PY) -m pytest tests/e2e || status=$$?; fi; \
+	wait $$browser || status=$$?; \
+	cat build/e2e.log; \
 	exit $$status
 
 test-fast: ## the tests that start no server, sandbox or browser: for every change, in under two minutes

@@ -36,20 +36,33 @@ START_SECONDS = 1200
 BUILD_IMAGES = (sys.executable, "-m", "execution.images.build")
 
 
+# Before pytest-xdist reads the marks.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Under xdist (--dist loadgroup) the tests that need an engine share a worker, and so do those that need another
-    server, so that each starts once.
+    server, so that each starts once; other slow tests share one by module, for the servers of their own.
 
-    They are slow, and so is whatever starts a server process of ours or many sandboxes: `make test-fast` leaves it out.
+    Slow is whatever starts a server process of ours or many sandboxes: `make test-fast` leaves it out.
     """
     for item in items:
         names = set(getattr(item, "fixturenames", ()))
-        if SERVERS & names:
-            item.add_marker(pytest.mark.xdist_group("engine" if ENGINES & names else "services"))
-            if item.get_closest_marker("timeout") is None:
-                item.add_marker(pytest.mark.timeout(START_SECONDS))
-        if (SERVERS | OWN_PROCESSES) & names or item.path.is_relative_to(SANDBOXES) or item.path in SLOW:
+        group = "engine" if ENGINES & names else "services" if SERVERS & names else None
+        if group and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(START_SECONDS))
+        if group or OWN_PROCESSES & names or item.path.is_relative_to(SANDBOXES) or item.path in SLOW:
             item.add_marker(pytest.mark.slow)
+            if item.get_closest_marker("xdist_group") is None:
+                item.add_marker(pytest.mark.xdist_group(group or item.path.stem))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """pytest-xdist passes groups on in the tests' ids, by a name that is pytest's own: without them a second worker
+    would wait for the first one's engine."""
+    if getattr(session.config.option, "loadgroup", False):
+        for item in session.items:
+            if item.get_closest_marker("xdist_group") and "@" not in item.nodeid.rpartition("]")[2]:
+                pytest.exit(f"{item.nodeid} is not in its group: this pytest-xdist does not go with this pytest", 4)
 
 
 def missing(reason: str) -> NoReturn:
