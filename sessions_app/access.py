@@ -31,6 +31,7 @@ PERMISSIONS = (OWNER, Permission.ADMIN.value, Permission.WRITE.value, Permission
 class Action(StrEnum):
     VIEW = "view"
     EXPORT = "export"
+    FORK = "fork"
     CHAT = "chat"
     EDIT = "edit"
     RUN = "run"
@@ -49,6 +50,7 @@ _ADMIN = frozenset({OWNER, "admin"})
 TABLE: dict[Action, frozenset[str]] = {
     Action.VIEW: _READ,
     Action.EXPORT: _READ,
+    Action.FORK: _READ,
     Action.CHAT: _READ,
     Action.EDIT: _WRITE,
     Action.RUN: _WRITE,

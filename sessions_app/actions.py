@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
@@ -16,10 +18,19 @@ from activity.log import record
 from codecrafter.http.throttles import count_or_refuse
 from sessions_app import crdt, documents, events, files, history, languages, zips
 from sessions_app.access import Action, Standing, standing_in
-from sessions_app.errors import ClosedByModerator, MessageTooLong, NotAllowed, NothingSaid
-from sessions_app.models import CHAT_MAX_CHARACTERS, RESTORE_DAYS, ChatMessage, CodeSession
+from sessions_app.errors import (
+    ArchiveRefused,
+    ArchiveTooLarge,
+    ClosedByModerator,
+    MessageTooLong,
+    NotAllowed,
+    NothingSaid,
+    TextTooLarge,
+)
+from sessions_app.models import CHAT_MAX_CHARACTERS, RESTORE_DAYS, TITLE_MAX_CHARACTERS, ChatMessage, CodeSession
 
 if TYPE_CHECKING:
+    from typing import IO
     from uuid import UUID
 
     from accounts.models import User
@@ -40,15 +51,92 @@ def create_session(
     metadata: dict[str, Any] | None = None,
 ) -> CodeSession:
     """A new session with its text: `content`, or the language's hello-world when it is None."""
+    text = language.hello if content is None else content
+    session = _create(owner, language, {language.file_name: text}, title, is_public=is_public, metadata=metadata)
+    record("session.created", f"{owner.username} created “{session.title}”", user_id=owner.pk, session_id=session.pk)
+    return session
+
+
+@transaction.atomic
+def fork_session(standing: Standing, user: User, title: str = "") -> CodeSession:
+    """A private session of this person's own with the files as they are now. Its history, people and runs begin anew.
+
+    Raises TextTooLarge when the limits have become smaller since.
+    """
+    origin = standing.session
+    texts = {file.path: file.text for file in documents.files_listed(origin.pk)[1]}
+    title = title or f"Copy of {origin.title}"[:TITLE_MAX_CHARACTERS]
+    language = languages.get(origin.language)
+    session = _create(user, language, texts, title, metadata=origin.metadata, forked_from=origin)
+    record(
+        "session.forked",
+        f"{user.username} forked “{origin.title}”",
+        user_id=user.pk,
+        session_id=origin.pk,
+        metadata={"fork": str(session.pk)},
+    )
+    return session
+
+
+@transaction.atomic
+def import_session(
+    owner: User, archive: IO[bytes], *, title: str = "", language: languages.Language | None = None
+) -> CodeSession:
+    """A new session of the files in a zip archive. Its language is found by their names when it is not given.
+
+    Raises ArchiveRefused with the reason, or ArchiveTooLarge.
+    """
+    archive.seek(0, os.SEEK_END)
+    if archive.tell() > settings.DOCUMENT_MAX_BYTES:
+        raise ArchiveTooLarge
+    try:
+        texts = zips.unpack(
+            archive,
+            max_files=crdt.MAX_FILES,
+            max_bytes=settings.TEXT_MAX_BYTES,
+            max_total_bytes=settings.DOCUMENT_MAX_BYTES,
+        )
+        language, entry = zips.entry_of(list(texts), language)
+    except zips.Refused as refusal:
+        raise ArchiveRefused(str(refusal)) from None
+    except zips.TooLarge as refusal:
+        raise ArchiveTooLarge(str(refusal)) from None
+    texts = {language.file_name: texts.pop(entry), **texts}
+    try:
+        session = _create(owner, language, texts, title or untitled(language))
+    except TextTooLarge:
+        raise ArchiveTooLarge from None
+    record(
+        "session.imported",
+        f"{owner.username} made “{session.title}” of an archive",
+        user_id=owner.pk,
+        session_id=session.pk,
+        metadata={"files": len(texts)},
+    )
+    return session
+
+
+def _create(
+    owner: User,
+    language: languages.Language,
+    texts: dict[str, str],
+    title: str,
+    *,
+    is_public: bool = False,
+    metadata: dict[str, Any] | None = None,
+    forked_from: CodeSession | None = None,
+) -> CodeSession:
+    """`texts` by path, the entry file first."""
+    (path, text), *others = texts.items()
     session = CodeSession.objects.create(
         owner=owner,
         title=title or untitled(language),
         language=language.key,
         is_public=is_public,
         metadata=metadata or {},
+        forked_from=forked_from,
     )
-    documents.create_document(session, language.hello if content is None else content, language.file_name)
-    record("session.created", f"{owner.username} created “{session.title}”", user_id=owner.pk, session_id=session.pk)
+    documents.create_document(session, text, path, dict(others))
     return session
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from django.conf import settings
 from django.db import transaction
-from django.db.models import OuterRef, Q, Subquery
+from django.db.models import OuterRef, Subquery
 from django.http import HttpResponse
 from django.urls import reverse
 from django.utils import timezone
@@ -14,6 +16,7 @@ from django.utils.http import content_disposition_header
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema, inline_serializer
 from rest_framework import serializers, status
+from rest_framework.parsers import BaseParser, MultiPartParser
 from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
 from rest_framework.utils.urls import replace_query_param
@@ -29,6 +32,8 @@ from sessions_app import actions, documents, files, history, languages, moderati
 from sessions_app.access import Action, Standing, archived_standing, standing_in
 from sessions_app.errors import (
     AlreadyReported,
+    ArchiveRefused,
+    ArchiveTooLarge,
     EntryStays,
     FileNotListed,
     InviteNotFound,
@@ -46,6 +51,7 @@ from sessions_app.errors import (
     TooManyFiles,
     TooManyInvites,
 )
+from sessions_app.languages.templates import templates_of
 from sessions_app.models import CodeSession, Collaborator
 from sessions_app.serializers import (
     ChatInput,
@@ -56,7 +62,9 @@ from sessions_app.serializers import (
     FileChangeInput,
     FileDetailSerializer,
     FileSerializer,
+    ForkInput,
     HistoryStepSerializer,
+    ImportInput,
     InviteInput,
     InviteSerializer,
     JoinInput,
@@ -71,10 +79,13 @@ from sessions_app.serializers import (
     SessionDetailSerializer,
     SessionReplaceInput,
     SessionSerializer,
+    TemplateSerializer,
     TransferInput,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import IO
     from uuid import UUID
 
     from django.db.models import QuerySet
@@ -86,6 +97,7 @@ if TYPE_CHECKING:
 ORDERINGS = ("created_at", "updated_at", "title")
 FILTERS = ("search", "language", "is_public", "archived", "ordering")
 SESSION_REFUSALS = refusals(SessionNotFound, NotAllowed)
+SESSION_PAGE = page_of(SessionSerializer)
 # What a change of a session may be refused with, whichever verb it comes by.
 CHANGE_REFUSALS = refusals(SessionNotFound, NotAllowed, RevisionPassed, TextTooLarge)
 NEW_FILE_REFUSALS = refusals(SessionNotFound, NotAllowed, PathTaken, TooManyFiles, TextTooLarge)
@@ -119,6 +131,43 @@ def _flag(request: SignedInRequest, name: str) -> bool | None:
     return value == "true"
 
 
+def _ordering(request: SignedInRequest) -> tuple[str, str]:
+    ordering = request.query_params.get("ordering", "-updated_at")
+    if ordering.removeprefix("-") not in ORDERINGS:
+        raise Invalid(errors={"ordering": [f"Known here: {', '.join(ORDERINGS)}, each also with - in front."]})
+    return ordering, "id"
+
+
+def _in_language(sessions: QuerySet[CodeSession], request: SignedInRequest) -> QuerySet[CodeSession]:
+    """Those of the language that was asked for, if one was."""
+    language = request.query_params.get("language")
+    if not language:
+        return sessions
+    try:
+        return sessions.filter(language=languages.get(language).key)
+    except KeyError:
+        raise Invalid(errors={"language": ["Unknown language."]}) from None
+
+
+def _search(request: SignedInRequest) -> str:
+    return request.query_params.get("search", "").replace("\0", "")
+
+
+def _page(sessions: QuerySet[CodeSession], request: SignedInRequest, view: APIView) -> Response:
+    """One page of them, with what this person may do in each, in a fixed number of queries."""
+    given = Collaborator.objects.filter(session=OuterRef("pk"), user=request.user).values("permission")
+    found = sessions.select_related("owner").annotate(given_permission=Subquery(given))
+    paging = Paging(_ordering(request))
+    page = paging.paginate_queryset(found, request, view)
+    return paging.get_paginated_response(SessionSerializer(page, many=True, context={"request": request}).data)
+
+
+def _new(request: SignedInRequest, session: CodeSession) -> Response:
+    response = _shown(standing_in(request.user, session.pk), request, code=status.HTTP_201_CREATED)
+    response["Location"] = reverse("api:session", args=[session.pk])
+    return response
+
+
 class SessionList(APIView):
     """Your sessions: those you own and those you were let into."""
 
@@ -132,29 +181,17 @@ class SessionList(APIView):
             OpenApiParameter("ordering", str, enum=[sign + name for name in ORDERINGS for sign in ("", "-")]),
             *PAGE,
         ],
-        responses=page_of(SessionSerializer),
+        responses=SESSION_PAGE,
     )
     def get(self, request: SignedInRequest) -> Response:
         refuse_unknown_parameters(request, FILTERS)
-        paging = Paging(self._ordering(request))
-        page = paging.paginate_queryset(self._sessions(request), request, self)
-        rows = SessionSerializer(page, many=True, context={"request": request}).data
-        return paging.get_paginated_response(rows)
+        return _page(self._sessions(request), request, self)
 
     @extend_schema(operation_id="sessions_create", request=SessionCreateInput, responses={201: SessionDetailSerializer})
     def post(self, request: SignedInRequest) -> Response:
         given = valid(SessionCreateInput(data=request.data))
         given["language"] = languages.get(given["language"])
-        session = actions.create_session(request.user, **given)
-        response = _shown(standing_in(request.user, session.pk), request, code=status.HTTP_201_CREATED)
-        response["Location"] = reverse("api:session", args=[session.pk])
-        return response
-
-    def _ordering(self, request: SignedInRequest) -> tuple[str, str]:
-        ordering = request.query_params.get("ordering", "-updated_at")
-        if ordering.removeprefix("-") not in ORDERINGS:
-            raise Invalid(errors={"ordering": [f"Known here: {', '.join(ORDERINGS)}, each also with - in front."]})
-        return ordering, "id"
+        return _new(request, actions.create_session(request.user, **given))
 
     def _sessions(self, request: SignedInRequest) -> QuerySet[CodeSession]:
         user = request.user
@@ -162,17 +199,106 @@ class SessionList(APIView):
             sessions = CodeSession.objects.archived().filter(owner=user)
         else:
             sessions = CodeSession.objects.active().with_member(user.pk)
-        if search := request.query_params.get("search"):
-            sessions = sessions.filter(Q(title__icontains=search.replace("\0", "")))
-        if language := request.query_params.get("language"):
-            try:
-                sessions = sessions.filter(language=languages.get(language).key)
-            except KeyError:
-                raise Invalid(errors={"language": ["Unknown language."]}) from None
+        if search := _search(request):
+            sessions = sessions.filter(title__icontains=search)
         if (is_public := _flag(request, "is_public")) is not None:
             sessions = sessions.filter(is_public=is_public)
-        given = Collaborator.objects.filter(session=OuterRef("pk"), user=user).values("permission")
-        return sessions.select_related("owner").annotate(given_permission=Subquery(given))
+        return _in_language(sessions, request)
+
+
+class PublicSessionList(APIView):
+    """The sessions that anybody signed in may read, whoever owns them."""
+
+    @extend_schema(
+        operation_id="sessions_public",
+        parameters=[
+            OpenApiParameter("search", str, description="Part of the title or of the owner's name."),
+            OpenApiParameter("language", str, description="A key or an alias."),
+            OpenApiParameter("ordering", str, enum=[sign + name for name in ORDERINGS for sign in ("", "-")]),
+            *PAGE,
+        ],
+        responses=SESSION_PAGE,
+    )
+    def get(self, request: SignedInRequest) -> Response:
+        refuse_unknown_parameters(request, ("search", "language", "ordering"))
+        return _page(_in_language(CodeSession.objects.public().matching(_search(request)), request), request, self)
+
+
+class TemplateList(APIView):
+    """What a new session may start with, for one language or for all."""
+
+    @extend_schema(
+        operation_id="templates_list",
+        parameters=[OpenApiParameter("language", str, description="A key or an alias.")],
+        responses=TemplateSerializer(many=True),
+    )
+    def get(self, request: SignedInRequest) -> Response:
+        refuse_unknown_parameters(request, ("language",))
+        wanted = request.query_params.get("language")
+        try:
+            chosen = [languages.get(wanted)] if wanted else list(languages.LANGUAGES.values())
+        except KeyError:
+            raise Invalid(errors={"language": ["Unknown language."]}) from None
+        rows = [
+            {"language": row.key, "file_name": row.file_name, "key": it.key, "name": it.name, "content": it.content}
+            for row in chosen
+            for it in templates_of(row)
+        ]
+        return Response(TemplateSerializer(rows, many=True).data)
+
+
+class ArchiveParser(BaseParser):
+    """The body as it is, up to a little more than an archive may have."""
+
+    media_type = "application/zip"
+
+    def parse(
+        self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
+    ) -> Any:
+        return io.BytesIO(stream.read(settings.DOCUMENT_MAX_BYTES + 1))
+
+
+class SessionImport(APIView):
+    """A new session of the files in a zip archive, which is the body, or the field `archive` of a form.
+
+    At most 50 text files. Its language is found by the files' names when `language` is not given.
+    """
+
+    parser_classes = (ArchiveParser, MultiPartParser)
+
+    @extend_schema(
+        operation_id="sessions_import",
+        parameters=[ImportInput],
+        request={
+            "application/zip": OpenApiTypes.BINARY,
+            "multipart/form-data": inline_serializer("ArchiveForm", {"archive": serializers.FileField()}),
+        },
+        responses={201: SessionDetailSerializer, **refusals(ArchiveRefused, ArchiveTooLarge)},
+    )
+    def post(self, request: SignedInRequest) -> Response:
+        refuse_unknown_parameters(request, ("title", "language"))
+        given = valid(ImportInput(data=request.query_params))
+        language = languages.get(given["language"]) if "language" in given else None
+        data: Any = request.data
+        archive = data if isinstance(data, io.BytesIO) else request.FILES.get("archive")
+        if archive is None:
+            raise Invalid(errors={"archive": ["This field is required."]})
+        session = actions.import_session(request.user, archive, title=given.get("title", ""), language=language)
+        return _new(request, session)
+
+
+class SessionFork(APIView):
+    """A private session of your own with the files as they are now; its history, people and runs begin anew."""
+
+    @extend_schema(
+        operation_id="sessions_fork",
+        request=ForkInput,
+        responses={201: SessionDetailSerializer, **refusals(SessionNotFound, NotAllowed, TextTooLarge)},
+    )
+    def post(self, request: SignedInRequest, session_id: UUID) -> Response:
+        standing = standing_in(request.user, session_id, Action.FORK)
+        given = valid(ForkInput(data=request.data))
+        return _new(request, actions.fork_session(standing, request.user, given.get("title", "")))
 
 
 class SessionDetail(APIView):

@@ -19,7 +19,9 @@ DomainError (codecrafter/http/problems.py)
   TooManyFiles        a session may hold only so many
   RevisionUnknown     the history has no step that ends there
   RevisionPassed      the text has moved on since the revision that the edit was made against
-  TextTooLarge        over the size that one text may have
+  TextTooLarge        over the size that one text, or all of a session's, may have
+  ArchiveRefused      a zip that no session can be made of; `detail` says why
+  ArchiveTooLarge     a zip that is, or unpacks to, more than a session may hold
   NothingSaid         a chat message without a visible character
   MessageTooLong      a chat message over CHAT_MAX_CHARACTERS
 """
@@ -126,6 +128,17 @@ class TextTooLarge(DomainError):
     code = "text_too_large"
     status = 413
     detail = "The text would be larger than a session may hold."
+
+
+class ArchiveRefused(Invalid):
+    code = "archive_refused"
+    detail = "No session can be made of this archive."
+
+
+class ArchiveTooLarge(DomainError):
+    code = "archive_too_large"
+    status = 413
+    detail = "The archive is larger than a session may be."
 
 
 class NothingSaid(Invalid):

@@ -22,14 +22,11 @@ if TYPE_CHECKING:
     from sessions_app.access import Standing
     from sessions_app.models import CodeSession
 
-PATH_MAX_BYTES = 255
-
 
 def clean_path(path: str) -> str:
     """The path as it is kept, in composed characters. Raises PathRefused."""
     path = unicodedata.normalize("NFC", path)
-    is_reserved = path.split("/", 1)[0].casefold() == languages.ARTIFACT_FOLDER
-    if is_reserved or not zips.is_safe(path) or len(path.encode()) > PATH_MAX_BYTES:
+    if not zips.is_allowed(path):
         raise PathRefused(errors={"path": [PathRefused.detail]})
     return path
 

@@ -13,6 +13,7 @@ from django.utils import timezone
 RESTORE_DAYS = 30
 CHAT_MAX_CHARACTERS = 2000
 REPORT_MAX_CHARACTERS = 2000
+TITLE_MAX_CHARACTERS = 120
 
 
 class Permission(models.TextChoices):
@@ -32,6 +33,14 @@ class CodeSessionQuerySet(models.QuerySet["CodeSession"]):
     def archived(self) -> CodeSessionQuerySet:
         return self.exclude(archived_at=None)
 
+    def public(self) -> CodeSessionQuerySet:
+        """What anybody signed in may read."""
+        return self.active().filter(is_public=True)
+
+    def matching(self, search: str) -> CodeSessionQuerySet:
+        """Those with this in the title or in the owner's name."""
+        return self.filter(Q(title__icontains=search) | Q(owner__username__icontains=search)) if search else self
+
     def with_member(self, user_id: uuid.UUID) -> CodeSessionQuerySet:
         """Sessions that this user owns or was added to."""
         member = Collaborator.objects.filter(session=models.OuterRef("pk"), user_id=user_id)
@@ -41,10 +50,13 @@ class CodeSessionQuerySet(models.QuerySet["CodeSession"]):
 class CodeSession(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="owned_sessions")
-    title = models.CharField(max_length=120)
+    title = models.CharField(max_length=TITLE_MAX_CHARACTERS)
     language = models.CharField(max_length=30, default="javascript")
     is_public = models.BooleanField(default=False)
     metadata = models.JSONField(default=dict, blank=True)
+    forked_from = models.ForeignKey(
+        "self", models.SET_NULL, null=True, blank=True, editable=False, related_name="forks"
+    )
     # Grows by one with every change of this row; the ETag. The text has its own history, in the update log.
     version = models.PositiveIntegerField(default=1, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -61,7 +73,14 @@ class CodeSession(models.Model):
     class Meta:
         ordering = ["-updated_at", "id"]
         permissions = [("moderate_codesession", "Can lock, freeze, close, restore and observe session")]
-        indexes = [models.Index(fields=["owner", "-updated_at"], name="session_owner_recent")]
+        indexes = [
+            models.Index(fields=["owner", "-updated_at"], name="session_owner_recent"),
+            models.Index(
+                fields=["-updated_at", "id"],
+                condition=Q(is_public=True, archived_at=None),
+                name="session_public_recent",
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.title

@@ -11,6 +11,7 @@ from rest_framework import serializers
 
 from sessions_app import crdt, languages
 from sessions_app.access import OWNER
+from sessions_app.languages.templates import template_of
 from sessions_app.models import (
     REPORT_MAX_CHARACTERS,
     UP_TO_WRITE,
@@ -71,11 +72,12 @@ class SessionSerializer(serializers.ModelSerializer):
 
     owner = PersonSerializer(read_only=True)
     permission = serializers.SerializerMethodField()
+    forked_from = serializers.UUIDField(source="forked_from_id", read_only=True, allow_null=True)
 
     class Meta:
         model = CodeSession
         fields = [
-            "id", "title", "language", "is_public", "permission", "owner", "metadata", "version",
+            "id", "title", "language", "is_public", "permission", "owner", "metadata", "forked_from", "version",
             "created_at", "updated_at",
         ]  # fmt: skip
 
@@ -119,6 +121,43 @@ class SessionInput(serializers.Serializer):
 class SessionCreateInput(SessionInput):
     title = serializers.CharField(max_length=120)
     language = LanguageField(default="javascript")
+    template = serializers.CharField(
+        max_length=30, required=False, help_text="In the place of `content`: a key of GET /api/templates."
+    )
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """`template` becomes the content that it stands for."""
+        key = attrs.pop("template", None)
+        if key is None:
+            return attrs
+        if "content" in attrs:
+            raise serializers.ValidationError({"template": "Give either content or a template."}, "invalid")
+        try:
+            return attrs | {"content": template_of(languages.get(attrs["language"]), key).content}
+        except KeyError:
+            problem = "The language has no such template. GET /api/templates lists them."
+            raise serializers.ValidationError({"template": problem}, "unknown_template") from None
+
+
+class TemplateSerializer(serializers.Serializer):
+    """What a new session of this language may start with."""
+
+    language = serializers.CharField()
+    key = serializers.CharField()
+    name = serializers.CharField()
+    file_name = serializers.CharField()
+    content = serializers.CharField()
+
+
+class ForkInput(serializers.Serializer):
+    title = serializers.CharField(max_length=120, required=False)
+
+
+class ImportInput(serializers.Serializer):
+    """What stands in the query beside an archive."""
+
+    title = serializers.CharField(max_length=120, required=False)
+    language = LanguageField(required=False)
 
 
 class SessionChangeInput(SessionInput):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
+from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.db.models import Q
 from django.http import Http404
@@ -16,8 +17,16 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from codecrafter.http.throttles import RateLimited
 from sessions_app import actions, documents, languages, moderation, sharing
 from sessions_app.access import OWNER, Action, Standing, archived_standing, standing_in
-from sessions_app.errors import AlreadyReported, InviteNotFound, NotAllowed, SessionNotFound
+from sessions_app.errors import (
+    AlreadyReported,
+    ArchiveRefused,
+    ArchiveTooLarge,
+    InviteNotFound,
+    NotAllowed,
+    SessionNotFound,
+)
 from sessions_app.forms import ReportForm
+from sessions_app.languages.templates import HELLO, template_of, templates_of
 from sessions_app.models import CodeSession, Permission
 
 if TYPE_CHECKING:
@@ -79,7 +88,26 @@ def _describe(session: Any, user: User) -> None:
 
 
 def _choices() -> list[dict[str, Any]]:
-    return [{"key": language.key, "name": language.name} for language in languages.LANGUAGES.values()]
+    return [
+        {"key": row.key, "name": row.name, "templates": " ".join(template.key for template in templates_of(row))}
+        for row in languages.LANGUAGES.values()
+    ]
+
+
+@require_GET
+@login_required
+def explore(request: SignedInPageRequest) -> HttpResponse:
+    query = request.GET.get("q", "").replace("\0", "").strip()[:120]
+    language = request.GET.get("language", "")
+    sessions = CodeSession.objects.public().matching(query)
+    if language in languages.LANGUAGES:
+        sessions = sessions.filter(language=language)
+    page = Paginator(sessions.select_related("owner"), PER_PAGE).get_page(request.GET.get("page"))
+    for session in page:
+        known = languages.LANGUAGES.get(session.language)
+        session.language_name = known.name if known else session.language  # type: ignore[attr-defined]
+    context = {"sessions": page, "languages": _choices(), "language": language, "q": query}
+    return render(request, "sessions_app/explore.html", context)
 
 
 @require_POST
@@ -91,7 +119,41 @@ def session_create(request: SignedInPageRequest) -> HttpResponse:
         messages.error(request, "That language is not known here. Choose one of the list.")
         return redirect("sessions_app:session-list")
     title = request.POST.get("title", "").replace("\0", "").strip()[:120]
-    session = actions.create_session(request.user, language=language, title=title)
+    try:
+        content = template_of(language, request.POST.get("template") or HELLO).content
+    except KeyError:
+        messages.error(request, f"{language.name} has no such program to start with. Choose another.")
+        return redirect("sessions_app:session-list")
+    session = actions.create_session(request.user, language=language, title=title, content=content)
+    return redirect("sessions_app:session-detail", session.pk)
+
+
+@require_POST
+@login_required
+def session_import(request: SignedInPageRequest) -> HttpResponse:
+    archive = request.FILES.get("archive")
+    if archive is None:
+        messages.error(request, "Choose a zip archive first.")
+        return redirect("sessions_app:session-list")
+    title = (archive.name or "").removesuffix(".zip").replace("\0", "").strip()[:120]
+    language = languages.LANGUAGES.get(request.POST.get("language", ""))
+    try:
+        session = actions.import_session(request.user, archive, title=title, language=language)
+    except (ArchiveRefused, ArchiveTooLarge) as refused:
+        messages.error(request, f"Nothing was imported. {refused.detail}")
+        return redirect("sessions_app:session-list")
+    return redirect("sessions_app:session-detail", session.pk)
+
+
+@require_POST
+@login_required
+def session_fork(request: SignedInPageRequest, session_id: UUID) -> HttpResponse:
+    try:
+        session = actions.fork_session(standing_in(request.user, session_id, Action.FORK), request.user)
+    except SessionNotFound:
+        raise Http404 from None
+    except NotAllowed:
+        raise PermissionDenied from None
     return redirect("sessions_app:session-detail", session.pk)
 
 
@@ -107,11 +169,23 @@ def session_detail(request: SignedInPageRequest, session_id: UUID) -> HttpRespon
         "session": standing.session,
         "page": _page_data(request, standing),
         "session_text": documents.entry_text(standing.session),
+        "may_fork": standing.may(Action.FORK),
+        "origin": _origin(request.user, standing.session),
     }
     response = render(request, "sessions_app/session_detail.html", context)
     # Going back must not bring up a page with another person's name or an old permission in it.
     response["Cache-Control"] = "no-store"
     return response
+
+
+def _origin(user: User, session: CodeSession) -> CodeSession | None:
+    """What it was forked from, as far as this person may know of that."""
+    if session.forked_from_id is None:
+        return None
+    try:
+        return standing_in(user, session.forked_from_id).session
+    except SessionNotFound:
+        return None
 
 
 def _page_data(request: SignedInPageRequest, standing: Standing) -> dict[str, Any]:

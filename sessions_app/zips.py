@@ -1,17 +1,29 @@
-"""The files of a session as a zip archive, pure: names that are safe wherever it is unpacked, always the same bytes."""
+"""The files of a session as a zip archive, and such an archive as files, pure.
+
+What is packed has names that are safe wherever it is unpacked, and is always the same bytes. What is unpacked was made
+by anybody: nothing is written to a disk, and only so much is ever read.
+"""
 
 from __future__ import annotations
 
 import io
+import stat
 import unicodedata
 import zipfile
+import zlib
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+from sessions_app import languages
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from typing import IO
+
+# What a zip may say of itself before anything is unpacked: also the entries that are passed over, as folders are.
+ENTRIES_MAX = 1000
 PART_MAX_CHARACTERS = 100
 PARTS_MAX = 8
+PATH_MAX_BYTES = 255
 # Controls, marks that turn the reading direction or show nothing, line separators, and what has no character.
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 _FORBIDDEN = frozenset('<>:"|?*\\')
@@ -32,9 +44,130 @@ def pack(files: Mapping[str, bytes]) -> bytes:
     return packed.getvalue()
 
 
+class Refused(ValueError):
+    """The archive cannot become a session; the message says why."""
+
+
+class TooLarge(ValueError):
+    """It holds more than a session may."""
+
+
+def unpack(archive: IO[bytes], *, max_files: int, max_bytes: int, max_total_bytes: int) -> dict[str, str]:
+    """Path -> text of every file of the archive, in its order; a folder around all of them is left out.
+
+    Sizes are what was read and not what the archive says. Raises Refused or TooLarge.
+    """
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            entries = _entries(opened.infolist(), max_files)
+            contents: dict[str, str] = {}
+            left = max_total_bytes
+            for path, entry in entries.items():
+                content = _read(opened, entry, path, max_bytes)
+                left -= len(content)
+                if left < 0:
+                    raise TooLarge("The files are larger together than a session may be.")
+                contents[path] = _decoded(content, path)
+    except (zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, EOFError, OSError, NotImplementedError) as error:
+        raise Refused("This is no zip archive that can be read.") from error
+    except (ValueError, OverflowError, RuntimeError) as error:
+        if isinstance(error, Refused | TooLarge):
+            raise
+        # What the library raises for headers that contradict each other.
+        raise Refused("This is no zip archive that can be read.") from error
+    return contents
+
+
+def _entries(listed: Sequence[zipfile.ZipInfo], max_files: int) -> dict[str, zipfile.ZipInfo]:
+    if len(listed) > ENTRIES_MAX:
+        raise TooLarge(f"The archive lists more than {ENTRIES_MAX} entries.")
+    found: dict[str, zipfile.ZipInfo] = {}
+    for entry in listed:
+        # The library's own `filename` has been mended already.
+        name = unicodedata.normalize("NFC", entry.orig_filename)
+        kind = stat.S_IFMT(entry.external_attr >> 16)
+        is_folder = name.endswith("/")
+        if not is_allowed(name.removesuffix("/")):
+            raise Refused(f"{_quoted(name)} is not a name that a file may have here.")
+        if kind not in (0, stat.S_IFDIR if is_folder else stat.S_IFREG):
+            raise Refused(f"{_quoted(name)} is not an ordinary file: links and devices are not taken.")
+        if entry.flag_bits & 0x1:
+            raise Refused(f"{_quoted(name)} is encrypted.")
+        if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise Refused(f"{_quoted(name)} is compressed in a way that is not taken: use the ordinary one.")
+        if is_folder or _is_left_by_a_mac(name):
+            continue
+        if not is_free(name, found):
+            raise Refused(f"Two files are called {_quoted(name)}. Upper and lower case are not told apart.")
+        found[name] = entry
+        if len(found) > max_files:
+            raise TooLarge(f"The archive holds more than {max_files} files.")
+    if not found:
+        raise Refused("The archive holds no files.")
+    return _without_common_folder(found)
+
+
+def _is_left_by_a_mac(name: str) -> bool:
+    return name.startswith("__MACOSX/") or name.rpartition("/")[2] == ".DS_Store"
+
+
+def _without_common_folder(found: dict[str, zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
+    while len(folders := {path.partition("/")[0] for path in found}) == 1 and all("/" in path for path in found):
+        found = {path.removeprefix(f"{next(iter(folders))}/"): entry for path, entry in found.items()}
+    return found
+
+
+def _read(opened: zipfile.ZipFile, entry: zipfile.ZipInfo, path: str, max_bytes: int) -> bytes:
+    too_large = TooLarge(f"{_quoted(path)} is larger than {max_bytes} bytes.")
+    if entry.file_size > max_bytes:
+        raise too_large
+    with opened.open(entry) as content:
+        data = content.read(max_bytes + 1)
+    if len(data) > max_bytes:
+        raise too_large
+    return data
+
+
+def _decoded(content: bytes, path: str) -> str:
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        raise Refused(f"{_quoted(path)} is not text in UTF-8.") from None
+
+
+def _quoted(name: str) -> str:
+    """A name that somebody chose, for a sentence."""
+    shown = "".join(c if unicodedata.category(c) not in _HIDDEN else "\ufffd" for c in name)
+    return f"“{shown[:80]}”"
+
+
+def entry_of(paths: Sequence[str], language: languages.Language | None) -> tuple[languages.Language, str]:
+    """The language, and the path of the file that the program starts in. Raises Refused when the names do not tell.
+
+    It is the file that is called as the language wants it, else the only one with a suffix of the language.
+    """
+    candidates = [language] if language is not None else list(languages.LANGUAGES.values())
+    for candidate in candidates:
+        if candidate.file_name in paths:
+            return candidate, candidate.file_name
+    for candidate in candidates:
+        fitting = [path for path in paths if candidate.suffixes and path.endswith(candidate.suffixes)]
+        if len(fitting) == 1 and (language is not None or len(paths) == 1):
+            return candidate, fitting[0]
+    if language is None:
+        raise Refused("No file has a name that says where the program starts. Choose the language.")
+    raise Refused(f"No file is called {language.file_name}, where a {language.name} program starts.")
+
+
 def is_safe(path: str) -> bool:
     """Whether the path would be packed under this very name."""
     return safe_name(path) == path
+
+
+def is_allowed(path: str) -> bool:
+    """Whether a file of a session may have this path: it is safe, short enough, and no compiler writes there."""
+    is_reserved = path.partition("/")[0].casefold() == languages.ARTIFACT_FOLDER
+    return is_safe(path) and not is_reserved and len(path.encode()) <= PATH_MAX_BYTES
 
 
 def is_free(path: str, others: Iterable[str]) -> bool:

@@ -77,6 +77,21 @@ async function placeLanguages(): Promise<void> {
   if (focused instanceof HTMLElement) focused.focus();
 }
 
+/** Offers to start with what the chosen language has. */
+function offerTemplates(): void {
+  const menu = document.getElementById("new-template") as HTMLSelectElement | null;
+  if (!menu) return;
+  const form = menu.form as HTMLFormElement;
+  const show = (): void => {
+    const chosen = form.querySelector<HTMLInputElement>("input[name=language]:checked");
+    const offered = (chosen?.dataset.templates ?? "").split(" ");
+    for (const option of menu.options) option.hidden = option.disabled = !offered.includes(option.value);
+    if (menu.selectedOptions[0]?.disabled) menu.value = "hello";
+  };
+  form.addEventListener("change", show);
+  show();
+}
+
 /** Whoever logs out may be at a shared computer: nothing of theirs stays on it, and what was not saved is told first. */
 function takeCopiesAlong(): void {
   const userId = document.documentElement.dataset.user;
@@ -125,6 +140,7 @@ async function removeWithAccess(userId: string): Promise<void> {
 
 setUpThemeSwitch();
 takeCopiesAlong();
+offerTemplates();
 void placeLanguages().catch(() => undefined);
 freshenTimes();
 setInterval(freshenTimes, 30_000);

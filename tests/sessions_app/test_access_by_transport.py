@@ -96,6 +96,16 @@ async def on_page(someone: Someone) -> str:
     return {302: SIGN_IN, 404: HIDDEN, 200: OK}[answer.status_code]
 
 
+async def forks_on_page(someone: Someone) -> str:
+    form = {"csrfmiddlewaretoken": someone.pages.cookies.get("csrftoken", "")}
+    path = f"/sessions/{someone.session_id}/fork"
+    answer = await asyncio.to_thread(someone.pages.post, path, data=form)
+    if answer.status_code == 302 and not answer.headers["Location"].startswith("/login"):
+        return OK
+    # Without a cookie for the form there is nobody signed in either.
+    return {302: SIGN_IN, 403: NO if form["csrfmiddlewaretoken"] else SIGN_IN, 404: HIDDEN}[answer.status_code]
+
+
 class Line:
     """A socket of somebody, and everything that was said on it."""
 
@@ -198,6 +208,8 @@ OPERATIONS: dict[tuple[str, str], tuple[Action, Callable[[Someone], Awaitable[st
     ("chat", "REST"): (Action.CHAT, rest("POST", SESSION + "/chat", text="{mark}")),
     ("chat", "socket, codecrafter.v1"): (Action.CHAT, on_socket(chats)),
     ("export", "REST"): (Action.EXPORT, rest("GET", SESSION + "/export.zip")),
+    ("fork", "REST"): (Action.FORK, rest("POST", SESSION + "/fork")),
+    ("fork", "page"): (Action.FORK, forks_on_page),
     # Before the other edits, which it would take back.
     ("restore an older text", "REST"): (Action.EDIT, rest("POST", SESSION + "/history/1/restore")),
     ("edit", "REST"): (Action.EDIT, rest("PATCH", SESSION, content=SECRET + "{mark}")),

@@ -68,11 +68,13 @@ read_file            ok      ok      ok      ok      hidden    ok
 create_file          ok      ok      ok      no      hidden    no
 rename_file          ok      ok      ok      no      hidden    no
 delete_file          ok      ok      ok      no      hidden    no
+fork                 ok      ok      ok      ok      hidden    no
 """
 PAGES = """
                      owner   admin   write   read    stranger  moderator
 page                 ok      ok      ok      ok      hidden    ok
 restore_page         ok      hidden  hidden  hidden  hidden    hidden
+fork_page            ok      ok      ok      ok      hidden    no
 join_page            ok      ok      ok      ok      ok        ok
 join                 ok      ok      ok      ok      ok        ok
 wrong_join_page      hidden  hidden  hidden  hidden  hidden    hidden
@@ -261,6 +263,8 @@ def over_rest(client, action, world):
             return client.patch(f"{path}/files/{world.file_id}", {"path": "new.txt"})
         case "delete_file":
             return client.delete(f"{path}/files/{world.file_id}")
+        case "fork":
+            return client.post(f"{path}/fork")
         case "transfer":
             return client.post(f"{path}/transfer", {"username": "other_reader"})
     raise AssertionError(action)
@@ -272,6 +276,8 @@ def by_page(client, action, world):
             return client.get(f"/sessions/{world.session.pk}")
         case "restore_page":
             return client.post(f"/sessions/{world.session.pk}/restore")
+        case "fork_page":
+            return client.post(f"/sessions/{world.session.pk}/fork")
         case "join_page":
             return client.get(f"/join/{world.token}")
         case "join":
@@ -334,6 +340,8 @@ def test_the_table_holds_on_pages(action, role, expected, world):
     answer = by_page(browser(world.people[role]), action, world)
     if expected == "anonymous":
         assert answer.status_code == 302 and answer["Location"].startswith("/login?next=")
+    elif action == "fork_page" and expected == "ok":
+        assert answer["Location"] == f"/sessions/{CodeSession.objects.get(forked_from=world.session).pk}"
     elif expected == "ok" and answer.status_code == 302:
         assert answer["Location"] == f"/sessions/{world.session.pk}"
     else:
@@ -398,6 +406,7 @@ def test_the_table_holds_in_the_admin(action, role, expected, world):
         ("create_file", "no"),
         ("rename_file", "no"),
         ("delete_file", "no"),
+        ("fork", "ok"),
         ("restore", "hidden"),
         ("leave", "absent"),
     ],
@@ -407,7 +416,7 @@ def test_a_public_session_is_read_by_anybody_signed_in_and_changed_by_no_strange
     before = stored(world)
     answer = over_rest(api(world.people[role]), action, world)
     assert answer.status_code in STATUS[expected], answer.content
-    assert stored(world) == before or action == "join_without"
+    assert stored(world) == before or action in ("join_without", "fork")
 
 
 @pytest.mark.parametrize(("action", "role"), [("join_without", "moderator")])
