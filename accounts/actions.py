@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from allauth.account.models import EmailAddress
 from django.contrib.auth import authenticate
+from django.contrib.auth.hashers import make_password
 from django.db import IntegrityError, transaction
 from django.db.models import F, Q
 from django.dispatch import Signal
 from django.utils import timezone
 
-from accounts import access, mail, mfa, personal_tokens, tokens
+from accounts import access, mail, mfa, personal_tokens, privacy, tokens
 from accounts.errors import (
     CodeRefused,
     CodeRequired,
@@ -25,15 +27,17 @@ from accounts.errors import (
     refuse_suspended,
 )
 from accounts.lockout import count_code, refuse_locked
-from accounts.models import BOT_DOMAIN, Note, PersonalToken, Role, Scope, User
+from accounts.models import BOT_DOMAIN, GONE_DOMAIN, Note, PersonalToken, Role, Scope, User
 from accounts.moderators import ensure_group
 from activity import audit
-from activity.log import record
+from activity.log import forget, record
 from codecrafter.http.problems import Forbidden, Invalid
+from codecrafter.http.throttles import count_or_refuse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
     from datetime import datetime
+    from uuid import UUID
 
     from django.http import HttpRequest
 
@@ -46,6 +50,7 @@ sign_ins_ended = Signal()
 person_suspended = Signal()
 TOKENS_MAX = 50
 BOTS_MAX = 10
+GONE_DAYS = 1
 
 
 def register(*, username: str, email: str, password: str) -> User:
@@ -395,6 +400,57 @@ def write_note(user: User, *, by: User, text: str) -> Note:
     """Tell the other moderators something about a person. Raises Forbidden."""
     access.check_moderator(by)
     return Note.objects.create(user=user, author=by, text=text)
+
+
+def note_export(user: User) -> None:
+    """Somebody takes along what is kept about them; RateLimited when they do it again and again."""
+    count_or_refuse("export", f"user:{user.pk}")
+    record("user.data_exported", f"{user.username} downloaded their data", user_id=user.pk, level="warning")
+    audit.append("data.exported", actor_id=user.pk, target_type="user", target_id=user.pk)
+
+
+def delete_account(user: User, heirs: Mapping[UUID, UUID]) -> None:
+    """Take the account away: sessions go to `heirs` (session id to user id) or are deleted, the name goes everywhere.
+
+    A row without a name stays for GONE_DAYS: rooms of other processes may hold changes of theirs that are not saved
+    yet and point at it. Raises Forbidden for an administrator, and what the apps' erasers raise.
+    """
+    if user.is_superuser:
+        raise Forbidden("An administrator hands the role on before the account can go.")
+    with transaction.atomic():
+        end_sign_ins(user)
+        entries = [entry for eraser in privacy.erasers for entry in eraser(user, heirs)]
+        for person in (*user.bots.all(), user):
+            _take_name(person)
+            note_sign_ins_ended(person)
+        # Last of all that happens on commit, since what this transaction recorded is written then.
+        transaction.on_commit(lambda: forget(user.pk))
+        for entry in entries:
+            audit.append(**entry)
+        audit.append("account.deleted", actor_id=user.pk, target_type="user", target_id=user.pk)
+
+
+def _take_name(person: User) -> None:
+    mark = person.pk.hex[:20]
+    User.objects.filter(pk=person.pk).update(
+        username=f"deleted-{mark}",
+        email=f"{mark}@{GONE_DOMAIN}",
+        first_name="",
+        last_name="",
+        password=make_password(None),
+        preferences={},
+        is_active=False,
+        is_staff=False,
+        role=Role.USER,
+        last_login=None,
+        deleted_at=timezone.now(),
+        version=F("version") + 1,
+    )
+
+
+def forget_deleted() -> None:
+    """Periodic: the rows of accounts that were deleted GONE_DAYS ago go too."""
+    User.objects.filter(deleted_at__lt=timezone.now() - timedelta(days=GONE_DAYS)).delete()
 
 
 def _require_power_over(user: User, by: User) -> None:

@@ -16,8 +16,10 @@ class AccountsConfig(AppConfig):
         from django.contrib.sessions.models import Session
         from django.db.models.signals import post_delete, post_save
 
+        from accounts import own_data, privacy
         from accounts.models import User
 
+        privacy.register(exporter=own_data.export, eraser=own_data.erase)
         post_save.connect(_person_saved, sender=User, dispatch_uid="accounts.person_saved")
         post_delete.connect(_session_ended, sender=Session, dispatch_uid="accounts.session_ended")
 

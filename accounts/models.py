@@ -18,6 +18,7 @@ USERNAME_PATTERN = r"^[A-Za-z0-9_.-]{3,30}\Z"
 
 # Never delivered to (RFC 2606).
 BOT_DOMAIN = "bots.invalid"
+GONE_DOMAIN = "deleted.invalid"
 
 # One hue of eight per person, the same everywhere they are shown (the palette is in frontend/styles).
 HUES = 8

@@ -2,40 +2,49 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
+from allauth.account.decorators import reauthentication_required
 from allauth.account.internal.flows.reauthentication import did_recently_reauthenticate
 from allauth.account.views import LoginView, LogoutView, PasswordResetView, ReauthenticateView, SignupView
 from allauth.core.exceptions import ReauthenticationRequired
 from allauth.mfa.base.views import AuthenticateView
 from allauth.mfa.base.views import ReauthenticateView as MFAReauthenticateView
 from allauth.usersessions.models import UserSession
+from asgiref.sync import sync_to_async
 from django.contrib import messages
-from django.contrib.auth import update_session_auth_hash
+from django.contrib.auth import logout, update_session_auth_hash
 from django.contrib.auth.mixins import LoginRequiredMixin
 from django.core.exceptions import ValidationError
+from django.http import StreamingHttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse_lazy
 from django.utils import timezone
 from django.utils.decorators import method_decorator
+from django.utils.http import content_disposition_header
 from django.views.decorators.cache import never_cache
 from django.views.generic import FormView, TemplateView, View
 
-from accounts import access, actions, mail, tokens
+from accounts import access, actions, mail, privacy, tokens
 from accounts.errors import EmailTaken, TooMany, UsernameTaken
 from accounts.forms import BotForm, ProfileForm, SignUpForm, TokenForm, add_refusal
 from accounts.models import Scope
 from codecrafter.http.client import counted_address
-from codecrafter.http.problems import NotFound
+from codecrafter.http.problems import DomainError, NotFound
 from codecrafter.http.throttles import RateLimited, count_or_refuse
 
 if TYPE_CHECKING:
-    from uuid import UUID
+    from collections.abc import AsyncIterator
 
-    from django.http import HttpResponse
+    from django.http import HttpRequest, HttpResponse
 
     from accounts.access import SignedInPageRequest
+    from accounts.models import User
+
+_HEIR = re.compile(r"heir-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
 
 
 class _Counted:
@@ -226,6 +235,69 @@ class TokenRevoke(LoginRequiredMixin, View):
         except NotFound:
             messages.info(request, "That token is not there any more.")
         return redirect("accounts:tokens")
+
+
+@method_decorator(never_cache, name="dispatch")
+class OwnData(LoginRequiredMixin, TemplateView):
+    """Take along what is kept about you, or delete the account. Asked for the password unless it was just given."""
+
+    request: SignedInPageRequest
+    template_name = "accounts/own_data.html"
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        owned = [owned for estate in privacy.estates for owned in estate(self.request.user)]
+        return super().get_context_data(owned=owned, **kwargs)
+
+    @method_decorator(reauthentication_required)
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        return super().get(request, *args, **kwargs)
+
+    @method_decorator(reauthentication_required)
+    def post(self, request: SignedInPageRequest) -> HttpResponse | StreamingHttpResponse:
+        try:
+            actions.note_export(request.user)
+        except RateLimited as refused:
+            messages.error(request, refused.detail)
+            return self.render_to_response(self.get_context_data(), status=refused.status)
+        name = f"codecrafter-{request.user.username}.zip"
+        headers = {
+            "Content-Disposition": str(content_disposition_header(as_attachment=True, filename=name)),
+            # Told of an encoding, the compression of pages leaves it alone and passes the pieces on as they come.
+            "Content-Encoding": "identity",
+        }
+        return StreamingHttpResponse(_pieces(request.user), content_type="application/zip", headers=headers)
+
+
+async def _pieces(user: User) -> AsyncIterator[bytes]:
+    """The archive, each piece made when the last one has left."""
+    pieces = privacy.archive(user)
+    while piece := await sync_to_async(lambda: next(pieces, b""))():
+        yield piece
+
+
+class AccountDelete(LoginRequiredMixin, View):
+    request: SignedInPageRequest
+    http_method_names = ["post"]
+
+    @method_decorator(reauthentication_required)
+    def post(self, request: SignedInPageRequest) -> HttpResponse:
+        user = request.user
+        if request.POST.get("username", "").strip().lower() != user.username.lower():
+            messages.error(request, "Nothing was deleted: type your username to confirm.")
+            return redirect("accounts:own-data")
+        heirs = {
+            UUID(name.removeprefix("heir-")): UUID(heir)
+            for name, heir in request.POST.dict().items()
+            if _HEIR.match(name) and _HEIR.match(f"heir-{heir}")
+        }
+        try:
+            actions.delete_account(user, heirs)
+        except DomainError as refused:
+            messages.error(request, f"Nothing was deleted: {refused.detail}")
+            return redirect("accounts:own-data")
+        logout(request)
+        messages.success(request, "Your account is deleted.")
+        return redirect("home")
 
 
 class BotMake(LoginRequiredMixin, View):

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 RECENT_MAX = 500
+FLUSH_SECONDS = 2.0
 
-__all__ = ["Entry", "Store", "purge", "recent", "record", "store"]
+__all__ = ["Entry", "Store", "forget", "purge", "recent", "record", "store"]
 
 
 class Store(Protocol):
@@ -33,6 +34,9 @@ class Store(Protocol):
         """Make what the store needs; safe to repeat. Raise ActivityOffline."""
 
     def flush(self, timeout_seconds: float) -> bool: ...
+
+    def forget(self, user_id: UUID) -> None:
+        """Delete this person's entries. Raise ActivityOffline."""
 
     def status(self) -> tuple[bool, str]:
         """Whether all is well, and a few words for operators."""
@@ -84,6 +88,16 @@ def purge() -> int:
     from activity.sql import purge
 
     return purge()
+
+
+def forget(user_id: UUID) -> None:
+    """Delete what this person did, as far as the log still has it. Never raises; what is left goes with its age."""
+    try:
+        current = store()
+        current.flush(FLUSH_SECONDS)
+        current.forget(user_id)
+    except Exception:
+        logger.exception("the activity log could not forget somebody")
 
 
 def store() -> Store:

@@ -104,6 +104,14 @@ class MongoStore:
         with self._queue.all_tasks_done:
             return self._queue.all_tasks_done.wait_for(lambda: not self._queue.unfinished_tasks, timeout_seconds)
 
+    def forget(self, user_id: UUID) -> None:
+        from pymongo.errors import PyMongoError
+
+        try:
+            self._entries().delete_many({"user_id": user_id})
+        except PyMongoError as error:
+            raise ActivityOffline(type(error).__name__) from error
+
     def status(self) -> tuple[bool, str]:
         """Ask the server, within the client's time-outs."""
         from pymongo.errors import PyMongoError

@@ -53,6 +53,9 @@ class SqlStore:
     def flush(self, timeout_seconds: float) -> bool:
         return True
 
+    def forget(self, user_id: UUID) -> None:
+        Activity.objects.filter(user_id=user_id).delete()
+
     def status(self) -> tuple[bool, str]:
         return True, "in the main database"
 

@@ -34,6 +34,9 @@ PERIODIC = (
     Periodic("sessions_app.documents.forget_quarantined", HOUR),
     Periodic("execution.upkeep.forget_silent_workers", HOUR),
     Periodic("activity.log.purge", HOUR),
+    Periodic("accounts.actions.forget_deleted", HOUR),
+    Periodic("sessions_app.own_data.forget_archived", HOUR),
+    Periodic("execution.own_data.forget_old_runs", HOUR),
     Periodic("codecrafter.housekeeping.flush_expired_tokens", 24 * HOUR),
     Periodic("codecrafter.housekeeping.clear_expired_logins", 24 * HOUR),
 )

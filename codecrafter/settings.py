@@ -168,7 +168,11 @@ CACHES: dict[str, dict[str, Any]] = {
     # For while the first does not answer.
     "own": {**OWN_MEMORY, "LOCATION": "own"},
 }
-ACTIVITY_DAYS = 30
+# How long what happened is kept, in days; with 0 archived sessions and runs are kept until somebody deletes them.
+ACTIVITY_DAYS = env.int("ACTIVITY_DAYS", default=30)
+ARCHIVE_DAYS = env.int("ARCHIVE_DAYS", default=0)
+RUN_DAYS = env.int("RUN_DAYS", default=0)
+EXPORT_MAX_BYTES = env.int("EXPORT_MAX_BYTES", default=1024 * 1024 * 1024)
 
 # Live editing
 if REDIS_URL:

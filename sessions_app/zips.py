@@ -37,7 +37,7 @@ def pack(files: Mapping[str, bytes]) -> bytes:
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         for path, content in files.items():
             # The time is the earliest that the format knows, so that the same files make the same bytes.
-            entry = zipfile.ZipInfo(_free(safe_name(path), taken), (1980, 1, 1, 0, 0, 0))
+            entry = zipfile.ZipInfo(free_name(safe_name(path), taken), (1980, 1, 1, 0, 0, 0))
             entry.compress_type = zipfile.ZIP_DEFLATED
             entry.create_system, entry.external_attr = 3, 0o100644 << 16
             archive.writestr(entry, content)
@@ -174,8 +174,8 @@ def is_free(path: str, others: Iterable[str]) -> bool:
     """Whether the path can stand beside those, also where case is not told apart or a file would be a folder."""
     taken: set[str] = set()
     for other in others:
-        _free(other, taken)
-    return _free(path, taken) == path
+        free_name(other, taken)
+    return free_name(path, taken) == path
 
 
 def safe_name(path: str) -> str:
@@ -192,7 +192,7 @@ def _safe_part(part: str) -> str:
     return f"_{text}" if text.partition(".")[0].rstrip().lower() in _DEVICES else text
 
 
-def _free(name: str, taken: set[str]) -> str:
+def free_name(name: str, taken: set[str]) -> str:
     """`name`, or with " (2)" and so on: also where case is not told apart, and where a file and a folder would meet.
 
     `taken` holds files as they are and folders with a slash behind.

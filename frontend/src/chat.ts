@@ -157,7 +157,7 @@ export class Chat {
   }
 
   #messageElement(message: ChatMessage): HTMLElement {
-    const name = message.user?.username ?? "An account that is gone";
+    const name = message.user?.username ?? "Deleted user";
     const item = this.#element(name, message.text, time(message.created_at));
     item.dataset.id = message.id;
     item.dataset.at = message.created_at;

@@ -152,3 +152,12 @@ def test_preparing_twice_is_safe(store: Store, capsys: pytest.CaptureFixture[str
 
 def test_a_store_that_works_says_so(store: Store) -> None:
     assert store.status()[0]
+
+
+def test_who_is_forgotten_leaves_nothing_and_others_stay(store: log.Store) -> None:
+    gone, stays = uuid.uuid4(), uuid.uuid4()
+    for user_id in (gone, stays, gone):
+        log.record("edit", "somebody edited", user_id=user_id)
+    log.forget(gone)
+    assert log.recent(user_id=gone) == []
+    assert len(log.recent(user_id=stays)) == 1
