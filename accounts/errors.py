@@ -11,6 +11,7 @@ DomainError
   Invalid
     UsernameTaken
     EmailTaken
+    GuestNameRefused
   TooMany                a person has as many tokens or bots as one may have
 """
 
@@ -78,6 +79,11 @@ class UsernameTaken(Invalid):
 class EmailTaken(Invalid):
     code = "email_taken"
     detail = "There is already an account with this email address."
+
+
+class GuestNameRefused(Invalid):
+    code = "guest_name_refused"
+    detail = "Use 1 to 15 letters, digits, spaces, dots, dashes or underscores, beginning with a letter or a digit."
 
 
 class TooMany(Conflict):

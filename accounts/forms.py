@@ -57,7 +57,7 @@ class PasswordResetForm(ResetPasswordForm):
 
     def clean_email(self) -> str:
         email: str = super().clean_email()
-        self.users = [user for user in self.users if not user.is_bot]
+        self.users = [user for user in self.users if not (user.is_bot or user.is_guest)]
         return email
 
 

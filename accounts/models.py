@@ -18,6 +18,7 @@ USERNAME_PATTERN = r"^[A-Za-z0-9_.-]{3,30}\Z"
 
 # Never delivered to (RFC 2606).
 BOT_DOMAIN = "bots.invalid"
+GUEST_DOMAIN = "guests.invalid"
 GONE_DOMAIN = "deleted.invalid"
 
 # One hue of eight per person, the same everywhere they are shown (the palette is in frontend/styles).
@@ -57,9 +58,10 @@ class PeopleManager(UserManager["User"]):
 
 
 class User(AbstractUser):
-    """A person or a bot. Names and addresses are unique without regard to case.
+    """A person, a bot or a guest. Names and addresses are unique without regard to case.
 
     A bot belongs to a person, has a name and a place in sessions like everybody, and signs in by its tokens alone.
+    A guest has given a name in one session, cannot sign in, and is nobody anywhere else (accounts/guests.py).
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -76,6 +78,7 @@ class User(AbstractUser):
     version = models.PositiveIntegerField(default=1, editable=False)
     # Raised to end every sign-in at once: it is part of what cookies, JWTs and sockets are compared with.
     sign_in_mark = models.PositiveIntegerField(default=0, editable=False)
+    is_guest = models.BooleanField(default=False, editable=False)
     bot_of = models.ForeignKey("self", models.CASCADE, null=True, blank=True, editable=False, related_name="bots")
     # What is left of a deleted account is this row without a name, for what stays of theirs to point at.
     deleted_at = models.DateTimeField(null=True, blank=True, editable=False)

@@ -109,6 +109,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "csp.middleware.CSPMiddleware",
     "allauth.account.middleware.AccountMiddleware",
+    "accounts.guests.NobodyElsewhere",
     "codecrafter.http.throttles.RateLimits",
 ]
 ROOT_URLCONF = "codecrafter.urls"
@@ -396,6 +397,7 @@ RATES = {
     "register": env.str("RATE_REGISTER", default="20/3600"),
     "run": env.str("RATE_RUN", default="60/60"),
     "status": env.str("RATE_STATUS", default="600/60"),
+    "guest": env.str("RATE_GUEST", default="60/3600"),
     "chat": env.str("RATE_CHAT", default="30/30"),
     "report": env.str("RATE_REPORT", default="10/3600"),
     "export": env.str("RATE_EXPORT", default="5/3600"),

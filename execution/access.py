@@ -39,8 +39,9 @@ def typeable_run(user: User, run_id: UUID) -> Run:
 
 
 def _require(user: User, run: Run, action: Action) -> None:
-    if run.user_id == user.pk and action in (Action.VIEW, Action.RUN):
-        # One's own run can be looked at and stopped whatever became of the session, or of one's place in it.
+    if run.user_id == user.pk and action in (Action.VIEW, Action.RUN) and not user.is_guest:
+        # One's own run can be looked at and stopped whatever became of the session, or of one's place in it. A guest
+        # has nothing outside of it.
         return
     if run.session_id is not None:
         try:

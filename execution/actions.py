@@ -25,6 +25,7 @@ from execution.runner import announce_end, prepare_job
 from execution.sandbox.errors import InvalidJob
 from sessions_app import documents, languages
 from sessions_app.access import Action, standing_in
+from sessions_app.errors import NotAllowed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -55,6 +56,8 @@ def submit_run(
     LanguageUnavailable, TooManyRuns, IdempotencyKeyReused.
     """
     session = standing_in(user, session_id, Action.RUN).session if session_id else None
+    if session is None and user.is_guest:
+        raise NotAllowed("A guest runs programs in the session only.")
     digest = hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest() if idempotency_key else ""
     if idempotency_key and (earlier := _earlier(user, idempotency_key, digest)):
         return earlier

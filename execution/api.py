@@ -13,6 +13,7 @@ from rest_framework import permissions, status
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from accounts.guests import open_to_guests
 from accounts.models import Scope
 from codecrafter.http.paging import Paging, refuse_unknown_parameters
 from codecrafter.http.problems import Invalid
@@ -64,6 +65,7 @@ def _number(request: SignedInRequest, name: str, *, most: int | None = None) -> 
     return int(value)
 
 
+@open_to_guests
 class Execute(APIView):
     """Run a program, or a session's saved text. Answers at once; `?wait=SECONDS` waits for the result."""
 
@@ -141,6 +143,7 @@ def _wait_for(run: Run, seconds: int) -> Run:
     return run
 
 
+@open_to_guests
 class RunStatus(APIView):
     throttle_classes = [StatusThrottle]
 
@@ -149,6 +152,7 @@ class RunStatus(APIView):
         return Response(run_json(visible_run(request.user, job_id), request.user))
 
 
+@open_to_guests
 class RunOutputPiece(APIView):
     """Output of one stream from a byte offset on; `next` is the offset to ask for next."""
 
@@ -184,6 +188,7 @@ class RunOutputPiece(APIView):
         )
 
 
+@open_to_guests
 class RunCancel(APIView):
     token_scope = Scope.RUN
 
@@ -197,6 +202,7 @@ class RunCancel(APIView):
         return Response(run_json(run, request.user), status=status.HTTP_202_ACCEPTED)
 
 
+@open_to_guests
 class RunInput(APIView):
     """Type into an interactive run."""
 
@@ -216,6 +222,7 @@ class RunInput(APIView):
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
+@open_to_guests
 class RunHistory(APIView):
     """The runs of a session, newest first, without their output."""
 
@@ -233,6 +240,7 @@ class RunHistory(APIView):
         return paging.get_paginated_response([summary(run) for run in page])
 
 
+@open_to_guests
 class LanguageList(APIView):
     """The languages, and which of them can run here, with the version of their tool."""
 

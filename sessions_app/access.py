@@ -14,7 +14,7 @@ from django.dispatch import Signal
 
 from accounts.models import Scope
 from sessions_app.errors import NotAllowed, RunsFrozen, SessionLocked, SessionNotFound
-from sessions_app.models import CodeSession, Collaborator, Permission
+from sessions_app.models import CodeSession, Collaborator, GuestPass, Permission
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -40,6 +40,7 @@ class Action(StrEnum):
     CHANGE_SETTINGS = "change_settings"
     SHARE = "share"
     MANAGE_ADMINS = "manage_admins"
+    ALLOW_GUESTS = "allow_guests"
     TRANSFER = "transfer"
     ARCHIVE = "archive"
 
@@ -59,11 +60,14 @@ TABLE: dict[Action, frozenset[str]] = {
     Action.CHANGE_SETTINGS: _ADMIN,
     Action.SHARE: _ADMIN,
     Action.MANAGE_ADMINS: frozenset({OWNER}),
+    Action.ALLOW_GUESTS: frozenset({OWNER}),
     Action.TRANSFER: frozenset({OWNER}),
     Action.ARCHIVE: frozenset({OWNER}),
 }
 # What a visitor of a public session may not do before joining it, whatever the table gives to readers.
 JOINED_ONLY = frozenset({Action.CHAT})
+# A guest owns nothing, here or elsewhere.
+NOT_FOR_GUESTS = frozenset({Action.FORK})
 # A moderator answers for what happens here: looks and stops, in any session, and never edits.
 MODERATOR = frozenset({Action.VIEW, Action.EXPORT, Action.STOP_ANY_RUN})
 # What is left to everybody in a session that a moderator locked; and what is not, in one whose runs are frozen.
@@ -84,12 +88,15 @@ class Standing:
     permission: str | None
     has_joined: bool
     is_moderator: bool
+    is_guest: bool = False
 
     def may(self, action: Action) -> bool:
         return self.is_granted(action) and self._stopped_by(action) is None
 
     def is_granted(self, action: Action) -> bool:
         """By the table alone, whatever a moderator has stopped in this session."""
+        if self.is_guest and action in NOT_FOR_GUESTS:
+            return False
         if self.permission in TABLE[action] and (self.has_joined or action not in JOINED_ONLY):
             return True
         return self.is_moderator and action in MODERATOR
@@ -147,11 +154,14 @@ def within_scopes(permission: str | None, scopes: Collection[str] | None) -> str
 def permissions_in(
     pairs: Collection[tuple[uuid.UUID, User]],
 ) -> dict[tuple[uuid.UUID, uuid.UUID], str | None]:
-    """permission_in() of many (session, user) pairs, by the ids of both, in two queries."""
+    """permission_in() of many (session, user) pairs, by the ids of both, in two queries, three with guests."""
     session_ids, user_ids = {session_id for session_id, _ in pairs}, {user.pk for _, user in pairs}
     sessions = {found.pk: found for found in CodeSession.objects.filter(pk__in=session_ids, archived_at__isnull=True)}
     rows = Collaborator.objects.filter(session__in=session_ids, user__in=user_ids)
     given = {(row[0], row[1]): row[2] for row in rows.values_list("session_id", "user_id", "permission")}
+    if guests := [user for _, user in pairs if user.is_guest]:
+        passes = GuestPass.objects.standing().filter(session__in=session_ids, user__in=guests)
+        given |= {(row[0], row[1]): row[2] for row in passes.values_list("session_id", "user_id", "permission")}
     permissions: dict[tuple[uuid.UUID, uuid.UUID], str | None] = {}
     for session_id, user in pairs:
         standing = None
@@ -191,11 +201,14 @@ def _standing(user: User | AnonymousUser, session: CodeSession, action: Action, 
 
 
 def _standing_with(user: User, session: CodeSession, given: str | None) -> Standing:
-    seen = given or (Permission.READ.value if session.is_public else None)
-    return Standing(session, seen, given is not None, user.is_moderator)
+    # A guest of one session does not visit others.
+    visits = session.is_public and not user.is_guest
+    seen = given or (Permission.READ.value if visits else None)
+    return Standing(session, seen, given is not None, user.is_moderator, user.is_guest)
 
 
 def _given(user: User, session: CodeSession) -> str | None:
     if session.owner_id == user.pk:
         return OWNER
-    return Collaborator.objects.filter(session=session, user=user).values_list("permission", flat=True).first()
+    rows = GuestPass.objects.standing() if user.is_guest else Collaborator.objects.all()
+    return rows.filter(session=session, user=user).values_list("permission", flat=True).first()

@@ -16,7 +16,7 @@ from django.utils import timezone
 from activity import audit
 from activity.log import record
 from codecrafter.http.throttles import count_or_refuse
-from sessions_app import crdt, documents, events, files, history, languages, zips
+from sessions_app import crdt, documents, events, files, history, languages, sharing, zips
 from sessions_app.access import Action, Standing, standing_in
 from sessions_app.errors import (
     ArchiveRefused,
@@ -165,6 +165,10 @@ def change_session(
         user_id=user.pk,
         session_id=session.pk,
     )
+    if changes.get("allows_guests") is False:
+        sharing.end_guests(session, user, session.guest_passes.all())
+    if changes.get("is_public") is False:
+        sharing.end_guests(session, user, session.guest_passes.filter(invite=None))
     if "is_public" in changes:
         events.recheck_access_on_commit(session.pk)
     events.announce_on_commit(

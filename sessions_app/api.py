@@ -23,6 +23,7 @@ from rest_framework.utils.urls import replace_query_param
 from rest_framework.views import APIView
 
 from accounts.bearer import ACCOUNT
+from accounts.guests import open_to_guests
 from accounts.socket_auth import issue_ticket
 from codecrafter.http.conditional import PreconditionFailed, check_if_match, etag, unchanged
 from codecrafter.http.paging import Paging, WrongCursor, refuse_unknown_parameters
@@ -63,6 +64,7 @@ from sessions_app.serializers import (
     FileDetailSerializer,
     FileSerializer,
     ForkInput,
+    GuestSerializer,
     HistoryStepSerializer,
     ImportInput,
     InviteInput,
@@ -301,6 +303,7 @@ class SessionFork(APIView):
         return _new(request, actions.fork_session(standing, request.user, given.get("title", "")))
 
 
+@open_to_guests
 class SessionDetail(APIView):
     @extend_schema(
         operation_id="sessions_read",
@@ -347,6 +350,8 @@ class SessionDetail(APIView):
         # Both are asked before either is done, so a refused request changes nothing.
         if given:
             standing_in(request.user, session_id, Action.CHANGE_SETTINGS)
+        if "allows_guests" in given:
+            standing_in(request.user, session_id, Action.ALLOW_GUESTS)
         if content is not None or not given:
             standing_in(request.user, session_id, Action.EDIT)
         version = standing.session.version
@@ -366,6 +371,7 @@ class ZipRenderer(JSONRenderer):
     media_type = "application/zip"
 
 
+@open_to_guests
 class SessionExport(APIView):
     """The files at the committed head as a zip archive; its revision is in the header X-Revision."""
 
@@ -390,6 +396,7 @@ def _file(session: CodeSession, file_id: str, *, code: int = status.HTTP_200_OK)
     return Response(body, status=code)
 
 
+@open_to_guests
 class FileList(APIView):
     """The session's files, the one that the program starts in first."""
 
@@ -411,6 +418,7 @@ class FileList(APIView):
         return response
 
 
+@open_to_guests
 class FileDetail(APIView):
     """One file. Its id is `main` for the one that the program starts in, which is named by the language and stays."""
 
@@ -460,6 +468,7 @@ class SessionJoin(APIView):
         return _shown(standing_in(request.user, session_id), request)
 
 
+@open_to_guests
 class SessionLeave(APIView):
     @extend_schema(
         operation_id="sessions_leave",
@@ -467,7 +476,7 @@ class SessionLeave(APIView):
         responses={204: None, **refusals(SessionNotFound, NoCollaborator, OwnerStays)},
     )
     def post(self, request: SignedInRequest, session_id: UUID) -> Response:
-        sharing.remove_collaborator(standing_in(request.user, session_id), request.user, request.user.pk)
+        sharing.leave_session(standing_in(request.user, session_id), request.user)
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
@@ -532,6 +541,7 @@ class SessionTicket(APIView):
         return Response({"ticket": ticket, "expires_in": expires_in}, status=status.HTTP_201_CREATED)
 
 
+@open_to_guests
 class CollaboratorList(APIView):
     @extend_schema(
         operation_id="collaborators_list",
@@ -634,6 +644,30 @@ class InviteRotate(APIView):
         return _made(request, invite, token, status.HTTP_200_OK)
 
 
+class GuestList(APIView):
+    """Who is in the session by name, without an account."""
+
+    @extend_schema(operation_id="guests_list", responses={200: GuestSerializer(many=True), **SESSION_REFUSALS})
+    def get(self, request: SignedInRequest, session_id: UUID) -> Response:
+        standing = standing_in(request.user, session_id, Action.SHARE)
+        rows = standing.session.guest_passes.standing().select_related("user")
+        return Response(GuestSerializer(rows, many=True).data)
+
+
+class GuestDetail(APIView):
+    """Takes a guest out. They know a link, so the session's invite links stop working."""
+
+    @extend_schema(
+        operation_id="guests_remove",
+        request=None,
+        responses={204: None, **SESSION_REFUSALS, **refusals(NoCollaborator)},
+    )
+    def delete(self, request: SignedInRequest, session_id: UUID, user_id: UUID) -> Response:
+        sharing.remove_guest(standing_in(request.user, session_id, Action.SHARE), request.user, user_id)
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+@open_to_guests
 class ChatList(APIView):
     """What was said in the session, newest first. Whoever sees the session reads it; whoever joined also writes."""
 
@@ -661,6 +695,7 @@ class ChatList(APIView):
         return Response(ChatMessageSerializer(message).data, status=status.HTTP_201_CREATED)
 
 
+@open_to_guests
 class HistoryList(APIView):
     """Who changed the text when, newest first. A `cursor` from `next` leads on to what is older."""
 
@@ -694,6 +729,7 @@ class HistoryList(APIView):
         return int(given)
 
 
+@open_to_guests
 class PastText(APIView):
     """The entry file's text as it was at a revision: the `last_revision` of a step of the history.
 
@@ -709,6 +745,7 @@ class PastText(APIView):
         return Response({"revision": revision, "content": content})
 
 
+@open_to_guests
 class PastRestore(APIView):
     """Turns the text into what it was at a revision, by the smallest edit, live for everybody.
 

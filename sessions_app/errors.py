@@ -8,6 +8,8 @@ DomainError (codecrafter/http/problems.py)
     ClosedByModerator the owner cannot bring it back
   AlreadyReported     this person's report of the session is still open
   InviteNotFound      no such link, or it was revoked, ran out or expired
+  GuestsNotAllowed    the owner does not let people in without an account
+  TooManyGuests       so many are in the session already
   TooManyInvites      a session has only so many links at a time
   PersonNotFound      nobody of that name
   NoCollaborator      that person is not in the session
@@ -64,6 +66,16 @@ class AlreadyReported(Conflict):
 class InviteNotFound(NotFound):
     code = "invite_not_found"
     detail = "This link does not work. It may have been revoked: ask for a new one."
+
+
+class GuestsNotAllowed(Forbidden):
+    code = "guests_not_allowed"
+    detail = "This session is for people with an account."
+
+
+class TooManyGuests(Conflict):
+    code = "too_many_guests"
+    detail = "This session has as many guests as it may have. Try again later, or sign in."
 
 
 class TooManyInvites(Conflict):

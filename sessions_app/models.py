@@ -53,6 +53,8 @@ class CodeSession(models.Model):
     title = models.CharField(max_length=TITLE_MAX_CHARACTERS)
     language = models.CharField(max_length=30, default="javascript")
     is_public = models.BooleanField(default=False)
+    # Whether people without an account may come in by a link, or as readers of a public session.
+    allows_guests = models.BooleanField(default=False)
     metadata = models.JSONField(default=dict, blank=True)
     forked_from = models.ForeignKey(
         "self", models.SET_NULL, null=True, blank=True, editable=False, related_name="forks"
@@ -143,6 +145,33 @@ class InviteUse(models.Model):
     class Meta:
         ordering = ["-used_at", "-id"]
         constraints = [models.UniqueConstraint(fields=["invite", "user"], name="invite_used_once_per_user")]
+
+
+class GuestPassQuerySet(models.QuerySet["GuestPass"]):
+    def standing(self) -> GuestPassQuerySet:
+        """Those that let somebody in now: the session allows guests, and the link or the session is still open."""
+        by_link, by_public = Q(invite__isnull=False, invite__revoked_at=None), Q(invite=None, session__is_public=True)
+        return self.filter(
+            by_link | by_public, ended_at=None, expires_at__gt=timezone.now(), session__allows_guests=True
+        )
+
+
+class GuestPass(models.Model):
+    """What lets one guest into one session: the link they came by, or none in a public session."""
+
+    user = models.OneToOneField(settings.AUTH_USER_MODEL, models.CASCADE, related_name="guest_pass")
+    session = models.ForeignKey(CodeSession, models.CASCADE, related_name="guest_passes")
+    invite = models.ForeignKey(Invite, models.CASCADE, null=True, blank=True, related_name="guest_passes")
+    permission = models.CharField(max_length=5, choices=UP_TO_WRITE)
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    objects = GuestPassQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-created_at", "-id"]
+        verbose_name_plural = "guest passes"
 
 
 class Document(models.Model):

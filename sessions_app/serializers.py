@@ -18,6 +18,7 @@ from sessions_app.models import (
     ChatMessage,
     CodeSession,
     Collaborator,
+    GuestPass,
     Invite,
     InviteUse,
     Permission,
@@ -77,8 +78,8 @@ class SessionSerializer(serializers.ModelSerializer):
     class Meta:
         model = CodeSession
         fields = [
-            "id", "title", "language", "is_public", "permission", "owner", "metadata", "forked_from", "version",
-            "created_at", "updated_at",
+            "id", "title", "language", "is_public", "allows_guests", "permission", "owner", "metadata", "forked_from",
+            "version", "created_at", "updated_at",
         ]  # fmt: skip
 
     def get_permission(self, session: CodeSession) -> str:
@@ -161,6 +162,7 @@ class ImportInput(serializers.Serializer):
 
 
 class SessionChangeInput(SessionInput):
+    allows_guests = serializers.BooleanField(required=False, help_text="For the owner to set.")
     base_revision = serializers.IntegerField(min_value=0, required=False)
 
 
@@ -191,6 +193,14 @@ class CollaboratorInput(CollaboratorChangeInput):
 
 class TransferInput(serializers.Serializer):
     username = serializers.CharField(max_length=150, help_text="Somebody who is in the session.")
+
+
+class GuestSerializer(serializers.ModelSerializer):
+    user = PersonSerializer(read_only=True)
+
+    class Meta:
+        model = GuestPass
+        fields = ["user", "permission", "created_at", "expires_at"]
 
 
 class InviteUseSerializer(serializers.ModelSerializer):

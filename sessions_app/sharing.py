@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from django.db import transaction
@@ -11,13 +12,24 @@ from django.db.models import Count, F, Prefetch
 from django.utils import timezone
 
 from accounts.access import people_named
+from accounts.guests import make_guest
 from accounts.models import User, able
 from activity import audit
 from activity.log import record
 from sessions_app import events
 from sessions_app.access import OWNER, PERMISSIONS, Action, Standing
-from sessions_app.errors import InviteNotFound, NoCollaborator, NotAllowed, OwnerStays, PersonNotFound, TooManyInvites
-from sessions_app.models import CodeSession, Collaborator, Invite, InviteUse, Permission
+from sessions_app.errors import (
+    GuestsNotAllowed,
+    InviteNotFound,
+    NoCollaborator,
+    NotAllowed,
+    OwnerStays,
+    PersonNotFound,
+    SessionNotFound,
+    TooManyGuests,
+    TooManyInvites,
+)
+from sessions_app.models import CodeSession, Collaborator, GuestPass, Invite, InviteUse, Permission
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -27,13 +39,15 @@ if TYPE_CHECKING:
 
 INVITES_MAX = 20
 INVITES_SHOWN = 100
+GUESTS_MAX = 50
+GUEST_TIME = timedelta(hours=12)
 # Of who came through a link, so many are listed.
 INVITE_USES_SHOWN = 100
 
 
 def set_collaborator(standing: Standing, by: User, username: str, permission: str) -> Collaborator:
     """Add a person by name, or change what they may do."""
-    person = people_named(username).filter(able()).first()
+    person = people_named(username).filter(able(), is_guest=False).first()
     if person is None:
         raise PersonNotFound(errors={"username": [PersonNotFound.detail]})
     return _set_permission(standing, by, person, permission)
@@ -120,7 +134,7 @@ def remove_collaborator(standing: Standing, by: User, user_id: UUID) -> None:
         raise NoCollaborator
     collaborator.delete()
     if user_id != by.pk:
-        session.invites.standing().update(revoked_at=timezone.now())
+        _revoke_all(session, by)
     record(
         "collaborator.removed",
         f"{collaborator.user.username} is no longer in “{session.title}”",
@@ -134,6 +148,23 @@ def remove_collaborator(standing: Standing, by: User, user_id: UUID) -> None:
     _note("collaborator.removed", session, by, person=str(user_id), was=collaborator.permission)
 
 
+def _revoke_all(session: CodeSession, by: User) -> None:
+    end_guests(session, by, session.guest_passes.filter(invite__isnull=False))
+    session.invites.standing().update(revoked_at=timezone.now())
+
+
+@transaction.atomic
+def remove_guest(standing: Standing, by: User, user_id: UUID) -> None:
+    """Take a guest out. They know a link, so the links stop working, as when a collaborator is taken out."""
+    session = standing.session
+    passes = session.guest_passes.filter(user=user_id)
+    if not passes.standing().exists():
+        raise NoCollaborator
+    end_guests(session, by, passes)
+    _revoke_all(session, by)
+    record("session.guest_removed", f"{by.username} removed a guest", user_id=by.pk, session_id=session.pk)
+
+
 @transaction.atomic
 def transfer_session(standing: Standing, by: User, username: str) -> CodeSession:
     """Make one of the collaborators the owner; the owner until now stays as an admin.
@@ -142,7 +173,7 @@ def transfer_session(standing: Standing, by: User, username: str) -> CodeSession
     the owner.
     """
     session = standing.session
-    heirs = people_named(username).filter(able(), bot_of=None)
+    heirs = people_named(username).filter(able(), bot_of=None, is_guest=False)
     # Held, so that the person does not leave between this look and the UPDATE.
     theirs = (
         Collaborator.objects.select_for_update(of=("self",))
@@ -235,11 +266,15 @@ def create_invite(
 
 @transaction.atomic
 def rotate_invite(standing: Standing, by: User, invite_id: UUID) -> tuple[Invite, str]:
-    """The same link under another address: the old one stops working, and what it grants and to how many stays."""
+    """The same link under another address: the old one stops working, and what it grants and to how many stays.
+
+    Guests who came by the old one are out; people with an account stay.
+    """
     session = standing.session
     token = _new_token()
     if not session.invites.usable().filter(pk=invite_id).update(token_sha256=_digest(token)):
         raise InviteNotFound
+    end_guests(session, by, session.guest_passes.filter(invite=invite_id))
     record(
         "invite.rotated",
         f"{by.username} gave an invite link a new address",
@@ -252,7 +287,10 @@ def rotate_invite(standing: Standing, by: User, invite_id: UUID) -> tuple[Invite
 
 @transaction.atomic
 def revoke_invite(standing: Standing, by: User, invite_id: UUID) -> None:
+    """The link stops working, and guests who came by it are out; people with an account stay."""
     session = standing.session
+    # While they still stand by it.
+    end_guests(session, by, session.guest_passes.filter(invite=invite_id))
     if not session.invites.standing().filter(pk=invite_id).update(revoked_at=timezone.now()):
         raise InviteNotFound
     record(
@@ -286,16 +324,76 @@ def accept_invite(user: User, token: str) -> CodeSession:
 
     Raises InviteNotFound, alike for every reason.
     """
-    # Held, so that the last use is had by one, and that somebody who comes twice at once uses the link once.
+    invite, session = _open_invite(token)
+    if _join(session, user, invite.permission):
+        _use(invite, user)
+    return session
+
+
+def _open_invite(token: str) -> tuple[Invite, CodeSession]:
+    """Held, so that the last use is had by one, and that somebody who comes twice at once uses the link once."""
     invite = _invites_of(token).select_for_update(of=("self",)).first()
     if invite is None:
         raise InviteNotFound
-    session = invite.session
-    if _join(session, user, invite.permission):
-        if not Invite.objects.usable().filter(pk=invite.pk).update(uses_left=F("uses_left") - 1):
+    return invite, invite.session
+
+
+def _use(invite: Invite, user: User) -> None:
+    if not Invite.objects.usable().filter(pk=invite.pk).update(uses_left=F("uses_left") - 1):
+        raise InviteNotFound
+    InviteUse.objects.get_or_create(invite=invite, user=user)
+
+
+@transaction.atomic
+def come_as_guest(name: str, session_id: UUID, token: str = "") -> GuestPass:
+    """A new guest of this name, with what the link of `token` grants, or as a reader of the public session.
+
+    Raises InviteNotFound or SessionNotFound, GuestsNotAllowed, TooManyGuests, GuestNameRefused.
+    """
+    if token:
+        invite, session = _open_invite(token)
+        permission = invite.permission
+        if session.pk != session_id:
             raise InviteNotFound
-        InviteUse.objects.get_or_create(invite=invite, user=user)
-    return session
+    else:
+        found = CodeSession.objects.public().filter(pk=session_id).first()
+        if found is None:
+            raise SessionNotFound
+        invite, session, permission = None, found, Permission.READ.value
+    # Held, so that no two take the last place.
+    if not CodeSession.objects.select_for_update().get(pk=session.pk).allows_guests:
+        raise GuestsNotAllowed
+    if GuestPass.objects.standing().filter(session=session).count() >= GUESTS_MAX:
+        raise TooManyGuests
+    guest = make_guest(name)
+    made = GuestPass.objects.create(
+        user=guest, session=session, invite=invite, permission=permission, expires_at=timezone.now() + GUEST_TIME
+    )
+    if invite is not None:
+        _use(invite, guest)
+    record("session.guest_came", f"{guest.username} came to “{session.title}”", user_id=guest.pk, session_id=session.pk)
+    _tell_role(session, guest, permission, by=guest, is_new=True)
+    return made
+
+
+def end_guests(session: CodeSession, by: User, passes: QuerySet[GuestPass]) -> None:
+    """These guests are out, on their open sockets too. Call it in a transaction."""
+    for guest_pass in passes.filter(ended_at=None, expires_at__gt=timezone.now()).select_related("user"):
+        passes.model.objects.filter(pk=guest_pass.pk).update(ended_at=timezone.now())
+        events.announce_on_commit(
+            session.pk,
+            {"type": "notice", "kind": "left", "user": events.speaker(guest_pass.user), "by": events.speaker(by)},
+        )
+    events.recheck_access_on_commit(session.pk)
+
+
+@transaction.atomic
+def leave_session(standing: Standing, user: User) -> None:
+    """Raises OwnerStays for the owner, PersonNotFound for who only visits."""
+    if user.is_guest:
+        end_guests(standing.session, user, standing.session.guest_passes.filter(user=user))
+    else:
+        remove_collaborator(standing, user, user.pk)
 
 
 @transaction.atomic

@@ -6,24 +6,31 @@ from typing import TYPE_CHECKING, Any
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
+from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.db.models import Q
 from django.http import Http404
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.views.decorators.csrf import ensure_csrf_cookie
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from codecrafter.http.throttles import RateLimited
+from accounts.errors import GuestNameRefused
+from accounts.guests import is_guest, open_to_guests, sign_guest_in
+from codecrafter.http.client import counted_address
+from codecrafter.http.throttles import RateLimited, count_or_refuse
 from sessions_app import actions, documents, languages, moderation, sharing
 from sessions_app.access import OWNER, Action, Standing, archived_standing, standing_in
 from sessions_app.errors import (
     AlreadyReported,
     ArchiveRefused,
     ArchiveTooLarge,
+    GuestsNotAllowed,
     InviteNotFound,
     NotAllowed,
     SessionNotFound,
+    TooManyGuests,
 )
 from sessions_app.forms import ReportForm
 from sessions_app.languages.templates import HELLO, template_of, templates_of
@@ -157,14 +164,18 @@ def session_fork(request: SignedInPageRequest, session_id: UUID) -> HttpResponse
     return redirect("sessions_app:session-detail", session.pk)
 
 
+@open_to_guests
 @require_GET
-@login_required
 @ensure_csrf_cookie
 def session_detail(request: SignedInPageRequest, session_id: UUID) -> HttpResponse:
     try:
         standing = standing_in(request.user, session_id)
     except SessionNotFound:
-        raise Http404 from None
+        if not _is_nobody(request):
+            raise Http404 from None
+        if CodeSession.objects.public().filter(pk=session_id, allows_guests=True).exists():
+            return redirect("sessions_app:session-guest", session_id)
+        return redirect_to_login(request.get_full_path())
     context = {
         "session": standing.session,
         "page": _page_data(request, standing),
@@ -197,12 +208,18 @@ def _page_data(request: SignedInPageRequest, standing: Standing) -> dict[str, An
             "title": session.title,
             "language": session.language,
             "is_public": session.is_public,
+            "allows_guests": session.allows_guests,
             "permission": standing.shown_permission,
             "owner": {"id": str(session.owner_id), "username": session.owner.username},
             "version": session.version,
             "may_chat": standing.may(Action.CHAT),
         },
-        "user": {"id": str(request.user.pk), "username": request.user.username, "hue": request.user.hue},
+        "user": {
+            "id": str(request.user.pk),
+            "username": request.user.username,
+            "hue": request.user.hue,
+            "is_guest": request.user.is_guest,
+        },
         "editor_settings": request.user.preferences.get("editor_settings", {}),
         "languages": [
             {"key": language.key, "name": language.name, "file_name": language.file_name}
@@ -246,9 +263,11 @@ def session_report(request: SignedInPageRequest, session_id: UUID) -> HttpRespon
     return render(request, "sessions_app/session_report.html", context, status=code)
 
 
+@open_to_guests
 @require_http_methods(["GET", "HEAD", "POST"])
-@login_required
 def session_join(request: SignedInPageRequest, token: str) -> HttpResponse:
+    if _is_nobody(request):
+        return _join_as_guest(request, token)
     try:
         if request.method == "POST":
             session = sharing.accept_invite(request.user, token)
@@ -262,3 +281,59 @@ def session_join(request: SignedInPageRequest, token: str) -> HttpResponse:
         "permission": invite.permission,
     }
     return render(request, "sessions_app/session_join.html", context)
+
+
+def _is_nobody(request: HttpRequest) -> bool:
+    """A guest of another session, or whose time is over, may give a name anew, or sign in."""
+    return not request.user.is_authenticated or is_guest(request.user)
+
+
+def _join_as_guest(request: HttpRequest, token: str) -> HttpResponse:
+    """A link that does not work, and one that wants an account, look alike to who has none."""
+    try:
+        invite = sharing.find_invite(token)
+    except InviteNotFound:
+        return redirect_to_login(request.get_full_path())
+    if not invite.session.allows_guests:
+        return redirect_to_login(request.get_full_path())
+    return _guest_door(request, invite.session, invite.permission, token=token)
+
+
+@open_to_guests
+@require_http_methods(["GET", "HEAD", "POST"])
+def session_guest(request: HttpRequest, session_id: UUID) -> HttpResponse:
+    """The door of a public session for who has no account."""
+    session = CodeSession.objects.public().select_related("owner").filter(pk=session_id, allows_guests=True).first()
+    if session is None or not _is_nobody(request):
+        return redirect("sessions_app:session-detail", session_id)
+    return _guest_door(request, session, Permission.READ)
+
+
+def _guest_door(request: HttpRequest, session: CodeSession, permission: str, *, token: str = "") -> HttpResponse:
+    """Asks for a name, and lets in whoever gives one."""
+    name = request.POST.get("name", "")
+    context = {
+        "session_title": session.title,
+        "owner_username": session.owner.username,
+        "permission": permission,
+        "as_guest": True,
+        "has_link": bool(token),
+        "next": reverse("sessions_app:session-detail", args=[session.pk]) if not token else request.path,
+        "name": name,
+    }
+    if request.method != "POST":
+        return render(request, "sessions_app/session_join.html", context)
+    try:
+        count_or_refuse("guest", f"address:{counted_address(request)}")
+        guest_pass = sharing.come_as_guest(name, session.pk, token)
+    except (InviteNotFound, SessionNotFound, GuestsNotAllowed):
+        return redirect_to_login(request.get_full_path())
+    except (GuestNameRefused, TooManyGuests, RateLimited) as refused:
+        response = render(
+            request, "sessions_app/session_join.html", context | {"problem": refused.detail}, status=refused.status
+        )
+        if wait := refused.extra.get("retry_after"):
+            response["Retry-After"] = str(wait)
+        return response
+    sign_guest_in(request, guest_pass.user, guest_pass.expires_at)
+    return redirect("sessions_app:session-detail", session.pk)

@@ -32,13 +32,15 @@ export interface Page {
     title: string;
     language: string;
     is_public: boolean;
+    /** Whether people may come in without an account. */
+    allows_guests: boolean;
     permission: Permission;
     owner: Person;
     version: number;
     /** The visitor of a public session reads the chat and writes nothing. */
     may_chat: boolean;
   };
-  user: Person & { hue?: number };
+  user: Person & { hue?: number; is_guest: boolean };
   editor_settings: EditorSettings;
   languages: Language[];
   document: { epoch: string };

@@ -28,6 +28,7 @@ export class ShareDialog {
   readonly #link = byId("share-link");
   readonly #people = byId("share-people");
   readonly #problem = byId("share-problem");
+  readonly #guests = byId("share-guest-list");
   readonly #leave = byId("share-leave");
   readonly #transfer = byId("share-transfer");
   readonly #path: string;
@@ -47,6 +48,9 @@ export class ShareDialog {
       event.preventDefault();
       void this.#add();
     });
+    byId<HTMLInputElement>("share-allow-guests").addEventListener("change", (event) => {
+      void this.#setGuests(event.target as HTMLInputElement);
+    });
     byId("share-leave-button").addEventListener("click", () => void this.#leaveSession());
     byId<HTMLFormElement>("share-transfer-form").addEventListener("submit", (event) => {
       event.preventDefault();
@@ -63,12 +67,16 @@ export class ShareDialog {
     byId("share-add").hidden = !manages;
     byId<HTMLInputElement>("share-public").disabled = !manages;
     byId<HTMLInputElement>("share-public").checked = this.page.session.is_public;
+    byId("share-guests").hidden = !manages;
+    byId<HTMLInputElement>("share-allow-guests").disabled = this.permission() !== "owner";
+    byId<HTMLInputElement>("share-allow-guests").checked = this.page.session.allows_guests;
     this.#link.replaceChildren();
     this.#dialog.showModal();
     await this.#try(async () => {
       if (manages) await this.#readInvites();
       else this.#showAddress();
       await this.#readPeople();
+      if (manages) await this.#readGuests();
     });
   }
 
@@ -188,10 +196,38 @@ export class ShareDialog {
       ...collaborators.filter(({ user }) => user.id !== owner.id).map((collaborator) => this.#personRow(collaborator)),
     );
     const isOneOfThem = collaborators.some(({ user }) => user.id === this.page.user.id);
-    this.#leave.hidden = !isOneOfThem;
+    this.#leave.hidden = !isOneOfThem && !this.page.user.is_guest;
     const heirs = collaborators.map(({ user }) => user.username);
     this.#transfer.hidden = this.permission() !== "owner" || heirs.length === 0;
     byId<HTMLSelectElement>("share-heir").replaceChildren(...heirs.map((name) => new Option(name, name)));
+  }
+
+  async #readGuests(): Promise<void> {
+    const isAllowed = this.page.session.allows_guests;
+    const guests = isAllowed ? await list<{ user: Person; permission: Permission }>(`${this.#path}/guests`) : [];
+    this.#guests.replaceChildren(...guests.map(({ user, permission }) => {
+      const words = `Remove ${user.username}`;
+      const remove = make("button", { type: "button", class: "button small quiet icon-only", "aria-label": words, title: words }, icon("x"));
+      remove.addEventListener("click", () => {
+        void this.#try(async () => {
+          await call("DELETE", `${this.#path}/guests/${user.id}`);
+          await Promise.all([this.#readGuests(), this.#readInvites()]);
+          this.announce(`${user.username} was removed, and the invite links were turned off`);
+        });
+      });
+      return make("li", { class: "person" }, make("span", {}, user.username), make("span", { class: "hint" }, roles.find(([key]) => key === permission)?.[1]), remove);
+    }));
+  }
+
+  async #setGuests(control: HTMLInputElement): Promise<void> {
+    const wanted = control.checked;
+    const done = await this.#try(async () => {
+      await call("PATCH", this.#path, { allows_guests: wanted });
+      this.page.session.allows_guests = wanted;
+      await this.#readGuests();
+      this.announce(wanted ? "People with a link can come in without an account." : "Guests are out, and no others can come.");
+    });
+    if (!done) control.checked = !wanted;
   }
 
   #personRow({ user, permission }: Collaborator): HTMLElement {
