@@ -1,5 +1,6 @@
 // A trace of several people (github.com/josephg/editing-traces) typed through stock y-websocket providers, each at the
-// server it is given. argv[2]: a job as JSON file. Every edit waits until its author's document holds its parents.
+// server it is given. argv[2]: a job as JSON file. Every edit is made on its parents alone, as it was once typed, and
+// comes into its author's document once that one holds them: so the end is the trace's own.
 // The socket is the page's: it takes text frames aside and counts step 2 and update frames, to know what was acknowledged.
 import { readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -50,6 +51,10 @@ const control = new Y.Doc();
 class Agent {
   constructor(index) {
     const { server, token } = job.agents[index];
+    // What this person saw while typing, whatever has reached the document since.
+    this.seen = new Y.Doc();
+    this.seen.clientID = index + 10;
+    this.known = new Set();
     this.doc = new Y.Doc();
     this.text = this.doc.getText("main");
     this.provider = new WebsocketProvider(server, job.room, this.doc, {
@@ -86,27 +91,57 @@ say({ at: "synced" });
 
 const ends = [];
 const deletes = [];
-for (const [number, { agent: index, parents, patches }] of job.txns.entries()) {
-  const agent = agents[index];
-  for (const parent of parents) {
-    await agent.until(() => agent.holds(ends[parent]) && deletes[parent].every((id) => isDeleted(agent.doc, id)));
+const updates = [];
+
+/** Show this person the edits that the next one was made on, and all that those were made on. */
+function see(agent, parents) {
+  const missing = [];
+  for (const waiting = [...parents]; waiting.length; ) {
+    const parent = waiting.pop();
+    if (agent.known.has(parent)) continue;
+    agent.known.add(parent);
+    missing.push(parent);
+    waiting.push(...job.txns[parent].parents);
   }
+  for (const parent of missing.sort((a, b) => a - b)) Y.applyUpdate(agent.seen, updates[parent]);
+}
+
+/** Returns the edit as an update. */
+function type(agent, number, patches) {
+  const made = [];
   const gone = [];
+  const keep = (update) => made.push(update);
   const note = (transaction) => {
     for (const [client, ranges] of transaction.deleteSet.clients) {
       for (const range of ranges) gone.push({ client, clock: range.clock });
     }
   };
-  agent.doc.on("afterTransaction", note);
-  agent.doc.transact(() => {
+  agent.seen.on("update", keep);
+  agent.seen.on("afterTransaction", note);
+  agent.seen.transact(() => {
+    const text = agent.seen.getText("main");
     for (const [position, deleted, inserted] of patches) {
-      if (deleted) agent.text.delete(position, deleted);
-      if (inserted) agent.text.insert(position, inserted);
+      if (deleted) text.delete(position, deleted);
+      if (inserted) text.insert(position, inserted);
     }
   });
-  agent.doc.off("afterTransaction", note);
-  ends.push({ client: agent.doc.clientID, clock: Y.getState(agent.doc.store, agent.doc.clientID) });
+  agent.seen.off("afterTransaction", note);
+  agent.seen.off("update", keep);
+  agent.known.add(number);
+  const client = agent.seen.clientID;
+  ends.push({ client, clock: Y.getState(agent.seen.store, client) });
   deletes.push(gone);
+  updates.push(made.length ? Y.mergeUpdates(made) : Uint8Array.of(0, 0));
+  return updates[number];
+}
+
+for (const [number, { agent: index, parents, patches }] of job.txns.entries()) {
+  const agent = agents[index];
+  for (const parent of parents) {
+    await agent.until(() => agent.holds(ends[parent]) && deletes[parent].every((id) => isDeleted(agent.doc, id)));
+  }
+  see(agent, parents);
+  Y.applyUpdate(agent.doc, type(agent, number, patches));
   if (number % 20 === 0) {
     say({ at: "step", number, of: job.txns.length });
     await new Promise((resolve) => setTimeout(resolve, job.pace));
