@@ -457,6 +457,7 @@ SERVESTATIC_IMMUTABLE_FILE_TEST = re.compile(r"^.+[.-][0-9a-zA-Z]{8,12}\..+$").p
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_TZ = True
+FORMAT_MODULE_PATH = ["codecrafter.formats"]
 
 # Celery: rows are the result, so there is no result backend. Queues are in codecrafter/celery.py.
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True

@@ -209,6 +209,7 @@ class AvailableLanguage(models.Model):
     switched_off_reason = models.CharField(max_length=500, blank=True, editable=False)
 
     class Meta:
+        verbose_name = "language"
         permissions = [("switch_availablelanguage", "Can switch language on and off, and test it")]
 
     def __str__(self) -> str:

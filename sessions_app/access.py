@@ -71,7 +71,7 @@ NOT_FOR_GUESTS = frozenset({Action.FORK})
 # A moderator answers for what happens here: looks and stops, in any session, and never edits.
 MODERATOR = frozenset({Action.VIEW, Action.EXPORT, Action.STOP_ANY_RUN})
 # What is left to everybody in a session that a moderator locked; and what is not, in one whose runs are frozen.
-IN_LOCKED = frozenset({Action.VIEW, Action.EXPORT, Action.STOP_ANY_RUN})
+IN_LOCKED = frozenset({Action.VIEW, Action.EXPORT, Action.FORK, Action.STOP_ANY_RUN})
 NOT_IN_FROZEN = frozenset({Action.RUN, Action.TYPE_INTO_RUN})
 # Sent with `user` and `session` when somebody sees a session only because they are a moderator; moderation.py notes it.
 looked_into = Signal()

@@ -10,7 +10,7 @@ class Migration(migrations.Migration):
     operations = [
         migrations.AlterModelOptions(
             name='availablelanguage',
-            options={'permissions': [('switch_availablelanguage', 'Can switch language on and off, and test it')]},
+            options={'verbose_name': 'language', 'permissions': [('switch_availablelanguage', 'Can switch language on and off, and test it')]},
         ),
         migrations.AddField(
             model_name='availablelanguage',
