@@ -94,8 +94,9 @@ class KindFilter(Choice):
     title = "kind"
     parameter_name = "kind"
     states = {
-        "person": ("People", lambda people: people.filter(bot_of=None)),
+        "person": ("People", lambda people: people.filter(bot_of=None, is_guest=False)),
         "bot": ("Bots", lambda people: people.exclude(bot_of=None)),
+        "guest": ("Guests", lambda people: people.filter(is_guest=True)),
     }
 
 
