@@ -22,6 +22,7 @@ from accounts.fields import (
     USERNAME_RULE,
 )
 from accounts.models import USERNAME_PATTERN, PersonalToken, Role, Scope, User
+from codecrafter.http.times import moment
 
 TOKEN_MAX = 4096
 TOKEN_NAME_MAX = 60
@@ -104,6 +105,9 @@ class PreferencesSerializer(_Known):
     editor_settings = EditorSettingsSerializer(default=dict)
 
 
+EDITOR_SETTINGS = tuple(EditorSettingsSerializer._declared_fields)
+
+
 class UserSerializer(serializers.ModelSerializer[User]):
     role = serializers.ChoiceField(choices=Role.choices, read_only=True)
     is_bot = serializers.BooleanField(read_only=True)
@@ -114,6 +118,22 @@ class UserSerializer(serializers.ModelSerializer[User]):
         model = User
         fields = ("id", "username", "email", "role", "is_bot", "preferences", "created_at")
         read_only_fields = fields
+
+    def to_representation(self, user: User) -> dict[str, Any]:
+        """By hand: the fields' own way takes longer than everything else that the profile's answer needs."""
+        settings = user.preferences.get("editor_settings", {})
+        return {
+            "id": str(user.pk),
+            "username": user.username,
+            "email": user.email,
+            "role": user.role,
+            "is_bot": user.is_bot,
+            "preferences": {
+                "theme": user.preferences.get("theme", THEMES[0]),
+                "editor_settings": {name: settings[name] for name in EDITOR_SETTINGS if name in settings},
+            },
+            "created_at": moment(user.date_joined),
+        }
 
 
 class ProfileInput(serializers.Serializer):

@@ -16,7 +16,6 @@ import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from django.core.exceptions import ValidationError
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 from rest_framework_simplejwt.exceptions import ExpiredTokenError, TokenError
@@ -25,7 +24,8 @@ from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
 from rest_framework_simplejwt.utils import datetime_from_epoch
 
 from accounts.errors import TokenExpired, TokenRefused
-from accounts.models import User, able
+from accounts.models import User
+from codecrafter.http.prepared import Columns, Prepared
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -92,13 +92,18 @@ def read_access(text: str) -> tuple[User, AccessToken]:
 def owner_of(token: Token) -> User:
     """Whose it is, if they may still sign in and nothing has ended their sign-ins since; else TokenRefused."""
     try:
-        user = User.objects.filter(able(), pk=token.get("sub")).first()
-    except (ValidationError, ValueError):
+        row = _person.first(uuid.UUID(token.get("sub")))
+    except (AttributeError, TypeError, ValueError):
         # Signed by us, but not naming a person as we do.
-        user = None
-    if user is None or not _is_of_today(token, user):
+        row = None
+    user = _columns.instance(row) if row else None
+    if user is None or not user.is_able or not _is_of_today(token, user):
         raise TokenRefused
     return user
+
+
+_columns = Columns(User)
+_person = Prepared(lambda pk: User.objects.filter(pk=pk).values_list(*_columns.names))
 
 
 def _is_of_today(token: Token, user: User) -> bool:

@@ -168,6 +168,8 @@ CACHES: dict[str, dict[str, Any]] = {
     else OWN_MEMORY,
     # For while the first does not answer.
     "own": {**OWN_MEMORY, "LOCATION": "own"},
+    # Answers that this process may need again, of up to 64 KiB each.
+    "answers": {**OWN_MEMORY, "LOCATION": "answers", "OPTIONS": {"MAX_ENTRIES": 1000}},
 }
 # How long what happened is kept, in days; with 0 archived sessions and runs are kept until somebody deletes them.
 ACTIVITY_DAYS = env.int("ACTIVITY_DAYS", default=30)

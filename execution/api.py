@@ -7,21 +7,24 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from django.db import close_old_connections
+from django.http import HttpResponse
 from django.urls import reverse
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import permissions, status
+from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts.guests import open_to_guests
 from accounts.models import Scope
+from codecrafter.http import answers
 from codecrafter.http.paging import Paging, refuse_unknown_parameters
 from codecrafter.http.problems import Invalid
 from codecrafter.http.schema import PAGE, page_of, refusals
 from codecrafter.http.throttles import RunThrottle, StatusThrottle
 from execution import actions
 from execution.access import visible_run
-from execution.availability import available_languages
+from execution.availability import LANGUAGES, available_languages
 from execution.errors import (
     IdempotencyKeyReused,
     LanguageUnavailable,
@@ -49,6 +52,8 @@ from sessions_app.errors import NotAllowed, SessionNotFound
 
 if TYPE_CHECKING:
     from uuid import UUID
+
+    from django.http.response import HttpResponseBase
 
     from accounts.access import SignedInRequest
 
@@ -247,5 +252,11 @@ class LanguageList(APIView):
     permission_classes = [permissions.AllowAny]
 
     @extend_schema(operation_id="execute_languages", responses=LanguageSerializer(many=True))
-    def get(self, request: SignedInRequest) -> Response:
-        return Response([language_json(row) for row in available_languages()])
+    def get(self, request: SignedInRequest) -> HttpResponseBase:
+        if request.accepted_renderer.format != "json":
+            return Response(self._listed())
+        body = answers.shared(LANGUAGES, lambda: JSONRenderer().render(self._listed()))
+        return HttpResponse(body, content_type="application/json")
+
+    def _listed(self) -> list[dict[str, Any]]:
+        return [language_json(row) for row in available_languages()]

@@ -9,12 +9,15 @@ import socket
 import threading
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models.signals import post_delete, post_save
+from django.dispatch import receiver
 from django.utils import timezone
 
+from codecrafter.http import answers
 from execution.models import AvailableLanguage, Worker
 from execution.sandbox.backends import choose_backend
 from execution.sandbox.errors import SandboxFault
@@ -29,6 +32,8 @@ logger = logging.getLogger(__name__)
 WORKER_NAME = f"{socket.gethostname()}-{os.getpid()}"
 # A worker that was not seen for so long is gone.
 WORKER_SILENCE = timedelta(seconds=60)
+# The kept answer that shows all of this; whatever changes it here is followed by answers.forget().
+LANGUAGES = "languages"
 
 
 @dataclass(frozen=True)
@@ -120,6 +125,8 @@ def report_worker() -> None:
     row, created = Worker.objects.update_or_create(
         name=WORKER_NAME, defaults={"sandbox": sandbox, "detail": detail, "seen_at": timezone.now()}
     )
+    if created:
+        answers.forget(LANGUAGES)
     if created and row.sandbox:
         _report_languages(backend().versions())
         for key, reason in backend().failures().items():
@@ -148,21 +155,28 @@ def keep_self_test(key: str, version: str, fault: str) -> None:
 
 
 def switch_off(key: str, reason: str) -> bool:
-    return bool(
-        AvailableLanguage.objects.filter(key=key, switched_off_at=None).update(
-            switched_off_at=timezone.now(), switched_off_reason=reason
-        )
-    )
+    on = AvailableLanguage.objects.filter(key=key, switched_off_at=None)
+    is_switched = bool(on.update(switched_off_at=timezone.now(), switched_off_reason=reason))
+    answers.forget(LANGUAGES)
+    return is_switched
 
 
 def switch_on(key: str) -> bool:
     """Once it is on, the next report of the workers tells whether it still runs anywhere."""
     off = AvailableLanguage.objects.filter(key=key).exclude(switched_off_at=None)
-    return bool(off.update(switched_off_at=None, switched_off_reason=""))
+    is_switched = bool(off.update(switched_off_at=None, switched_off_reason=""))
+    answers.forget(LANGUAGES)
+    return is_switched
+
+
+@receiver([post_save, post_delete], sender=AvailableLanguage)
+def _forget_languages(**kwargs: Any) -> None:
+    answers.forget(LANGUAGES)
 
 
 def forget_worker(name: str) -> None:
     Worker.objects.filter(name=name).delete()
+    answers.forget(LANGUAGES)
 
 
 def forget_silent_workers() -> None:
@@ -173,3 +187,4 @@ def forget_silent_workers() -> None:
 def forget_all_workers() -> None:
     """At the start of the embedded server: every worker on record is of a process that is gone."""
     Worker.objects.all().delete()
+    answers.forget(LANGUAGES)

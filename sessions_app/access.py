@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from django.db.models import OuterRef, Subquery
 from django.dispatch import Signal
 
-from accounts.models import Scope
+from accounts.models import Scope, User
+from codecrafter.http.prepared import Columns, Prepared
 from sessions_app.errors import NotAllowed, RunsFrozen, SessionLocked, SessionNotFound
 from sessions_app.models import CodeSession, Collaborator, GuestPass, Permission
 
@@ -20,8 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from django.contrib.auth.models import AnonymousUser
-
-    from accounts.models import User
 
 OWNER = "owner"
 # What a person can be in a session, from most to least.
@@ -89,6 +89,8 @@ class Standing:
     has_joined: bool
     is_moderator: bool
     is_guest: bool = False
+    # The head of the document when it was looked at; 0 where many were looked at together.
+    revision: int = 0
 
     def may(self, action: Action) -> bool:
         return self.is_granted(action) and self._stopped_by(action) is None
@@ -127,13 +129,12 @@ def standing_in(user: User | AnonymousUser, session_id: uuid.UUID | str, action:
     Raises SessionNotFound for what the user may not see (or an id that is no UUID), NotAllowed for what they see but
     may not do.
     """
-    session = _session(user, session_id, archived=False)
-    return _standing(user, session, action)
+    return _standing(user, *_session(user, session_id, archived=False), action)
 
 
 def archived_standing(user: User | AnonymousUser, session_id: uuid.UUID | str) -> Standing:
     """The same for an archived session, which only its owner still knows of."""
-    return _standing(user, _session(user, session_id, archived=True), Action.ARCHIVE, hide=True)
+    return _standing(user, *_session(user, session_id, archived=True), Action.ARCHIVE, hide=True)
 
 
 def permission_in(user: User | AnonymousUser, session_id: uuid.UUID | str) -> str | None:
@@ -173,22 +174,52 @@ def permissions_in(
     return permissions
 
 
-def _session(user: User | AnonymousUser, session_id: uuid.UUID | str, *, archived: bool) -> CodeSession:
+def _session(
+    user: User | AnonymousUser, session_id: uuid.UUID | str, *, archived: bool
+) -> tuple[CodeSession, str | None, int]:
+    """(the session, what the person was given in it, the head of its document), of one look into the database."""
     if not user.is_authenticated or not user.is_able:
         raise SessionNotFound
     try:
         key = session_id if isinstance(session_id, uuid.UUID) else uuid.UUID(session_id)
     except ValueError:
         raise SessionNotFound from None
-    session = CodeSession.objects.select_related("owner").filter(pk=key, archived_at__isnull=not archived).first()
-    if session is None:
+    row = _look.first(user.pk, key)
+    if row is None:
         raise SessionNotFound
-    return session
+    given, head, session = row[0], row[1], _sessions.instance(row[2 : 2 + len(_sessions)])
+    if (session.archived_at is not None) is not archived:
+        raise SessionNotFound
+    session.owner = _owners.instance(row[2 + len(_sessions) :])
+    if user.is_guest:
+        given = _given_to_guest(user, session)
+    return session, OWNER if session.owner_id == user.pk else given, head or 0
 
 
-def _standing(user: User | AnonymousUser, session: CodeSession, action: Action, *, hide: bool = False) -> Standing:
+_sessions, _owners = Columns(CodeSession), Columns(User, "owner__")
+_look = Prepared(
+    lambda user_id, session_id: (
+        CodeSession.objects.filter(pk=session_id)
+        .order_by()
+        .annotate(
+            given=Subquery(Collaborator.objects.filter(session=OuterRef("pk"), user=user_id).values("permission")[:1])
+        )
+        .values_list("given", "document__head", *_sessions.names, *_owners.names)
+    )
+)
+
+
+def _standing(
+    user: User | AnonymousUser,
+    session: CodeSession,
+    given: str | None,
+    revision: int,
+    action: Action,
+    *,
+    hide: bool = False,
+) -> Standing:
     assert user.is_authenticated
-    standing = _standing_with(user, session, _given(user, session))
+    standing = _standing_with(user, session, given, revision)
     if not standing.may(Action.VIEW):
         raise SessionNotFound
     if hide and not standing.is_granted(action):
@@ -200,15 +231,13 @@ def _standing(user: User | AnonymousUser, session: CodeSession, action: Action, 
     return standing
 
 
-def _standing_with(user: User, session: CodeSession, given: str | None) -> Standing:
+def _standing_with(user: User, session: CodeSession, given: str | None, revision: int = 0) -> Standing:
     # A guest of one session does not visit others.
     visits = session.is_public and not user.is_guest
     seen = given or (Permission.READ.value if visits else None)
-    return Standing(session, seen, given is not None, user.is_moderator, user.is_guest)
+    return Standing(session, seen, given is not None, user.is_moderator, user.is_guest, revision)
 
 
-def _given(user: User, session: CodeSession) -> str | None:
-    if session.owner_id == user.pk:
-        return OWNER
-    rows = GuestPass.objects.standing() if user.is_guest else Collaborator.objects.all()
-    return rows.filter(session=session, user=user).values_list("permission", flat=True).first()
+def _given_to_guest(user: User, session: CodeSession) -> str | None:
+    passes = GuestPass.objects.standing().filter(session=session, user=user)
+    return passes.values_list("permission", flat=True).first()

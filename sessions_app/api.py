@@ -25,6 +25,7 @@ from rest_framework.views import APIView
 from accounts.bearer import ACCOUNT
 from accounts.guests import open_to_guests
 from accounts.socket_auth import issue_ticket
+from codecrafter.http import answers
 from codecrafter.http.conditional import PreconditionFailed, check_if_match, etag, unchanged
 from codecrafter.http.paging import Paging, WrongCursor, refuse_unknown_parameters
 from codecrafter.http.problems import Invalid
@@ -91,6 +92,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from django.db.models import QuerySet
+    from django.http.response import HttpResponseBase
     from rest_framework.serializers import BaseSerializer
 
     from accounts.access import SignedInRequest
@@ -116,12 +118,16 @@ def valid(serializer: BaseSerializer[Any]) -> dict[str, Any]:
 def _shown(standing: Standing, request: SignedInRequest, *, code: int = status.HTTP_200_OK) -> Response:
     session = standing.session
     revision, content = documents.entry_at_head(session.pk)
-    shown = (revision, standing.shown_permission, session.updated_at.isoformat(), session.owner.username)
-    tag = etag(session.version, *shown)
-    if request.method == "GET" and (answer := unchanged(request, tag)):
-        return answer
     body = SessionSerializer(session, context={"request": request, "standing": standing}).data
+    tag = _tag(standing, revision)
     return Response({**body, "content": content}, status=code, headers={"ETag": tag})
+
+
+def _tag(standing: Standing, revision: int) -> str:
+    """Of all that the answer about a session is made of."""
+    session = standing.session
+    permission, owner, origin = standing.shown_permission, session.owner.username, session.forked_from_id
+    return etag(session.version, revision, permission, owner, origin, session.updated_at.isoformat())
 
 
 def _flag(request: SignedInRequest, name: str) -> bool | None:
@@ -310,8 +316,20 @@ class SessionDetail(APIView):
         parameters=[IF_NONE_MATCH, ETAG],
         responses={200: SessionDetailSerializer, 304: UNCHANGED, **refusals(SessionNotFound)},
     )
-    def get(self, request: SignedInRequest, session_id: UUID) -> Response:
-        return _shown(standing_in(request.user, session_id), request)
+    def get(self, request: SignedInRequest, session_id: UUID) -> HttpResponseBase:
+        standing = standing_in(request.user, session_id)
+        tag = _tag(standing, standing.revision)
+        if answer := unchanged(request, tag):
+            return answer
+        name = f"session:{session_id}:{standing.shown_permission}"
+        if request.accepted_renderer.format != "json":
+            return _shown(standing, request)
+        if (body := answers.kept(name, tag)) is not None:
+            return HttpResponse(body, content_type="application/json", headers={"ETag": tag})
+        response = _shown(standing, request)
+        # The text may be newer than the standing, and then so is the tag.
+        response.add_post_render_callback(lambda made: answers.keep(name, made["ETag"], made.content))
+        return response
 
     @extend_schema(
         operation_id="sessions_replace",

@@ -25,6 +25,15 @@ def _person(name: str, **fields: Any) -> User:
     return User.objects.create_user(name, f"{name}@example.org", PASSWORD, **fields)
 
 
+@pytest.fixture(autouse=True)
+def nothing_is_kept() -> None:
+    """What one test's database held is rolled back; answers that were kept of it must not outlive it."""
+    from django.core.cache import cache, caches
+
+    cache.clear()
+    caches["answers"].clear()
+
+
 @pytest.fixture
 def password() -> str:
     return PASSWORD

@@ -130,7 +130,7 @@ def api_routes():
         path = "/" + route
         for converter in ("session_id", "user_id", "invite_id", "job_id", "token_id", "bot_id", "message_id"):
             path = path.replace(f"<uuid:{converter}>", str(uuid.UUID(int=1)))
-        yield path.replace("<int:revision>", "1"), view
+        yield path.replace("<int:revision>", "1").replace("<str:file_id>", "main"), view
 
 
 ROUTES = sorted(set(api_routes()), key=lambda pair: pair[0])

@@ -20,7 +20,8 @@ pytestmark = pytest.mark.django_db
 
 USER = {"id", "username", "email", "role", "is_bot", "preferences", "created_at"}
 LISTED_SESSION = {
-    "id", "title", "language", "is_public", "permission", "owner", "metadata", "version", "created_at", "updated_at",
+    "id", "title", "language", "is_public", "permission", "owner", "metadata", "allows_guests", "forked_from",
+    "version", "created_at", "updated_at",
 }  # fmt: skip
 SESSION = LISTED_SESSION | {"content"}
 RUN_SUMMARY = {

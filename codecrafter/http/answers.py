@@ -1,0 +1,73 @@
+"""Answers that are kept for KEPT_SECONDS, so that what many read is made once. None is ever out of date:
+
+A private one is kept in this process with the tag of the state that it shows, and asked for with the tag of the state
+that there is now, which takes one look into the database. So a commit, of a permission above all, ends it everywhere.
+A shared one is kept in the cache with a generation. Who changes what it shows starts a new generation when that is
+committed, and what somebody made of the old state meanwhile is of the old generation.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from typing import TYPE_CHECKING, cast
+
+from django.core.cache import cache, caches
+from django.db import transaction
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+logger = logging.getLogger(__name__)
+KEPT_SECONDS = 300
+# Larger ones are made each time: settings.CACHES["answers"] bounds how many there are, not how much they take.
+PRIVATE_MAX_BYTES = 64 * 1024
+
+
+def kept(name: str, tag: str) -> bytes | None:
+    """The private answer, if it shows the state of this tag."""
+    found = cast("tuple[str, bytes] | None", caches["answers"].get(name))
+    return found[1] if found and found[0] == tag else None
+
+
+def keep(name: str, tag: str, body: bytes) -> None:
+    if len(body) <= PRIVATE_MAX_BYTES:
+        caches["answers"].set(name, (tag, body), KEPT_SECONDS)
+
+
+def shared(name: str, make: Callable[[], bytes]) -> bytes:
+    """The shared answer, made anew when there is none of this generation or the cache is away."""
+    try:
+        found = cache.get_many([_key(name), _generation_key(name)])
+    except Exception:
+        return make()
+    generation = found.get(_generation_key(name), "")
+    if _key(name) in found and found[_key(name)][0] == generation:
+        return cast("bytes", found[_key(name)][1])
+    body = make()
+    try:
+        cache.set(_key(name), (generation, body), KEPT_SECONDS)
+    except Exception:
+        logger.warning("the cache is away, %s is not kept", name)
+    return body
+
+
+def forget(name: str) -> None:
+    """What the shared answer shows is being changed: for who changes it at once, for all others on commit."""
+    _renew(name)
+    transaction.on_commit(lambda: _renew(name))
+
+
+def _renew(name: str) -> None:
+    try:
+        cache.set(_generation_key(name), uuid.uuid4().hex, None)
+    except Exception:
+        logger.warning("the cache is away: %s may be up to %d s old when it is back", name, KEPT_SECONDS)
+
+
+def _key(name: str) -> str:
+    return f"answer:{name}"
+
+
+def _generation_key(name: str) -> str:
+    return f"generation:{name}"
