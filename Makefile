@@ -22,12 +22,7 @@ dev: ## like run, with reload on change and a front-end build that follows its s
 test: export PATH := $(CURDIR)/.venv/bin:$(PATH)
 test: ## set up what is missing and run all tests
 	@$(SETUP) tests
-	@status=0; \
-	$(PY) -m pytest tests/e2e >build/e2e.log 2>&1 & browser=$$!; \
-	$(PY) -m pytest -n 2 --dist loadgroup --ignore=tests/e2e || status=$$?; \
-	wait $$browser || status=$$?; \
-	cat build/e2e.log; \
-	exit $$status
+	@$(PY) deploy/test.py
 
 test-fast: ## the tests that start no server, sandbox or browser: for every change, in under two minutes
 	@$(SETUP) dev
