@@ -67,6 +67,8 @@ export class ShareDialog {
     byId("share-add").hidden = !manages;
     byId<HTMLInputElement>("share-public").disabled = !manages;
     byId<HTMLInputElement>("share-public").checked = this.page.session.is_public;
+    byId("share-leave-button").textContent = "Leave this session";
+    byId("share-transfer-button").textContent = "Make owner";
     byId("share-guests").hidden = !manages;
     byId<HTMLInputElement>("share-allow-guests").disabled = this.permission() !== "owner";
     byId<HTMLInputElement>("share-allow-guests").checked = this.page.session.allows_guests;
@@ -271,6 +273,7 @@ export class ShareDialog {
   }
 
   async #leaveSession(): Promise<void> {
+    if (!isSure(byId("share-leave-button"), "Leave for good")) return;
     await this.#try(async () => {
       await call("POST", `${this.#path}/leave`);
       location.assign("/sessions");
@@ -279,6 +282,7 @@ export class ShareDialog {
 
   async #handOver(): Promise<void> {
     const username = byId<HTMLSelectElement>("share-heir").value;
+    if (!isSure(byId("share-transfer-button"), `Make ${username} the owner`)) return;
     await this.#try(async () => {
       const session = await call<Page["session"]>("POST", `${this.#path}/transfer`, { username });
       this.page.session.owner = session.owner;
@@ -311,6 +315,13 @@ export class ShareDialog {
     this.#problem.textContent = words;
     this.#problem.hidden = !words;
   }
+}
+
+/** Whether this is the second press; the first one changes what the button says. */
+function isSure(button: HTMLElement, words: string): boolean {
+  if (button.textContent === words) return true;
+  button.textContent = words;
+  return false;
 }
 
 function termsOf({ expires_at, uses_left, is_usable }: Invite): string {
