@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
 from django.db import OperationalError, transaction
+from django.test import Client
 
+from accounts.models import User
 from realtime import chat
 from sessions_app import actions, sharing
 from sessions_app.access import archived_standing, standing_in
 from sessions_app.models import ChatMessage, CodeSession
 from tests.realtime.test_room import socket
-
-if TYPE_CHECKING:
-    from accounts.models import User
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -192,3 +191,58 @@ async def test_what_is_rolled_back_is_not_told(session, alice, mallory):
         while "chat" not in heard:
             heard.append((await one.receive_json_from(10))["type"])
         assert "notice" not in heard
+
+
+async def test_room_is_told_by_whatever_door_somebody_comes_and_goes(session, alice, bob, mallory, api):
+    """Over the page and REST: each path has its notice, and the same one."""
+    path = f"/api/sessions/{session.pk}"
+
+    @sync_to_async
+    def do(act: Any) -> None:
+        answer = act()
+        assert answer.status_code in (200, 201, 204, 302), answer.content
+
+    @sync_to_async
+    def new_link() -> str:
+        return api(alice).post(f"{path}/invites").json()["token"]
+
+    def browser(user: Any = None) -> Client:
+        client = Client()
+        if user is not None:
+            client.force_login(user)
+        return client
+
+    async with socket(alice, session) as one:
+        await one.text("hello")
+
+        async def notice(kind: str, by: Any, **also: Any) -> None:
+            told = await one.text("notice")
+            assert told == {"type": "notice", "kind": kind, "by": shown(by), **also}
+
+        for door in ("page", "REST"):
+            token = await new_link()
+            if door == "page":
+                visitor = await sync_to_async(browser)(mallory)
+                await do(lambda visitor=visitor, token=token: visitor.post(f"/join/{token}"))
+            else:
+                await do(lambda token=token: api(mallory).post(f"{path}/join", {"invite": token}))
+            await notice("joined", mallory, user=shown(mallory), permission="write")
+            await do(lambda: api(mallory).post(f"{path}/leave"))
+            await notice("left", mallory, user=shown(mallory))
+        await do(lambda: api(alice).patch(path, {"is_public": True, "allows_guests": True}))
+        await do(lambda: api(mallory).post(f"{path}/join"))
+        await notice("joined", mallory, user=shown(mallory), permission="read")
+        token = await new_link()
+        await do(lambda: api(mallory).post(f"{path}/join", {"invite": token}))
+        await notice("role_changed", mallory, user=shown(mallory), permission="write")
+
+        visitor = browser()
+        await do(lambda: visitor.post(f"/join/{token}", {"name": "Ann"}))
+        guest = await User.objects.aget(is_guest=True)
+        await notice("joined", guest, user=shown(guest), permission="write")
+        await do(lambda: visitor.post(f"{path}/leave"))
+        await notice("left", guest, user=shown(guest))
+
+        await do(lambda: api(alice).post(f"{path}/transfer", {"username": "bob"}))
+        await notice("role_changed", alice, user=shown(bob), permission="owner")
+        await notice("role_changed", alice, user=shown(alice), permission="admin")

@@ -17,7 +17,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from realtime.protocol import SUBPROTOCOL
+from realtime.protocol import JSON_SUBPROTOCOL, SUBPROTOCOL
 from sessions_app.access import IN_LOCKED, JOINED_ONLY, MODERATOR, NOT_IN_FROZEN, PERMISSIONS, TABLE, Action
 from tests.live import PASSWORD
 
@@ -191,12 +191,52 @@ async def chats(someone: Someone, line: Line) -> str:
     return OK if answer["type"] == "chat" else NO
 
 
+def plain_socket(someone: Someone) -> Any:
+    url = f"{someone.server.ws_url}/ws/sessions/{someone.session_id}"
+    protocols: Any = [JSON_SUBPROTOCOL]
+    return connect(url, additional_headers=someone.socket_headers, subprotocols=protocols, compression=None)
+
+
+async def opens(line: Line) -> Any:
+    """The state that a client without a CRDT begins with."""
+    await line.socket.send(json.dumps({"type": "join-session"}))
+    return await line.until(lambda frame: frame["type"] == "state")
+
+
+async def sees_text_as_plain_client(someone: Someone, line: Line) -> str:
+    return OK if SECRET in (await opens(line))["content"] else NO
+
+
+async def types_as_plain_client(someone: Someone, line: Line) -> str:
+    version = (await opens(line))["version"]
+    change = {"type": "code-change", "delta": [{"insert": someone.mark("plain")}], "version": version, "ref": "mine"}
+    await line.socket.send(json.dumps(change))
+    answer = await line.until(lambda frame: frame["type"] in ("ack", "refused") and frame.get("ref") == "mine")
+    return OK if answer["type"] == "ack" else NO
+
+
+async def points_as_plain_client(someone: Someone, line: Line) -> str:
+    """Who may look may also be seen to look."""
+    version = (await opens(line))["version"]
+    await line.socket.send(json.dumps({"type": "cursor-move", "position": 1, "version": version}))
+    # What is asked afterwards is answered afterwards, and another page of theirs then sees it.
+    await opens(line)
+    async with plain_socket(someone) as socket:
+        shown = (await opens(Line(socket)))["cursors"]
+    return OK if any(cursor["user"]["username"] == someone.name and cursor["head"] == 1 for cursor in shown) else NO
+
+
 SESSION = "/api/sessions/{session}"
 OPERATIONS: dict[tuple[str, str], tuple[Action, Callable[[Someone], Awaitable[str]]]] = {
     ("see the text", "REST"): (Action.VIEW, rest("GET", SESSION)),
     ("see the text", "page"): (Action.VIEW, on_page),
     ("see the text", "socket, binary"): (Action.VIEW, on_socket(sees_text, None)),
     ("see the text", "socket, codecrafter.v1"): (Action.VIEW, on_socket(is_greeted)),
+    ("see the text", "socket, codecrafter.json.v1"): (
+        Action.VIEW,
+        on_socket(sees_text_as_plain_client, JSON_SUBPROTOCOL),
+    ),
+    ("point", "socket, codecrafter.json.v1"): (Action.VIEW, on_socket(points_as_plain_client, JSON_SUBPROTOCOL)),
     ("see the people", "REST"): (Action.VIEW, rest("GET", SESSION + "/collaborators")),
     ("see who wrote when", "REST"): (Action.VIEW, rest("GET", SESSION + "/history")),
     ("see an older text", "REST"): (Action.VIEW, rest("GET", SESSION + "/history/1")),
@@ -207,6 +247,7 @@ OPERATIONS: dict[tuple[str, str], tuple[Action, Callable[[Someone], Awaitable[st
     ("read the chat", "REST"): (Action.VIEW, rest("GET", SESSION + "/chat")),
     ("chat", "REST"): (Action.CHAT, rest("POST", SESSION + "/chat", text="{mark}")),
     ("chat", "socket, codecrafter.v1"): (Action.CHAT, on_socket(chats)),
+    ("chat", "socket, codecrafter.json.v1"): (Action.CHAT, on_socket(chats, JSON_SUBPROTOCOL)),
     ("export", "REST"): (Action.EXPORT, rest("GET", SESSION + "/export.zip")),
     ("fork", "REST"): (Action.FORK, rest("POST", SESSION + "/fork")),
     ("fork", "page"): (Action.FORK, forks_on_page),
@@ -221,6 +262,7 @@ OPERATIONS: dict[tuple[str, str], tuple[Action, Callable[[Someone], Awaitable[st
     # The file that stays: 409 to whoever may edit.
     ("rename a file", "REST"): (Action.EDIT, rest("PATCH", SESSION + "/files/main", path="{name}.md")),
     ("delete a file", "REST"): (Action.EDIT, rest("DELETE", SESSION + "/files/main")),
+    ("edit", "socket, codecrafter.json.v1"): (Action.EDIT, on_socket(types_as_plain_client, JSON_SUBPROTOCOL)),
     ("run", "REST"): (Action.RUN, rest("POST", "/api/execute", session_id="{session}")),
     ("type into a run", "REST"): (Action.TYPE_INTO_RUN, rest("POST", "/api/execute/{run}/input", text="{mark}")),
     ("rename", "REST"): (Action.CHANGE_SETTINGS, rest("PATCH", SESSION, title=SECRET + " {mark}")),
@@ -237,6 +279,8 @@ OPERATIONS: dict[tuple[str, str], tuple[Action, Callable[[Someone], Awaitable[st
     ),
     # To oneself, which is refused only after the question who one is.
     ("hand over", "REST"): (Action.TRANSFER, rest("POST", SESSION + "/transfer", username="{name}")),
+    ("let guests in", "REST"): (Action.ALLOW_GUESTS, rest("PATCH", SESSION, allows_guests="true")),
+    ("see the guests", "REST"): (Action.SHARE, rest("GET", SESSION + "/guests")),
     ("stop a run", "REST"): (Action.STOP_ANY_RUN, rest("POST", "/api/execute/{run}/cancel")),
     # The last: only its owner still knows of the session afterwards.
     ("archive", "REST"): (Action.ARCHIVE, rest("DELETE", SESSION)),
@@ -340,11 +384,12 @@ async def test_nobody_does_over_any_transport_what_the_table_does_not_give(role,
     assert found == wanted
     # What was refused has also not happened.
     may = {action: expected(role, action) == OK for action in Action}
-    ways = ("rest", "stock", "page")
+    ways = ("rest", "stock", "page", "plain")
     assert [someone.mark(way) in shown["content"] for way in ways] == [may[Action.EDIT]] * len(ways)
     assert (someone.mark("rest") in shown["title"]) == may[Action.CHANGE_SETTINGS]
     heard = {message["text"] for message in said}
     assert [someone.mark(way) in heard for way in ("rest", "chat")] == [may[Action.CHAT]] * 2
+    assert len(said) == 3 * may[Action.CHAT]
     # One was there before.
     assert (len(invited) > 1) == may[Action.SHARE]
     kept = {row["user"]["id"]: row["permission"] for row in let_in}
