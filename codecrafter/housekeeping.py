@@ -36,6 +36,7 @@ PERIODIC = (
     Periodic("activity.log.purge", HOUR),
     Periodic("accounts.actions.forget_deleted", HOUR),
     Periodic("sessions_app.own_data.forget_archived", HOUR),
+    Periodic("sessions_app.sharing.forget_guests", HOUR),
     Periodic("execution.own_data.forget_old_runs", HOUR),
     Periodic("codecrafter.housekeeping.flush_expired_tokens", 24 * HOUR),
     Periodic("codecrafter.housekeeping.clear_expired_logins", 24 * HOUR),

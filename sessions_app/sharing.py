@@ -8,10 +8,11 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from django.db import transaction
-from django.db.models import Count, F, Prefetch
+from django.db.models import Count, F, Prefetch, Q
 from django.utils import timezone
 
 from accounts.access import people_named
+from accounts.actions import delete_account
 from accounts.guests import make_guest
 from accounts.models import User, able
 from activity import audit
@@ -41,6 +42,9 @@ INVITES_MAX = 20
 INVITES_SHOWN = 100
 GUESTS_MAX = 50
 GUEST_TIME = timedelta(hours=12)
+GUEST_KEPT = timedelta(days=30)
+# At a time; the next look takes the next ones.
+GUESTS_FORGOTTEN = 200
 # Of who came through a link, so many are listed.
 INVITE_USES_SHOWN = 100
 
@@ -385,6 +389,13 @@ def end_guests(session: CodeSession, by: User, passes: QuerySet[GuestPass]) -> N
             {"type": "notice", "kind": "left", "user": events.speaker(guest_pass.user), "by": events.speaker(by)},
         )
     events.recheck_access_on_commit(session.pk)
+
+
+def forget_guests() -> None:
+    """Periodic: the names of guests whose time was over GUEST_KEPT ago; what they wrote stays, without a name."""
+    over = Q(ended_at__lt=timezone.now() - GUEST_KEPT) | Q(expires_at__lt=timezone.now() - GUEST_KEPT)
+    for guest_pass in GuestPass.objects.filter(over, user__deleted_at=None).select_related("user")[:GUESTS_FORGOTTEN]:
+        delete_account(guest_pass.user, {})
 
 
 @transaction.atomic

@@ -299,6 +299,7 @@ function noticeWords(message: Notice): string {
     case "left":
       return isSelf ? `${who} left this session` : `${by} removed ${who}`;
     case "role_changed":
+      if (message.permission === "owner") return `${by} made ${who} the owner`;
       return isSelf ? `${who} ${may} now` : `${by} changed what ${who} may do: ${may}`;
     case "title_changed":
       return `${by} named this session “${message.title}”`;

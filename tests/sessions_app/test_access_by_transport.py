@@ -438,3 +438,37 @@ def of(server, role, person, session_id, newcomer="", invite_id="") -> Someone:
     return Someone(
         role, person.username, session_id, "", server, person.http, pages, person.headers, newcomer, invite_id
     )
+
+
+def guest(server: LiveServer, owner: Person, permission: str) -> Someone:
+    """Somebody without an account who came by a link and gave a name."""
+    session_id = owner.new_session(content=f"# {SECRET}\n", title=SECRET)["id"]
+    owner.call("PATCH", f"/api/sessions/{session_id}", 200, json={"allows_guests": True})
+    made = owner.call("POST", f"/api/sessions/{session_id}/invites", 201, json={"permission": permission})
+    pages = httpx.Client(base_url=server.url, timeout=60, headers={"Referer": server.url})
+    pages.get(f"/join/{made['token']}")
+    form = {"name": "Gus", "csrfmiddlewaretoken": pages.cookies["csrftoken"]}
+    assert pages.post(f"/join/{made['token']}", data=form).status_code == 302
+    (row,) = owner.call("GET", f"/api/sessions/{session_id}/guests", 200)
+    headers = {"Cookie": f"sessionid={pages.cookies['sessionid']}", "Origin": server.url}
+    return Someone(permission, row["user"]["username"], session_id, "", server, pages, pages, headers, "")
+
+
+@pytest.mark.parametrize("permission", ["read", "write"])
+async def test_a_guest_may_on_every_socket_what_the_link_says(permission, server):
+    owner = server.person("host")
+    someone = await asyncio.to_thread(guest, server, owner, permission)
+    tried = {
+        key: (action, attempt)
+        for key, (action, attempt) in OPERATIONS.items()
+        if key[1].startswith("socket") or key == ("see the text", "page")
+    }
+    found = {key: await attempt(someone) for key, (_, attempt) in tried.items()}
+    assert found == {key: expected(permission, action) for key, (action, _) in tried.items()}
+    # In their session only, even beside a public one of the same owner.
+    elsewhere = owner.new_session(content=SECRET, is_public=True)["id"]
+    owner.call("PATCH", f"/api/sessions/{elsewhere}", 200, json={"allows_guests": True})
+    someone.session_id = elsewhere
+    for key, (_, attempt) in tried.items():
+        if key[1].startswith("socket"):
+            assert await attempt(someone) == HIDDEN, key

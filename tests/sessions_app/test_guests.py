@@ -271,6 +271,23 @@ def test_who_came_by_a_link_is_listed_on_it(open_session, alice, api):
     assert row["joined"][0]["user"]["username"].startswith("Ann (guest ")
 
 
+def test_a_guests_name_is_forgotten_a_month_later_and_what_they_wrote_stays(open_session, alice, api, time_machine):
+    _, token = link(open_session)
+    client, path = come(token), f"/api/sessions/{open_session.pk}"
+    client.post(f"{path}/chat", {"text": "hi"}, "application/json")
+    patch(client, path, {"content": "mine"})
+    guest = guest_of(open_session)
+    time_machine.move_to(timezone.now() + sharing.GUEST_TIME + sharing.GUEST_KEPT - timedelta(minutes=1))
+    sharing.forget_guests()
+    assert User.objects.get(pk=guest.pk).username == guest.username
+    time_machine.move_to(timezone.now() + timedelta(minutes=2))
+    sharing.forget_guests()
+    sharing.forget_guests()
+    assert not User.objects.filter(username__startswith="Ann").exists()
+    assert api(alice).get(f"{path}/chat").json()["results"][0]["user"] is None
+    assert api(alice).get(path).json()["content"] == "mine"
+
+
 @pytest.mark.parametrize(
     "name", ["", " ", "-x", "x" * 16, "<b>", "a\u202eb", "a/b", "alice (owner)", "Ann\x00", "a@b", "\u200b"]
 )
