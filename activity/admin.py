@@ -25,16 +25,58 @@ from activity.models import Activity, AuditEntry
 from codecrafter.http.admin import ReadOnlyAdmin, link
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from django.http import HttpRequest, HttpResponse
+
+
+def _names(ids: set[str]) -> dict[str, str]:
+    """The user names of these ids, which the logs themselves do not hold, in one query."""
+    people = apps.get_model(settings.AUTH_USER_MODEL).objects.filter(pk__in=ids)
+    return {str(pk): name for pk, name in people.values_list("pk", "username")}
+
+
+def _person_named(text: str) -> UUID | None:
+    named = "" if "\x00" in text else text.strip()
+    people = apps.get_model(settings.AUTH_USER_MODEL).objects.filter(username__iexact=named)
+    return people.values_list("pk", flat=True).first() if named else None
+
+
+class _Named(ChangeList):
+    """With the names of the page's people."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        entries = list(self.result_list)
+        ids = {str(getattr(entry, "user_id", None) or getattr(entry, "actor_id", "")) for entry in entries}
+        ids |= {entry.target_id for entry in entries if getattr(entry, "target_type", "") == "user"}
+        names = _names(ids - {"", "None"})
+        for entry in entries:
+            entry.names = names
+        self.result_list = entries
+
+
+def _name(entry: Any, of: object) -> str:
+    """Of a person on this page; of everything else the beginning of its id."""
+    return getattr(entry, "names", {}).get(str(of)) or str(of)[:8]
 
 
 @admin.register(Activity)
 class ActivityAdmin(ReadOnlyAdmin):
+    search_help_text = "A user name, the id of a person or a session, an action, or words of a message."
     list_display = ("timestamp", "level", "action", "message", "user", "session")
     list_filter = ("level", "action", "timestamp")
     search_fields = ("message", "action", "=user_id", "=session_id")
     date_hierarchy = "timestamp"
     fields = ("timestamp", "level", "action", "message", "user", "session", "metadata")
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return _Named
+
+    def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[Any, bool]:
+        if (person := _person_named(search_term)) is not None:
+            return queryset.filter(user_id=person), False
+        return super().get_search_results(request, queryset, search_term)
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         if settings.MONGODB_URL:
@@ -46,10 +88,11 @@ class ActivityAdmin(ReadOnlyAdmin):
         if not self.has_view_permission(request):
             raise PermissionDenied
         wanted = {name: request.GET.get(name, "").strip() for name in ("user_id", "session_id", "before")}
+        person = _person_named(wanted["user_id"])
         entries, problem = [], ""
         try:
             entries = store().recent(
-                user_id=as_uuid(wanted["user_id"] or None),
+                user_id=person or as_uuid(wanted["user_id"] or None),
                 session_id=as_uuid(wanted["session_id"] or None),
                 limit=self.list_per_page,
                 before=wanted["before"] or None,
@@ -57,13 +100,21 @@ class ActivityAdmin(ReadOnlyAdmin):
         except ActivityOffline:
             problem = "The activity log does not answer. Nothing else depends on it; try again in a while."
         except ValueError:
-            problem = "That is not an id."
+            problem = "There is nobody of that name, and it is no id."
+        names = _names({str(entry.user_id) for entry in entries if entry.user_id})
         is_full = len(entries) == self.list_per_page
         context = {
             **self.admin_site.each_context(request),
             "title": "Activity",
             "opts": self.opts,
-            "rows": [(entry, self.user(entry), self.session(entry)) for entry in entries],
+            "rows": [
+                (
+                    entry,
+                    link("accounts_user", entry.user_id, names.get(str(entry.user_id)) or str(entry.user_id)[:8]),
+                    self.session(entry),
+                )
+                for entry in entries
+            ],
             "wanted": wanted,
             "problem": problem,
             "next": entries[-1].cursor if is_full else "",
@@ -72,7 +123,7 @@ class ActivityAdmin(ReadOnlyAdmin):
 
     @admin.display(ordering="user_id")
     def user(self, entry: Any) -> str:
-        return link("accounts_user", entry.user_id, str(entry.user_id)[:8])
+        return link("accounts_user", entry.user_id, _name(entry, entry.user_id))
 
     @admin.display(ordering="session_id")
     def session(self, entry: Any) -> str:
@@ -81,22 +132,6 @@ class ActivityAdmin(ReadOnlyAdmin):
 
 # Where the page of what an entry is about is; what is not here has none, or is gone.
 _PAGES = {"user": "accounts_user", "session": "sessions_app_codesession", "run": "execution_run"}
-
-
-class _AuditList(ChangeList):
-    """With the names of the page's people, which the trail itself does not hold, in one query."""
-
-    def get_results(self, request: HttpRequest) -> None:
-        super().get_results(request)
-        entries = list(self.result_list)
-        ids = {str(entry.actor_id) for entry in entries if entry.actor_id}
-        ids |= {entry.target_id for entry in entries if entry.target_type == "user"}
-        people = apps.get_model(settings.AUTH_USER_MODEL).objects.filter(pk__in=ids)
-        names = {str(pk): name for pk, name in people.values_list("pk", "username")}
-        for entry in entries:
-            entry.actor_name = names.get(str(entry.actor_id), "")
-            entry.target_name = names.get(entry.target_id, "")
-        self.result_list = entries
 
 
 @admin.register(AuditEntry)
@@ -112,25 +147,21 @@ class AuditEntryAdmin(ReadOnlyAdmin):
     )
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
-        return _AuditList
+        return _Named
 
     def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[Any, bool]:
         """A user name stands for that person's id, as who did it or to whom it was done."""
-        named = "" if "\x00" in search_term else search_term.strip()
-        person = (
-            apps.get_model(settings.AUTH_USER_MODEL).objects.filter(username__iexact=named).first() if named else None
-        )
-        if person is not None:
-            return queryset.filter(Q(actor_id=person.pk) | Q(target_id=str(person.pk))), False
+        if (person := _person_named(search_term)) is not None:
+            return queryset.filter(Q(actor_id=person) | Q(target_id=str(person))), False
         return super().get_search_results(request, queryset, search_term)
 
     @admin.display(ordering="actor_id")
     def actor(self, entry: Any) -> str:
-        return link("accounts_user", entry.actor_id, getattr(entry, "actor_name", "") or str(entry.actor_id)[:8])
+        return link("accounts_user", entry.actor_id, _name(entry, entry.actor_id))
 
     @admin.display(ordering="target_id")
     def target(self, entry: Any) -> str:
-        words = f"{entry.target_type} {getattr(entry, 'target_name', '') or entry.target_id[:8]}"
+        words = f"{entry.target_type} {_name(entry, entry.target_id)}"
         page = _PAGES.get(entry.target_type)
         return link(page, entry.target_id, words) if page and entry.target_id != "list" else words
 

@@ -86,7 +86,12 @@ def note_look(
     user_id: UUID, target_type: str, target_id: UUID | str, metadata: Mapping[str, Any] | None = None
 ) -> None:
     """A moderator looked at what they see only as a moderator; noted once in LOOK_SECONDS for each thing."""
-    if cache.add(f"look:{user_id}:{target_type}:{target_id}", 1, timeout=LOOK_SECONDS):
+    try:
+        is_first = cache.add(f"look:{user_id}:{target_type}:{target_id}", 1, timeout=LOOK_SECONDS)
+    except Exception:
+        logger.warning("the cache is away: looks are noted one by one")
+        is_first = True
+    if is_first:
         append("look", actor_id=user_id, target_type=target_type, target_id=target_id, metadata=metadata)
 
 

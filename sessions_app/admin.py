@@ -9,6 +9,7 @@ from django.contrib import admin
 from django.db.models import OuterRef
 from django.urls import reverse
 from django.utils.html import format_html
+from django.utils.text import Truncator
 
 from activity import audit
 from codecrafter.http.admin import (
@@ -341,7 +342,7 @@ class ReportAdmin(DeskAdmin):
 
     @admin.display(description="report")
     def beginning(self, report: Report) -> str:
-        return str(report)
+        return Truncator(report.reason).chars(100)
 
     @admin.display(description="owner", ordering="session__owner__username")
     def owner_link(self, report: Report) -> str:

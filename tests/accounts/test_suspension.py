@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import time_machine
-from django.test import Client
+from allauth.account.utils import perform_login
+from allauth.core import context
+from django.contrib.auth.models import AnonymousUser
+from django.contrib.messages import get_messages
+from django.contrib.messages.middleware import MessageMiddleware
+from django.contrib.sessions.middleware import SessionMiddleware
+from django.http import HttpResponse
+from django.test import Client, RequestFactory
 from django.utils import timezone
 
 from accounts import actions, tokens
@@ -180,3 +187,17 @@ def test_revoking_tokens_ends_sign_ins_and_leaves_the_password(
         assert api(None).get("/api/sessions", headers={"authorization": f"Bearer {text}"}).status_code == 401
     assert log_in(api, password).status_code == 200
     assert AuditEntry.objects.get().metadata == {"personal_tokens": 2}
+
+
+def test_a_door_without_a_password_is_closed_too(bob: User, mod: User) -> None:
+    """A passkey, another's sign-in: they all end in the same step of django-allauth."""
+    suspend(bob, mod)
+    request = RequestFactory().get("/login")
+    request.user = AnonymousUser()
+    for middleware in (SessionMiddleware, MessageMiddleware):
+        middleware(lambda request: HttpResponse()).process_request(request)
+    with context.request_context(request):
+        answer = perform_login(request, bob)
+    assert answer["Location"] == "/login"
+    assert "_auth_user_id" not in request.session
+    assert ["suspended until" in str(message) for message in get_messages(request)] == [True]

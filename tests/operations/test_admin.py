@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -405,7 +406,7 @@ class TestMongo:
     def test_an_id_that_is_none_is_said_in_words(self, mod_client: Client, settings: SettingsWrapper) -> None:
         settings.MONGODB_URL = "mongodb://127.0.0.1:1/codecrafter"
         answer = mod_client.get(reverse("admin:activity_activity_changelist"), {"user_id": "alice"})
-        assert "That is not an id." in answer.text
+        assert "There is nobody of that name, and it is no id." in answer.text
 
     def test_it_is_for_moderators(self, client: Client, settings: SettingsWrapper, alice: User) -> None:
         settings.MONGODB_URL = "mongodb://127.0.0.1:1/codecrafter"
@@ -413,3 +414,150 @@ class TestMongo:
         assert client.get(reverse("admin:activity_activity_changelist")).status_code == 302
         User.objects.filter(pk=alice.pk).update(is_staff=True)
         assert client.get(reverse("admin:activity_activity_changelist")).status_code == 403
+
+
+def test_a_moderator_has_these_rights_and_cannot_get_more(mod_client: Client, moderator: User, root: User) -> None:
+    assert moderator.get_all_permissions() == set(moderators.PERMISSIONS)
+    group = Group.objects.get(name=moderators.GROUP)
+    before = state()
+    for url, form in (
+        (reverse("admin:accounts_user_change", args=[moderator.pk]), {"role": "admin", "is_superuser": "on"}),
+        (reverse("admin:auth_group_change", args=[group.pk]), {"name": "Moderator", "permissions": "1"}),
+        (reverse("admin:auth_group_add"), {"name": "More"}),
+        (reverse("admin:accounts_user_add"), {"username": "eve", "role": "admin"}),
+        (reverse("admin:accounts_user_delete", args=[root.pk]), {"post": "yes"}),
+    ):
+        assert mod_client.get(url).status_code in (200, 403)
+        assert mod_client.post(url, form).status_code == 403
+    for person in (root, moderator):
+        for button, words in (("suspend", "suspended"), ("revoke", "signed out"), ("lift", "lifted")):
+            told = act(mod_client, "accounts_user", button, [person], reason="x", days="7")
+            assert f"1 {words}" not in told
+            assert "Nobody does this to themselves." in told or "An administrator cannot be touched here." in told
+    assert state() == before
+    assert set(group.permissions.all()) == set(Group.objects.get(pk=group.pk).permissions.all())
+
+
+def test_whoever_may_only_look_presses_no_button(client: Client, moderator: User) -> None:
+    from django.contrib.auth.models import Permission
+
+    fill(1)
+    lookers = Group.objects.create(name="Lookers")
+    lookers.permissions.add(*Permission.objects.filter(codename__startswith="view_"))
+    moderator.groups.set([lookers])
+    client.force_login(moderator)
+    before, entries = state(), AuditEntry.objects.exclude(action="look").count()
+    for model, page in admin.site._registry.items():
+        for button in getattr(page, "buttons", ()):
+            row = model._default_manager.first()
+            name = f"{model._meta.app_label}_{model._meta.model_name}"
+            act(client, name, button.name, [row], reason="x", text="x", days="7")
+            shown = client.get(reverse(f"admin:{name}_change", args=[row.pk]))
+            assert shown.status_code == 200 and 'class="desk-button' not in shown.text
+    assert state() == before
+    assert AuditEntry.objects.exclude(action="look").count() == entries
+
+
+def test_every_button_does_what_it_says_and_is_in_the_trail(mod_client: Client, moderator: User, alice: User) -> None:
+    fill(1)
+    session, report = CodeSession.objects.get(), Report.objects.get()
+    language = AvailableLanguage.objects.get()
+    for page, button, row, told in (
+        ("accounts_user", "suspend", alice, "1 suspended."),
+        ("accounts_user", "lift", alice, "1 lifted."),
+        ("accounts_user", "lift", alice, "0 lifted, 1 not suspended."),
+        ("accounts_user", "revoke", alice, "1 signed out, without tokens."),
+        ("accounts_user", "note", alice, "1 noted."),
+        ("sessions_app_codesession", "lock", session, "1 locked."),
+        ("sessions_app_codesession", "unlock", session, "1 unlocked."),
+        ("sessions_app_codesession", "freeze", session, "1 frozen."),
+        ("sessions_app_codesession", "unfreeze", session, "1 thawed."),
+        ("sessions_app_codesession", "close", session, "1 closed."),
+        ("sessions_app_codesession", "reopen", session, "1 restored."),
+        ("sessions_app_report", "resolve", report, "1 resolved."),
+        ("sessions_app_report", "dismiss", report, "0 dismissed, 1 already settled."),
+        ("execution_availablelanguage", "switch_off", language, "1 switched off."),
+        ("execution_availablelanguage", "switch_off", language, "0 switched off, 1 already were."),
+        ("execution_availablelanguage", "switch_on", language, "1 switched on."),
+    ):
+        assert told in act(mod_client, page, button, [row], reason="why", text="a note", days="7"), (page, button)
+    assert "a note" in mod_client.get(reverse("admin:accounts_user_change", args=[alice.pk])).text
+    done = AuditEntry.objects.filter(actor_id=moderator.pk).exclude(action="look").order_by("number")
+    assert list(done.values_list("action", flat=True)) == [
+        "user.suspended",
+        "user.suspension_lifted",
+        "tokens.revoked",
+        "session.locked",
+        "session.unlocked",
+        "session.frozen",
+        "session.unfrozen",
+        "session.closed",
+        "session.reopened",
+        "report.resolved",
+        "language.switched_off",
+        "language.switched_on",
+    ]
+    assert set(done.values_list("reason", flat=True)) == {"why"}
+    assert audit.verify().broken is None
+
+
+def test_opening_as_an_observer_says_so_first(mod_client: Client, moderator: User) -> None:
+    fill(1)
+    session = CodeSession.objects.get()
+    url = reverse("admin:sessions_app_codesession_changelist")
+    pressed = {"action": "observe", "_selected_action": [str(session.pk)], "confirm": "1", "reason": "A report"}
+    opened = mod_client.post(url, pressed)
+    assert opened["Location"] == f"/sessions/{session.pk}"
+    entry = AuditEntry.objects.get(action="session.observed")
+    assert (entry.actor_id, entry.target_id, entry.reason) == (moderator.pk, str(session.pk), "A report")
+
+
+@pytest.mark.parametrize(
+    ("given", "word"),
+    [
+        ({"days": "7"}, "This field is required"),
+        ({"days": "date", "reason": "x"}, "Choose the day"),
+        ({"days": "date", "until": "2020-01-01", "reason": "x"}, "Choose a day to come"),
+        ({"days": "9999", "reason": "x"}, "not one of the available choices"),
+    ],
+)
+def test_a_suspension_without_a_reason_or_an_end_is_asked_for_again(
+    mod_client: Client, alice: User, given: dict[str, str], word: str
+) -> None:
+    assert word in act(mod_client, "accounts_user", "suspend", [alice], **given)
+    alice.refresh_from_db()
+    assert alice.is_able
+
+
+def test_runs_are_found_by_state_and_duration(mod_client: Client, alice: User) -> None:
+    now = timezone.now()
+    for status, seconds in ((Status.QUEUED, None), (Status.RUNNING, 30), (Status.COMPLETED, 5), (Status.FAILED, 300)):
+        started = now - timedelta(seconds=seconds) if seconds is not None else None
+        ended = now if status in (Status.COMPLETED, Status.FAILED) else None
+        Run.objects.create(user=alice, language="c", status=status, started_at=started, finished_at=ended)
+    for query, found in (
+        ("state=running", [Status.RUNNING]),
+        ("state=waiting", [Status.QUEUED]),
+        ("state=active", [Status.QUEUED, Status.RUNNING]),
+        ("duration=10", [Status.COMPLETED]),
+        ("duration=60", [Status.RUNNING]),
+        ("duration=long", [Status.FAILED]),
+        ("duration=nonsense", list(Status)[:4]),
+    ):
+        rows = mod_client.get(reverse("admin:execution_run_changelist") + f"?{query}").context["cl"].result_list
+        assert len(rows) == len(found), query
+        assert query.endswith("nonsense") or {run.status for run in rows} == set(found), query
+
+
+def test_the_first_page_counts_what_waits(mod_client: Client, alice: User) -> None:
+    fill(2)
+    Run.objects.create(user=alice, language="c", status=Status.RUNNING)
+    cards = {words: count for words, count, _ in mod_client.get(reverse("admin:index")).context["cards"]}
+    assert cards == {
+        "open reports": 2,
+        "programs run now": 1,
+        "programs wait": 0,
+        "dead letters": 2,
+        "people suspended": 0,
+        "languages off": 0,
+    }
