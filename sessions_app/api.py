@@ -27,7 +27,7 @@ from accounts.guests import open_to_guests
 from accounts.socket_auth import issue_ticket
 from codecrafter.http import answers
 from codecrafter.http.conditional import PreconditionFailed, check_if_match, etag, unchanged
-from codecrafter.http.paging import Paging, WrongCursor, refuse_unknown_parameters
+from codecrafter.http.paging import Paging, Together, WrongCursor, refuse_unknown_parameters
 from codecrafter.http.problems import Invalid
 from codecrafter.http.schema import ETAG, FLAG, IF_MATCH, IF_NONE_MATCH, PAGE, UNCHANGED, page_of, refusals
 from sessions_app import actions, documents, files, history, languages, moderation, sharing, zips
@@ -87,7 +87,7 @@ from sessions_app.serializers import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from typing import IO
     from uuid import UUID
 
@@ -96,7 +96,7 @@ if TYPE_CHECKING:
     from rest_framework.serializers import BaseSerializer
 
     from accounts.access import SignedInRequest
-    from sessions_app.models import Invite
+    from sessions_app.models import CodeSessionQuerySet, Invite
 
 ORDERINGS = ("created_at", "updated_at", "title")
 FILTERS = ("search", "language", "is_public", "archived", "ordering")
@@ -146,7 +146,7 @@ def _ordering(request: SignedInRequest) -> tuple[str, str]:
     return ordering, "id"
 
 
-def _in_language(sessions: QuerySet[CodeSession], request: SignedInRequest) -> QuerySet[CodeSession]:
+def _in_language(sessions: CodeSessionQuerySet, request: SignedInRequest) -> CodeSessionQuerySet:
     """Those of the language that was asked for, if one was."""
     language = request.query_params.get("language")
     if not language:
@@ -161,12 +161,12 @@ def _search(request: SignedInRequest) -> str:
     return request.query_params.get("search", "").replace("\0", "")
 
 
-def _page(sessions: QuerySet[CodeSession], request: SignedInRequest, view: APIView) -> Response:
-    """One page of them, with what this person may do in each, in a fixed number of queries."""
+def _page(parts: Sequence[QuerySet[CodeSession]], request: SignedInRequest, view: APIView) -> Response:
+    """One page of all of them, with what this person may do in each, in a fixed number of queries."""
     given = Collaborator.objects.filter(session=OuterRef("pk"), user=request.user).values("permission")
-    found = sessions.select_related("owner").annotate(given_permission=Subquery(given))
+    rows = CodeSession.objects.select_related("owner").annotate(given_permission=Subquery(given))
     paging = Paging(_ordering(request))
-    page = paging.paginate_queryset(found, request, view)
+    page = paging.paginate_queryset(Together(rows, parts), request, view)
     return paging.get_paginated_response(SessionSerializer(page, many=True, context={"request": request}).data)
 
 
@@ -201,12 +201,13 @@ class SessionList(APIView):
         given["language"] = languages.get(given["language"])
         return _new(request, actions.create_session(request.user, **given))
 
-    def _sessions(self, request: SignedInRequest) -> QuerySet[CodeSession]:
-        user = request.user
+    def _sessions(self, request: SignedInRequest) -> list[QuerySet[CodeSession]]:
         if _flag(request, "archived"):
-            sessions = CodeSession.objects.archived().filter(owner=user)
-        else:
-            sessions = CodeSession.objects.active().with_member(user.pk)
+            return [self._chosen(CodeSession.objects.archived().owned_by(request.user.pk), request)]
+        active = self._chosen(CodeSession.objects.active(), request)
+        return [active.owned_by(request.user.pk), active.joined_by(request.user.pk)]
+
+    def _chosen(self, sessions: CodeSessionQuerySet, request: SignedInRequest) -> CodeSessionQuerySet:
         if search := _search(request):
             sessions = sessions.filter(title__icontains=search)
         if (is_public := _flag(request, "is_public")) is not None:
@@ -229,7 +230,7 @@ class PublicSessionList(APIView):
     )
     def get(self, request: SignedInRequest) -> Response:
         refuse_unknown_parameters(request, ("search", "language", "ordering"))
-        return _page(_in_language(CodeSession.objects.public().matching(_search(request)), request), request, self)
+        return _page([_in_language(CodeSession.objects.public().matching(_search(request)), request)], request, self)
 
 
 class TemplateList(APIView):

@@ -41,6 +41,13 @@ class CodeSessionQuerySet(models.QuerySet["CodeSession"]):
         """Those with this in the title or in the owner's name."""
         return self.filter(Q(title__icontains=search) | Q(owner__username__icontains=search)) if search else self
 
+    def owned_by(self, user_id: uuid.UUID) -> CodeSessionQuerySet:
+        return self.filter(owner_id=user_id)
+
+    def joined_by(self, user_id: uuid.UUID) -> CodeSessionQuerySet:
+        """Those that this user was added to."""
+        return self.filter(collaborators__user_id=user_id)
+
     def with_member(self, user_id: uuid.UUID) -> CodeSessionQuerySet:
         """Sessions that this user owns or was added to."""
         member = Collaborator.objects.filter(session=models.OuterRef("pk"), user_id=user_id)

@@ -18,7 +18,7 @@ from codecrafter.http.problems import Invalid
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from django.db.models import Field
+    from django.db.models import Field, QuerySet
     from rest_framework.request import Request
 
 
@@ -65,6 +65,28 @@ class Paging(CursorPagination):
             return super().decode_cursor(request)
         except (binascii.Error, ValueError, NotFound):
             raise WrongCursor from None
+
+
+class Together:
+    """Querysets of one table that are paged as one list.
+
+    Each is asked for as many ids as the page needs, which its own index finds at once; for one condition with OR over
+    two tables the database would read all of the first. `rows` fetches what is on the page.
+    """
+
+    def __init__(self, rows: QuerySet[Any], parts: Sequence[QuerySet[Any]], ordering: Sequence[str] = ()) -> None:
+        self.model = rows.model
+        self._rows, self._parts, self._ordering = rows, parts, tuple(ordering)
+
+    def order_by(self, *ordering: str) -> Together:
+        return Together(self._rows, [part.order_by(*ordering) for part in self._parts], ordering)
+
+    def filter(self, *conditions: Any, **more: Any) -> Together:
+        return Together(self._rows, [part.filter(*conditions, **more) for part in self._parts], self._ordering)
+
+    def __getitem__(self, wanted: slice) -> QuerySet[Any]:
+        ids = [pk for part in self._parts for pk in part.values_list("pk", flat=True)[: wanted.stop]]
+        return self._rows.filter(pk__in=ids).order_by(*self._ordering)[wanted]
 
 
 def _check_position(field: Field, position: str) -> None:

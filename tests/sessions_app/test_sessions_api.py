@@ -150,7 +150,7 @@ def test_the_list_takes_as_many_queries_for_many_rows_as_for_one(alice, api, dja
     for number in range(20):
         CodeSession.objects.create(owner=alice, title=f"s{number}")
     client = api(alice)
-    with django_assert_max_num_queries(3):
+    with django_assert_max_num_queries(4):
         assert len(client.get("/api/sessions").json()["results"]) == 20
 
 
