@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import OuterRef, Subquery
+from django.db.models import F, OuterRef, Subquery
 from django.http import HttpResponse
 from django.urls import reverse
 from django.utils import timezone
@@ -96,6 +96,7 @@ if TYPE_CHECKING:
     from rest_framework.serializers import BaseSerializer
 
     from accounts.access import SignedInRequest
+    from accounts.models import User
     from sessions_app.models import CodeSessionQuerySet, Invite
 
 ORDERINGS = ("created_at", "updated_at", "title")
@@ -161,13 +162,19 @@ def _search(request: SignedInRequest) -> str:
     return request.query_params.get("search", "").replace("\0", "")
 
 
-def _page(parts: Sequence[QuerySet[CodeSession]], request: SignedInRequest, view: APIView) -> Response:
-    """One page of all of them, with what this person may do in each, in a fixed number of queries."""
-    given = Collaborator.objects.filter(session=OuterRef("pk"), user=request.user).values("permission")
-    rows = CodeSession.objects.select_related("owner").annotate(given_permission=Subquery(given))
+def _page(
+    rows: QuerySet[CodeSession], parts: Sequence[QuerySet[CodeSession]], request: SignedInRequest, view: APIView
+) -> Response:
+    """One page of all parts together, in a fixed number of queries."""
     paging = Paging(_ordering(request))
     page = paging.paginate_queryset(Together(rows, parts), request, view)
     return paging.get_paginated_response(SessionSerializer(page, many=True, context={"request": request}).data)
+
+
+def _with_permission(sessions: QuerySet[CodeSession], user: User) -> QuerySet[CodeSession]:
+    """With their owners, and what this person was given in each."""
+    given = Collaborator.objects.filter(session=OuterRef("pk"), user=user).values("permission")
+    return sessions.select_related("owner").annotate(given_permission=Subquery(given))
 
 
 def _new(request: SignedInRequest, session: CodeSession) -> Response:
@@ -193,19 +200,20 @@ class SessionList(APIView):
     )
     def get(self, request: SignedInRequest) -> Response:
         refuse_unknown_parameters(request, FILTERS)
-        return _page(self._sessions(request), request, self)
+        user = request.user
+        if _flag(request, "archived"):
+            archived = self._chosen(CodeSession.objects.archived().owned_by(user.pk), request)
+            return _page(archived, [archived.select_related("owner")], request, self)
+        active = self._chosen(CodeSession.objects.active(), request).select_related("owner")
+        joined = active.joined_by(user.pk).annotate(given_permission=F("collaborators__permission"))
+        rows = _with_permission(CodeSession.objects.all(), user)
+        return _page(rows, [active.owned_by(user.pk), joined], request, self)
 
     @extend_schema(operation_id="sessions_create", request=SessionCreateInput, responses={201: SessionDetailSerializer})
     def post(self, request: SignedInRequest) -> Response:
         given = valid(SessionCreateInput(data=request.data))
         given["language"] = languages.get(given["language"])
         return _new(request, actions.create_session(request.user, **given))
-
-    def _sessions(self, request: SignedInRequest) -> list[QuerySet[CodeSession]]:
-        if _flag(request, "archived"):
-            return [self._chosen(CodeSession.objects.archived().owned_by(request.user.pk), request)]
-        active = self._chosen(CodeSession.objects.active(), request)
-        return [active.owned_by(request.user.pk), active.joined_by(request.user.pk)]
 
     def _chosen(self, sessions: CodeSessionQuerySet, request: SignedInRequest) -> CodeSessionQuerySet:
         if search := _search(request):
@@ -230,7 +238,8 @@ class PublicSessionList(APIView):
     )
     def get(self, request: SignedInRequest) -> Response:
         refuse_unknown_parameters(request, ("search", "language", "ordering"))
-        return _page([_in_language(CodeSession.objects.public().matching(_search(request)), request)], request, self)
+        public = _in_language(CodeSession.objects.public().matching(_search(request)), request)
+        return _page(public, [_with_permission(public, request.user)], request, self)
 
 
 class TemplateList(APIView):

@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 import binascii
 from datetime import UTC, datetime
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
 from django.core.exceptions import ValidationError
+from django.db.models import CharField
 from django.utils import timezone
 from rest_framework.exceptions import NotFound
 from rest_framework.pagination import CursorPagination
@@ -68,10 +70,11 @@ class Paging(CursorPagination):
 
 
 class Together:
-    """Querysets of one table that are paged as one list.
+    """Querysets of one table, none of which has a row of another, that are paged as one list.
 
-    Each is asked for as many ids as the page needs, which its own index finds at once; for one condition with OR over
-    two tables the database would read all of the first. `rows` fetches what is on the page.
+    Each is asked for as many rows as the page needs, which its own index finds at once; for one condition with OR over
+    two tables the database would read all of the first. Times are then put in order here. Texts the database orders, by
+    rules of its own: it is asked for the ids first, and for their `rows` after that.
     """
 
     def __init__(self, rows: QuerySet[Any], parts: Sequence[QuerySet[Any]], ordering: Sequence[str] = ()) -> None:
@@ -84,9 +87,17 @@ class Together:
     def filter(self, *conditions: Any, **more: Any) -> Together:
         return Together(self._rows, [part.filter(*conditions, **more) for part in self._parts], self._ordering)
 
-    def __getitem__(self, wanted: slice) -> QuerySet[Any]:
-        ids = [pk for part in self._parts for pk in part.values_list("pk", flat=True)[: wanted.stop]]
-        return self._rows.filter(pk__in=ids).order_by(*self._ordering)[wanted]
+    def __getitem__(self, wanted: slice) -> Sequence[Any] | QuerySet[Any]:
+        if len(self._parts) == 1:
+            return self._parts[0][wanted]
+        if any(isinstance(self.model._meta.get_field(name.lstrip("-")), CharField) for name in self._ordering):
+            ids = [pk for part in self._parts for pk in part.values_list("pk", flat=True)[: wanted.stop]]
+            return self._rows.filter(pk__in=ids).order_by(*self._ordering)[wanted]
+        found = [row for part in self._parts for row in part[: wanted.stop]]
+        # The last of the fields first: sorting keeps the order of what is equal.
+        for name in reversed(self._ordering):
+            found.sort(key=attrgetter(name.lstrip("-")), reverse=name.startswith("-"))
+        return found[wanted]
 
 
 def _check_position(field: Field, position: str) -> None:

@@ -7,6 +7,7 @@ import base64
 import pytest
 
 from execution.models import Run
+from sessions_app.models import CodeSession, Collaborator
 
 
 def encoded(text):
@@ -105,3 +106,27 @@ def test_a_history_is_walked_to_its_end(api, alice, session):
         seen += [run["job_id"] for run in page.json()["results"]]
         url = page.json()["next"]
     assert len(seen) == len(set(seen)) == 5
+
+
+@pytest.mark.parametrize("ordering", ["-updated_at", "updated_at", "created_at", "-created_at", "title", "-title"])
+def test_own_and_joined_sessions_are_one_list_each_with_its_own_permission(ordering, api, alice, bob, carol, session):
+    """Bob owns three, and was let into four of Alice's, where others are too."""
+    expected = {str(session.pk): "write"}
+    for n, permission in enumerate(("read", "write", "admin")):
+        theirs = CodeSession.objects.create(owner=alice, title=f"b{n}")
+        Collaborator.objects.create(session=theirs, user=carol, permission="admin")
+        Collaborator.objects.create(session=theirs, user=bob, permission=permission)
+        CodeSession.objects.create(owner=alice, title=f"hidden {n}")
+        own = CodeSession.objects.create(owner=bob, title=f"a{n}")
+        Collaborator.objects.create(session=own, user=carol, permission="read")
+        expected |= {str(theirs.pk): permission, str(own.pk): "owner"}
+    client, found, url = api(bob), [], f"/api/sessions?page_size=2&ordering={ordering}"
+    while url:
+        page = client.get(url).json()
+        found += page["results"]
+        url = page["next"]
+    assert {row["id"]: row["permission"] for row in found} == expected
+    assert len(found) == len(expected)
+    name = ordering.lstrip("-")
+    keys = [row[name] for row in found]
+    assert keys == sorted(keys, reverse=ordering.startswith("-"))
