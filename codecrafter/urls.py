@@ -39,16 +39,17 @@ api_urlpatterns: list[URLPattern | URLResolver] = [
 admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
 
 urlpatterns = [
-    path("", home, name="home"),
-    *page_urlpatterns,
-    path("", include("sessions_app.urls")),
-    path("admin/", admin.site.urls),
+    # First, because they are tried in this order and programs ask more often than people.
     path("api/schema", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="api-docs"),
     path("api/", RedirectView.as_view(pattern_name="api-docs")),
     path("api/", include((api_urlpatterns, "api"))),
     path("api/v1/", include((api_urlpatterns, "api"), namespace="api_v1")),
     re_path(r"^api/(?P<path>.*)$", api_not_found),
+    path("", home, name="home"),
+    *page_urlpatterns,
+    path("", include("sessions_app.urls")),
+    path("admin/", admin.site.urls),
     path("favicon.ico", lambda request: redirect(staticfiles_storage.url("app/favicon.svg"))),
     path("health", health, name="health"),
     path("health/ready", ready, name="health-ready"),

@@ -190,13 +190,13 @@ def _session(
     given, head, session = row[0], row[1], _sessions.instance(row[2 : 2 + len(_sessions)])
     if (session.archived_at is not None) is not archived:
         raise SessionNotFound
-    session.owner = _owners.instance(row[2 + len(_sessions) :])
+    session.owner = user if session.owner_id == user.pk else _owners.instance(row[2 + len(_sessions) :])
     if user.is_guest:
         given = _given_to_guest(user, session)
     return session, OWNER if session.owner_id == user.pk else given, head or 0
 
 
-_sessions, _owners = Columns(CodeSession), Columns(User, "owner__")
+_sessions, _owners = Columns(CodeSession), Columns(User, "owner__", ("id", "username"))
 _look = Prepared(
     lambda user_id, session_id: (
         CodeSession.objects.filter(pk=session_id)

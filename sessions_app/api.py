@@ -162,12 +162,15 @@ def _search(request: SignedInRequest) -> str:
     return request.query_params.get("search", "").replace("\0", "")
 
 
-def _page(
-    rows: QuerySet[CodeSession], parts: Sequence[QuerySet[CodeSession]], request: SignedInRequest, view: APIView
-) -> Response:
+def _page(parts: Sequence[QuerySet[CodeSession]], request: SignedInRequest, view: APIView) -> Response:
     """One page of all parts together, in a fixed number of queries."""
     paging = Paging(_ordering(request))
-    page = paging.paginate_queryset(Together(rows, parts), request, view)
+    everything = Together(lambda: _with_permission(CodeSession.objects.all(), request.user), parts)
+    page = paging.paginate_queryset(everything, request, view)
+    for session in page:
+        if session.owner_id == request.user.pk:
+            # Whose row is here already.
+            session.owner = request.user
     return paging.get_paginated_response(SessionSerializer(page, many=True, context={"request": request}).data)
 
 
@@ -202,12 +205,10 @@ class SessionList(APIView):
         refuse_unknown_parameters(request, FILTERS)
         user = request.user
         if _flag(request, "archived"):
-            archived = self._chosen(CodeSession.objects.archived().owned_by(user.pk), request)
-            return _page(archived, [archived.select_related("owner")], request, self)
-        active = self._chosen(CodeSession.objects.active(), request).select_related("owner")
+            return _page([self._chosen(CodeSession.objects.archived().owned_by(user.pk), request)], request, self)
+        active = self._chosen(CodeSession.objects.active(), request)
         joined = active.joined_by(user.pk).annotate(given_permission=F("collaborators__permission"))
-        rows = _with_permission(CodeSession.objects.all(), user)
-        return _page(rows, [active.owned_by(user.pk), joined], request, self)
+        return _page([active.owned_by(user.pk), joined.select_related("owner")], request, self)
 
     @extend_schema(operation_id="sessions_create", request=SessionCreateInput, responses={201: SessionDetailSerializer})
     def post(self, request: SignedInRequest) -> Response:
@@ -239,7 +240,7 @@ class PublicSessionList(APIView):
     def get(self, request: SignedInRequest) -> Response:
         refuse_unknown_parameters(request, ("search", "language", "ordering"))
         public = _in_language(CodeSession.objects.public().matching(_search(request)), request)
-        return _page(public, [_with_permission(public, request.user)], request, self)
+        return _page([_with_permission(public, request.user)], request, self)
 
 
 class TemplateList(APIView):

@@ -18,7 +18,7 @@ from rest_framework.pagination import CursorPagination
 from codecrafter.http.problems import Invalid
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from django.db.models import Field, QuerySet
     from rest_framework.request import Request
@@ -74,11 +74,13 @@ class Together:
 
     Each is asked for as many rows as the page needs, which its own index finds at once; for one condition with OR over
     two tables the database would read all of the first. Times are then put in order here. Texts the database orders, by
-    rules of its own: it is asked for the ids first, and for their `rows` after that.
+    rules of its own: it is asked for the ids first, and after that for those of `rows()`.
     """
 
-    def __init__(self, rows: QuerySet[Any], parts: Sequence[QuerySet[Any]], ordering: Sequence[str] = ()) -> None:
-        self.model = rows.model
+    def __init__(
+        self, rows: Callable[[], QuerySet[Any]], parts: Sequence[QuerySet[Any]], ordering: Sequence[str] = ()
+    ) -> None:
+        self.model = parts[0].model
         self._rows, self._parts, self._ordering = rows, parts, tuple(ordering)
 
     def order_by(self, *ordering: str) -> Together:
@@ -92,7 +94,7 @@ class Together:
             return self._parts[0][wanted]
         if any(isinstance(self.model._meta.get_field(name.lstrip("-")), CharField) for name in self._ordering):
             ids = [pk for part in self._parts for pk in part.values_list("pk", flat=True)[: wanted.stop]]
-            return self._rows.filter(pk__in=ids).order_by(*self._ordering)[wanted]
+            return self._rows().filter(pk__in=ids).order_by(*self._ordering)[wanted]
         found = [row for part in self._parts for row in part[: wanted.stop]]
         # The last of the fields first: sorting keeps the order of what is equal.
         for name in reversed(self._ordering):

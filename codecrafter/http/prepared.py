@@ -63,11 +63,11 @@ def _converted(row: Sequence[Any], converters: dict[int, Any], connection: Any) 
 
 
 class Columns(Generic[M]):
-    """All columns of a table, in a values_list() and back."""
+    """The columns of a table, or some of them, in a values_list() and back. The others are fetched when asked for."""
 
-    def __init__(self, model: type[M], prefix: str = "") -> None:
+    def __init__(self, model: type[M], prefix: str = "", only: Sequence[str] = ()) -> None:
         self._model = model
-        self._attributes = [field.attname for field in model._meta.concrete_fields]
+        self._attributes = list(only) or [field.attname for field in model._meta.concrete_fields]
         self.names = [prefix + name for name in self._attributes]
 
     def __len__(self) -> int:
