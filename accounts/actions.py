@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ from allauth.account.models import EmailAddress
 from django.contrib.auth import authenticate
 from django.contrib.auth.hashers import make_password
 from django.db import IntegrityError, transaction
-from django.db.models import F, Q
+from django.db.models import F, ProtectedError, Q
 from django.dispatch import Signal
 from django.utils import timezone
 
@@ -450,7 +451,10 @@ def _take_name(person: User) -> None:
 
 def forget_deleted() -> None:
     """Periodic: the rows of accounts that were deleted GONE_DAYS ago go too."""
-    User.objects.filter(deleted_at__lt=timezone.now() - timedelta(days=GONE_DAYS)).delete()
+    for person in User.objects.filter(deleted_at__lt=timezone.now() - timedelta(days=GONE_DAYS)):
+        # What an app protects still needs somebody to belong to.
+        with suppress(ProtectedError):
+            person.delete()
 
 
 def _require_power_over(user: User, by: User) -> None:

@@ -83,7 +83,17 @@ def _cancel(run: Run, by: User, given: Mapping[str, Any]) -> bool:
 
 @admin.register(Run)
 class RunAdmin(DeskAdmin):
-    list_display = ("id", "status", "language", "user_link", "session_link", "waited", "took", "worker", "created_at")
+    list_display = (
+        "short_id",
+        "status",
+        "language",
+        "user_link",
+        "session_link",
+        "waited",
+        "took",
+        "worker",
+        "created_at",
+    )
     list_filter = (StateFilter, DurationFilter, "status", "language", "interactive", "created_at")
     list_select_related = ("user", "session")
     search_fields = ("=id", "user__username", "session__title", "=worker", "=error_id")
@@ -118,13 +128,18 @@ class RunAdmin(DeskAdmin):
         assert request.user.pk is not None
         audit.note_look(request.user.pk, "run", what, {"where": "admin"})
 
+    @admin.display(description="run", ordering="id")
+    def short_id(self, run: Run) -> str:
+        return str(run.pk)[:8]
+
     @admin.display
     def waited(self, run: Run) -> str:
         return _seconds(run.created_at, run.started_at)
 
     @admin.display
     def took(self, run: Run) -> str:
-        return _seconds(run.started_at, run.finished_at)
+        """So far, while it runs."""
+        return _seconds(run.started_at, timezone.now() if run.status == Status.RUNNING else run.finished_at)
 
     @admin.display(description="stats")
     def measured(self, run: Run) -> str:

@@ -81,12 +81,14 @@ def heirs_of(session: CodeSession) -> list[User]:
 
 def estate(user: User) -> list[Owned]:
     """Their sessions that somebody else could own."""
-    owned = ((session, heirs_of(session)) for session in CodeSession.objects.filter(owner=user))
+    owned = ((session, heirs_of(session)) for session in CodeSession.objects.filter(owner=user, closed_at=None))
     return [Owned(session.pk, session.title, heirs) for session, heirs in owned if heirs]
 
 
 def erase(user: User, heirs: Mapping[UUID, UUID]) -> list[dict[str, Any]]:
     """Their sessions go to the named people or away; elsewhere their name goes and what they wrote stays.
+
+    What a moderator closed is neither handed over nor deleted.
 
     Raises PersonNotFound when somebody named cannot own the session.
     """
@@ -95,6 +97,9 @@ def erase(user: User, heirs: Mapping[UUID, UUID]) -> list[dict[str, Any]]:
     elsewhere = set(Collaborator.objects.filter(user__in=people).values_list("session_id", flat=True))
     for session in CodeSession.objects.filter(owner=user).order_by("pk"):
         elsewhere.add(session.pk)
+        if session.closed_at is not None:
+            # Moderators answer for it: it stays, with the row that has no name as its owner.
+            continue
         if session.pk in heirs:
             entries.append(_hand_over(session, user, heirs[session.pk]))
         else:

@@ -22,7 +22,7 @@ from codecrafter.http.problems import DomainError, Forbidden
 from execution.models import Run, RunFile, RunOutput, Status
 from execution.own_data import forget_old_runs
 from sessions_app import actions as session_actions
-from sessions_app import documents, languages
+from sessions_app import documents, languages, moderation
 from sessions_app.models import ChatMessage, CodeSession, Collaborator, Report, Update
 from sessions_app.own_data import forget_archived
 
@@ -230,6 +230,17 @@ def test_the_last_trace_goes_a_day_later(lived: CodeSession, alice: User) -> Non
     assert not User.objects.filter(pk=alice.pk).exists()
     assert set(User.objects.values_list("username", flat=True)) == {"bob", "carol"}
     assert CodeSession.objects.get() == lived
+
+
+def test_what_a_moderator_closed_outlasts_its_owner(session: Any, alice: User, bob: User, mod: User) -> None:
+    moderation.close_session(session, by=mod, reason="spam")
+    with time_machine.travel("2026-01-01 12:00:00+00:00", tick=False) as clock:
+        actions.delete_account(alice, {session.pk: bob.pk})
+        clock.shift(timedelta(days=2))
+        actions.forget_deleted()
+    session.refresh_from_db()
+    assert (session.owner_id, session.owner.username) == (alice.pk, f"deleted-{alice.pk.hex[:20]}")
+    assert documents.entry_text(session) == "print(1)\n"
 
 
 @pytest.mark.parametrize("heir", ["mallory", "suspended", "bot"])

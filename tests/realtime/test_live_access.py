@@ -140,7 +140,10 @@ async def test_logging_out_of_the_pages_closes_the_sockets_of_that_browser(reque
         await ends(request, one, SIGN_IN_CHANGED, lambda: client.post("/logout", data=form))
 
 
-SUSPEND = "bob.is_active = False; bob.save()"
+SUSPEND = (
+    "from accounts.actions import suspend; mark = bob.pk.hex[:8]; "
+    "root = User.objects.create_superuser('root-' + mark, mark + '@example.org'); suspend(bob, by=root, reason='spam')"
+)
 NEW_PASSWORD = "bob.set_password('another horse entirely'); bob.save()"
 
 

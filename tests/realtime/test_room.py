@@ -17,6 +17,8 @@ from rest_framework_simplejwt.tokens import AccessToken
 from websockets.frames import Frame, Opcode
 
 from accounts import tokens
+from accounts.actions import suspend
+from accounts.models import User
 from codecrafter.asgi import application
 from realtime import connections, protocol, rooms
 from realtime.awareness import AwarenessTable
@@ -28,7 +30,6 @@ from sessions_app.models import CodeSession, Update
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from accounts.models import User
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -133,9 +134,8 @@ async def test_events_reach_the_page_as_text_frames(session, alice):
 async def test_suspended_account_is_signed_out_of_its_open_sockets(session, alice, bob):
     async with socket(bob, session) as one:
         await one.text("hello")
-        bob.is_active = False
-        await bob.asave()
-        events.ring(events.group_name(session.pk), {"type": "room.check"})
+        by = await User.objects.acreate(username="root", email="root@example.org", is_superuser=True)
+        await sync_to_async(suspend)(bob, by=by, reason="spam")
         assert await one.close_code() == 4401
 
 
