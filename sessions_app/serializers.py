@@ -126,7 +126,11 @@ class SessionInput(serializers.Serializer):
     metadata = serializers.DictField(required=False)
 
     def validate_metadata(self, value: dict[str, Any]) -> dict[str, Any]:
-        encoded = json.dumps(value)
+        try:
+            encoded = json.dumps(value, allow_nan=False)
+        except ValueError:
+            # 1e400 is JSON, and too large for a number here; no database would take what it is read as.
+            raise serializers.ValidationError("The metadata holds a number that is too large.", "invalid") from None
         if len(encoded) > METADATA_MAX_BYTES:
             raise serializers.ValidationError("The metadata is larger than 16 KiB.", "too_large")
         # PostgreSQL's jsonb holds neither of these.
