@@ -5,6 +5,7 @@ Everything is tried twice: as /api/..., and as /api/v1/... with a trailing slash
 
 from __future__ import annotations
 
+import base64
 import io
 import uuid
 import zipfile
@@ -31,6 +32,7 @@ RUN_SUMMARY = {
 RUN = RUN_SUMMARY | {"stdout", "stderr", "compile_output", "cases"}
 LANGUAGE = {"key", "name", "aliases", "version", "file_name", "limits", "available", "unavailable_reason"}
 LIMITS = {"cpu_ms", "wall_ms", "memory_bytes", "output_bytes"}
+FILE = {"id", "path", "is_entry", "size_bytes", "content", "revision"}
 PAGE = {"next", "previous", "results"}
 
 
@@ -240,6 +242,73 @@ def test_collaborators(ada, grace):
     assert ada("PATCH", one, 400, {"permission": "owner"}).json()["code"] == "invalid"
     assert ada("DELETE", one, 204).content == b""
     grace("GET", f"/sessions/{session['id']}", 404)
+
+
+def test_invites(ada, grace):
+    session = new(ada)
+    path = f"/sessions/{session['id']}/invites"
+    made = ada("POST", path, 201, {"permission": "read", "expires_in": 3600, "uses": 1}).json()
+    assert made["url"].endswith(f"/join/{made['token']}")
+    assert len(base64.urlsafe_b64decode(made["token"] + "==")) == 16
+    (listed,) = ada("GET", path, 200).json()
+    assert set(made) - set(listed) == {"token", "url"}
+    assert (listed["permission"], listed["uses_left"]) == ("read", 1) and listed["expires_at"]
+    rotated = ada("POST", f"{path}/{made['id']}/rotate", 200).json()
+    assert rotated["token"] != made["token"]
+    join = f"/sessions/{session['id']}/join"
+    assert grace("POST", join, 404, {"invite": made["token"]}).json()["code"] == "invite_not_found"
+    assert grace("POST", join, 200, {"invite": rotated["token"]}).json()["permission"] == "read"
+    grace("GET", path, 403)
+    assert ada("DELETE", f"{path}/{made['id']}", 204).content == b""
+    assert ada("GET", path, 200).json() == []
+
+
+def test_leave_and_transfer(ada, grace):
+    session = new(ada)
+    path = f"/sessions/{session['id']}"
+    assert ada("POST", f"{path}/leave", 409).json()["code"] == "owner_stays"
+    assert ada("POST", f"{path}/transfer", 400, {"username": "grace"}).json()["code"] == "person_not_found"
+    let_in(ada, session, "grace", "write")
+    grace("POST", f"{path}/transfer", 403, {"username": "grace"})
+    handed = ada("POST", f"{path}/transfer", 200, {"username": "grace"}).json()
+    assert (set(handed), handed["permission"], handed["owner"]["username"]) == (SESSION, "admin", "grace")
+    assert grace("GET", path, 200).json()["permission"] == "owner"
+    assert ada("POST", f"{path}/leave", 204).content == b""
+    ada("GET", path, 404)
+
+
+def test_files_fork_and_import(ada, grace):
+    session = new(ada, language="python", content="import more\n")
+    path = f"/sessions/{session['id']}"
+    (main,) = ada("GET", f"{path}/files", 200).json()
+    assert (main["id"], main["path"], main["is_entry"]) == ("main", "main.py", True)
+    answer = ada("POST", f"{path}/files", 201, {"path": "more.py", "content": "a = 1\n"})
+    made = answer.json()
+    assert set(made) == FILE and ada.client.get(answer["Location"]).json() == made
+    one = f"{path}/files/{made['id']}"
+    assert ada("PATCH", one, 200, {"path": "most.py"}).json()["path"] == "most.py"
+    assert ada("PATCH", one, 200, {"content": "a = 2\n"}).json()["content"] == "a = 2\n"
+    assert ada("POST", f"{path}/files", 409, {"path": "MOST.py"}).json()["code"] == "path_taken"
+    grace("GET", f"{path}/files", 404)
+    grace("POST", f"{path}/fork", 404, {})
+
+    ada("PATCH", path, 200, {"is_public": True})
+    answer = grace("POST", f"{path}/fork", 201, {"title": "Mine"})
+    fork = answer.json()
+    assert (set(fork), fork["permission"], fork["forked_from"]) == (SESSION, "owner", session["id"])
+    assert (fork["title"], fork["is_public"], fork["content"]) == ("Mine", False, "import more\n")
+    assert [file["path"] for file in grace("GET", f"/sessions/{fork['id']}/files", 200).json()] == [
+        "main.py",
+        "most.py",
+    ]
+    assert session["id"] in [row["id"] for row in grace("GET", "/sessions/public", 200).json()["results"]]
+
+    archive = ada("GET", f"{path}/export.zip", 200).content
+    target = f"{ada.base}/sessions/import{ada.slash}?title=Back"
+    answer = ada.client.generic("POST", target, archive, content_type="application/zip")
+    assert (answer.status_code, set(answer.json()), answer.json()["title"]) == (201, SESSION, "Back")
+    assert ada("DELETE", one, 204).content == b""
+    ada("GET", one, 404)
 
 
 def test_ticket(ada, grace):
