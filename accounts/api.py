@@ -39,6 +39,7 @@ from accounts.serializers import (
     UserSerializer,
 )
 from codecrafter.http.conditional import check_if_match, etag, unchanged
+from codecrafter.http.paging import refuse_unknown_parameters
 from codecrafter.http.problems import NotFound
 from codecrafter.http.schema import ETAG, IF_MATCH, IF_NONE_MATCH, UNCHANGED, refusals
 from codecrafter.http.throttles import RegisterThrottle
@@ -154,6 +155,7 @@ class Tokens(APIView):
 
     @extend_schema(operation_id="auth_tokens_list", responses=PersonalTokenSerializer(many=True))
     def get(self, request: SignedInRequest) -> Response:
+        refuse_unknown_parameters(request, (), is_paged=False)
         return Response(PersonalTokenSerializer(access.own_tokens(request.user), many=True).data)
 
     @extend_schema(
@@ -186,6 +188,7 @@ class Bots(APIView):
 
     @extend_schema(operation_id="auth_bots_list", responses=BotSerializer(many=True))
     def get(self, request: SignedInRequest) -> Response:
+        refuse_unknown_parameters(request, (), is_paged=False)
         return Response(BotSerializer(access.own_bots(request.user), many=True).data)
 
     @extend_schema(

@@ -253,6 +253,7 @@ class LanguageList(APIView):
 
     @extend_schema(operation_id="execute_languages", responses=LanguageSerializer(many=True))
     def get(self, request: SignedInRequest) -> HttpResponseBase:
+        refuse_unknown_parameters(request, (), is_paged=False)
         if request.accepted_renderer.format != "json":
             return Response(self._listed())
         body = answers.shared(LANGUAGES, lambda: JSONRenderer().render(self._listed()))

@@ -252,7 +252,7 @@ class TemplateList(APIView):
         responses=TemplateSerializer(many=True),
     )
     def get(self, request: SignedInRequest) -> Response:
-        refuse_unknown_parameters(request, ("language",))
+        refuse_unknown_parameters(request, ("language",), is_paged=False)
         wanted = request.query_params.get("language")
         try:
             chosen = [languages.get(wanted)] if wanted else list(languages.LANGUAGES.values())
@@ -431,6 +431,7 @@ class FileList(APIView):
 
     @extend_schema(operation_id="files_list", responses=FileSerializer(many=True))
     def get(self, request: SignedInRequest, session_id: UUID) -> Response:
+        refuse_unknown_parameters(request, (), is_paged=False)
         standing = standing_in(request.user, session_id)
         _, listed = documents.files_listed(standing.session.pk)
         return Response(FileSerializer(listed, many=True).data)
@@ -577,6 +578,7 @@ class CollaboratorList(APIView):
         responses={200: CollaboratorSerializer(many=True), **refusals(SessionNotFound)},
     )
     def get(self, request: SignedInRequest, session_id: UUID) -> Response:
+        refuse_unknown_parameters(request, (), is_paged=False)
         standing = standing_in(request.user, session_id)
         rows = standing.session.collaborators.select_related("user")
         return Response(CollaboratorSerializer(rows, many=True).data)
@@ -626,6 +628,7 @@ class InviteList(APIView):
 
     @extend_schema(operation_id="invites_list", responses={200: InviteSerializer(many=True), **SESSION_REFUSALS})
     def get(self, request: SignedInRequest, session_id: UUID) -> Response:
+        refuse_unknown_parameters(request, (), is_paged=False)
         standing = standing_in(request.user, session_id, Action.SHARE)
         return Response(InviteSerializer(sharing.listed_invites(standing.session), many=True).data)
 
@@ -678,6 +681,7 @@ class GuestList(APIView):
 
     @extend_schema(operation_id="guests_list", responses={200: GuestSerializer(many=True), **SESSION_REFUSALS})
     def get(self, request: SignedInRequest, session_id: UUID) -> Response:
+        refuse_unknown_parameters(request, (), is_paged=False)
         standing = standing_in(request.user, session_id, Action.SHARE)
         rows = standing.session.guest_passes.standing().select_related("user")
         return Response(GuestSerializer(rows, many=True).data)

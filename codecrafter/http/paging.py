@@ -117,9 +117,9 @@ def _check_position(field: Field, position: str) -> None:
         raise WrongCursor from None
 
 
-def refuse_unknown_parameters(request: Request, allowed: Collection[str]) -> None:
+def refuse_unknown_parameters(request: Request, allowed: Collection[str], *, is_paged: bool = True) -> None:
     """An unknown filter is an error, not silence: a misspelt filter would otherwise list everything."""
-    unknown = set(request.query_params) - {*allowed, "cursor", "page_size", "format"}
+    unknown = set(request.query_params) - {*allowed, "format"} - ({"cursor", "page_size"} if is_paged else set())
     if unknown:
         known = ", ".join(sorted(allowed)) or "none"
         raise Invalid(

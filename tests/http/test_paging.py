@@ -130,3 +130,35 @@ def test_own_and_joined_sessions_are_one_list_each_with_its_own_permission(order
     name = ordering.lstrip("-")
     keys = [row[name] for row in found]
     assert keys == sorted(keys, reverse=ordering.startswith("-"))
+
+
+LISTS = [
+    "/api/sessions", "/api/sessions/public", "/api/templates", "/api/execute/languages", "/api/auth/tokens",
+    "/api/auth/bots", "/api/execute/history/{id}", "/api/sessions/{id}/chat", "/api/sessions/{id}/history",
+    "/api/sessions/{id}/collaborators", "/api/sessions/{id}/invites", "/api/sessions/{id}/files",
+    "/api/sessions/{id}/guests",
+]  # fmt: skip
+
+
+def test_every_list_of_the_schema_is_tried_here():
+    """So that a new one is not forgotten: a list is an array, or a page with `results`."""
+    from drf_spectacular.generators import SchemaGenerator
+
+    schema = SchemaGenerator().get_schema(request=None, public=True)
+    pages = {name for name, it in schema["components"]["schemas"].items() if "results" in it.get("properties", {})}
+    found = set()
+    for path, verbs in schema["paths"].items():
+        answer = verbs.get("get", {}).get("responses", {}).get("200", {}).get("content", {}).get("application/json", {})
+        kind = answer.get("schema", {})
+        if kind.get("type") == "array" or kind.get("$ref", "").rpartition("/")[2] in pages:
+            found.add(path.replace("{session_id}", "{id}"))
+    assert found == set(LISTS)
+
+
+@pytest.mark.parametrize("path", LISTS)
+def test_a_parameter_that_a_list_does_not_know_is_named(path, api, alice, session):
+    path = path.format(id=session.pk)
+    assert api(alice).get(path).status_code == 200
+    for name in ("sort", "owner", "limit", "offset", "Search", "is_public__in", "user__password__startswith"):
+        answer = api(alice).get(path, {name: "a"})
+        assert (answer.status_code, answer.json()["code"], list(answer.json()["errors"])) == (400, "invalid", [name])
