@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 PROMOTE = """
 from accounts.actions import set_role
 from accounts.models import Role, User
-root, _ = User.objects.get_or_create(username="root", email="root@example.org", role="admin", is_superuser=True)
+root = User.objects.filter(is_superuser=True).first() or User.objects.create_superuser("root-{name}", "r@example.org")
 set_role(User.objects.get(username="{name}"), Role.MODERATOR, by=root)
 """
 # Waits for input, so it runs for as long as nobody stops it.

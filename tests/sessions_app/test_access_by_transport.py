@@ -400,7 +400,7 @@ STOP = """
 from accounts.models import Role, User
 from sessions_app import moderation
 from sessions_app.models import CodeSession
-by = User.objects.filter(is_superuser=True).first() or User.objects.create_superuser("root", "root@example.org")
+by = User.objects.filter(is_superuser=True).first() or User.objects.create_superuser("root", "r@example.org")
 moderation.{state}_session(CodeSession.objects.get(pk="{session}"), by=by, reason="x")
 """
 
