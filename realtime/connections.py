@@ -156,6 +156,10 @@ class Connection:
         }
 
     @property
+    def sign_in(self) -> tuple[str, str, str]:
+        return self.session_key, self.family, self.password_mark
+
+    @property
     def comes_by_cookie(self) -> bool:
         return bool(self.session_key)
 

@@ -68,15 +68,19 @@ class Guard:
                 logger.exception("the access of open sockets could not be read; the next look tries again")
 
     async def _check(self, checked: set[Room]) -> None:
-        members = [(room, member) for room in checked for member in room.connections.values()]
+        members = [(room, member, member.sign_in) for room in checked for member in room.connections.values()]
         if not members:
             return
-        pairs = {(room.session_id, member.user_id) for room, member in members}
-        keys = {member.session_key for _, member in members if member.session_key}
-        token_ids = {member.token_id for _, member in members if member.token_id is not None}
+        pairs = {(room.session_id, member.user_id) for room, member, _ in members}
+        keys = {member.session_key for _, member, _ in members if member.session_key}
+        token_ids = {member.token_id for _, member, _ in members if member.token_id is not None}
         users, permissions, sign_ins = await self._read(_look, pairs, keys, token_ids)
-        for room, member in members:
+        for room, member, sign_in in members:
             if member.id not in room.connections:
+                continue
+            if member.sign_in != sign_in:
+                # Renewed meanwhile, with a sign-in that may be younger than this look.
+                self.check_soon(room)
                 continue
             if (user := users.get(member.user_id)) is None:
                 room.expel(member, connections.SIGNED_OUT, "the account is not active")
