@@ -174,6 +174,7 @@ def test_page_of_somebody_who_logged_out_in_another_tab_says_so_and_leads_back(l
     other = ana.page.context.new_page()
     other.goto(f"{live.url}/sessions")
     other.get_by_role("button", name="Log out").click()
+    expect(other.get_by_role("link", name="Log in").first).to_be_visible()
     other.goto(f"{live.url}/login")
     other.get_by_label("Username or email").fill(ana.username)
     other.get_by_label("Password", exact=True).fill("correct horse battery")
