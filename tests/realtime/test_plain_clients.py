@@ -75,6 +75,7 @@ async def test_changes_go_both_ways_between_clients_and_pages(room, unit):
         await yjs.sees("one\ntwo\n")
         await one.sees("one\ntwo\n")
         await other.sees("one\ntwo\n")
+        await one.saved()
     assert alice.text(session_id) == "one\ntwo\n"
 
 
