@@ -103,10 +103,11 @@ class Standing:
             return True
         return self.is_moderator and action in MODERATOR
 
-    def refusal(self, action: Action) -> NotAllowed:
-        """Why they may not, in words for them."""
-        stopped = self._stopped_by(action) if self.is_granted(action) else None
-        return (stopped or NotAllowed)()
+    def require(self, action: Action) -> None:
+        """Raises NotAllowed, and says why in words for them."""
+        if not self.may(action):
+            stopped = self._stopped_by(action) if self.is_granted(action) else None
+            raise (stopped or NotAllowed)()
 
     def _stopped_by(self, action: Action) -> type[NotAllowed] | None:
         if self.session.locked_at is not None and action not in IN_LOCKED:
@@ -224,8 +225,8 @@ def _standing(
         raise SessionNotFound
     if hide and not standing.is_granted(action):
         raise SessionNotFound
-    if not hide and not standing.may(action):
-        raise standing.refusal(action)
+    if not hide:
+        standing.require(action)
     if standing.permission is None:
         looked_into.send(CodeSession, user=user, session=session)
     return standing

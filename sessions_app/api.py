@@ -100,6 +100,8 @@ if TYPE_CHECKING:
     from sessions_app.models import CodeSessionQuerySet, Invite
 
 ORDERINGS = ("created_at", "updated_at", "title")
+LANGUAGE = OpenApiParameter("language", str, description="A key or an alias.")
+ORDERING = OpenApiParameter("ordering", str, enum=[sign + name for name in ORDERINGS for sign in ("", "-")])
 FILTERS = ("search", "language", "is_public", "archived", "ordering")
 SESSION_REFUSALS = refusals(SessionNotFound, NotAllowed)
 SESSION_PAGE = page_of(SessionSerializer)
@@ -147,15 +149,18 @@ def _ordering(request: SignedInRequest) -> tuple[str, str]:
     return ordering, "id"
 
 
-def _in_language(sessions: CodeSessionQuerySet, request: SignedInRequest) -> CodeSessionQuerySet:
-    """Those of the language that was asked for, if one was."""
-    language = request.query_params.get("language")
-    if not language:
-        return sessions
+def _language(request: SignedInRequest) -> languages.Language | None:
+    """The one that was asked for, if one was."""
+    wanted = request.query_params.get("language")
     try:
-        return sessions.filter(language=languages.get(language).key)
+        return languages.get(wanted) if wanted else None
     except KeyError:
         raise Invalid(errors={"language": ["Unknown language."]}) from None
+
+
+def _in_language(sessions: CodeSessionQuerySet, request: SignedInRequest) -> CodeSessionQuerySet:
+    language = _language(request)
+    return sessions.filter(language=language.key) if language else sessions
 
 
 def _search(request: SignedInRequest) -> str:
@@ -193,10 +198,10 @@ class SessionList(APIView):
         operation_id="sessions_list",
         parameters=[
             OpenApiParameter("search", str, description="Part of the title."),
-            OpenApiParameter("language", str, description="A key or an alias."),
+            LANGUAGE,
             OpenApiParameter("is_public", FLAG),
             OpenApiParameter("archived", FLAG, description="With true: what you archived, in place of the rest."),
-            OpenApiParameter("ordering", str, enum=[sign + name for name in ORDERINGS for sign in ("", "-")]),
+            ORDERING,
             *PAGE,
         ],
         responses=SESSION_PAGE,
@@ -231,8 +236,8 @@ class PublicSessionList(APIView):
         operation_id="sessions_public",
         parameters=[
             OpenApiParameter("search", str, description="Part of the title or of the owner's name."),
-            OpenApiParameter("language", str, description="A key or an alias."),
-            OpenApiParameter("ordering", str, enum=[sign + name for name in ORDERINGS for sign in ("", "-")]),
+            LANGUAGE,
+            ORDERING,
             *PAGE,
         ],
         responses=SESSION_PAGE,
@@ -248,19 +253,15 @@ class TemplateList(APIView):
 
     @extend_schema(
         operation_id="templates_list",
-        parameters=[OpenApiParameter("language", str, description="A key or an alias.")],
+        parameters=[LANGUAGE],
         responses=TemplateSerializer(many=True),
     )
     def get(self, request: SignedInRequest) -> Response:
         refuse_unknown_parameters(request, ("language",), is_paged=False)
-        wanted = request.query_params.get("language")
-        try:
-            chosen = [languages.get(wanted)] if wanted else list(languages.LANGUAGES.values())
-        except KeyError:
-            raise Invalid(errors={"language": ["Unknown language."]}) from None
+        wanted = _language(request)
         rows = [
             {"language": row.key, "file_name": row.file_name, "key": it.key, "name": it.name, "content": it.content}
-            for row in chosen
+            for row in ([wanted] if wanted else languages.LANGUAGES.values())
             for it in templates_of(row)
         ]
         return Response(TemplateSerializer(rows, many=True).data)
@@ -378,11 +379,11 @@ class SessionDetail(APIView):
         content, base_revision = given.pop("content", None), given.pop("base_revision", None)
         # Both are asked before either is done, so a refused request changes nothing.
         if given:
-            standing_in(request.user, session_id, Action.CHANGE_SETTINGS)
+            standing.require(Action.CHANGE_SETTINGS)
         if "allows_guests" in given:
-            standing_in(request.user, session_id, Action.ALLOW_GUESTS)
+            standing.require(Action.ALLOW_GUESTS)
         if content is not None or not given:
-            standing_in(request.user, session_id, Action.EDIT)
+            standing.require(Action.EDIT)
         version = standing.session.version
         with transaction.atomic():
             if given:
@@ -410,7 +411,7 @@ class SessionExport(APIView):
     def get(self, request: SignedInRequest, session_id: UUID) -> HttpResponse:
         standing = standing_in(request.user, session_id, Action.EXPORT)
         revision, archive = actions.export_session(standing, request.user)
-        name = zips.safe_name(standing.session.title.replace("/", " ")) + ".zip"
+        name = zips.name_of(standing.session.title) + ".zip"
         headers = {
             "Content-Disposition": str(content_disposition_header(as_attachment=True, filename=name)),
             "X-Revision": str(revision),

@@ -9,9 +9,8 @@ from django.conf import settings
 from django.db.models import F
 from django.utils import timezone
 
-from accounts.models import able
 from accounts.privacy import Owned, as_json, as_lines
-from sessions_app import crdt, documents, events, zips
+from sessions_app import crdt, documents, events, sharing, zips
 from sessions_app.errors import PersonNotFound
 from sessions_app.models import (
     ChatMessage,
@@ -48,7 +47,7 @@ def export(user: User) -> Iterator[File]:
 
 
 def _session(session: CodeSession) -> Iterator[File]:
-    title = zips.safe_name(session.title.replace("/", " "))[:60]
+    title = zips.name_of(session.title)[:60]
     # With the id, because two sessions may bear one title.
     folder = f"sessions/{title} {session.pk}"
     about = {
@@ -73,15 +72,10 @@ def _session(session: CodeSession) -> Iterator[File]:
         yield f"{folder}/files/{zips.free_name(zips.safe_name(path), taken)}", [content]
 
 
-def heirs_of(session: CodeSession) -> list[User]:
-    """Who could own it instead of its owner."""
-    people = session.collaborators.filter(able("user__"), user__bot_of=None).select_related("user")
-    return [collaborator.user for collaborator in people]
-
-
 def estate(user: User) -> list[Owned]:
     """Their sessions that somebody else could own."""
-    owned = ((session, heirs_of(session)) for session in CodeSession.objects.filter(owner=user, closed_at=None))
+    sessions = CodeSession.objects.filter(owner=user, closed_at=None)
+    owned = ((session, [heir.user for heir in sharing.heirs_of(session)]) for session in sessions)
     return [Owned(session.pk, session.title, heirs) for session, heirs in owned if heirs]
 
 
@@ -117,7 +111,7 @@ def erase(user: User, heirs: Mapping[UUID, UUID]) -> list[dict[str, Any]]:
 
 
 def _hand_over(session: CodeSession, user: User, heir_id: UUID) -> dict[str, Any]:
-    if heir_id not in {heir.pk for heir in heirs_of(session)}:
+    if not sharing.heirs_of(session).filter(user=heir_id).exists():
         raise PersonNotFound(f"“{session.title}” cannot go to somebody who is not in it.")
     CodeSession.objects.filter(pk=session.pk).update(owner_id=heir_id, version=F("version") + 1)
     Collaborator.objects.filter(session=session, user_id=heir_id).delete()

@@ -117,6 +117,16 @@ def _tell_role(session: CodeSession, person: User, permission: str, *, by: User,
     events.announce_on_commit(session.pk, notice)
 
 
+def _tell_left(session: CodeSession, person: User, by: User) -> None:
+    notice: events.AnyNotice = {
+        "type": "notice",
+        "kind": "left",
+        "user": events.speaker(person),
+        "by": events.speaker(by),
+    }
+    events.announce_on_commit(session.pk, notice)
+
+
 @transaction.atomic
 def remove_collaborator(standing: Standing, by: User, user_id: UUID) -> None:
     """Take a person out; anybody may take out themselves.
@@ -146,8 +156,7 @@ def remove_collaborator(standing: Standing, by: User, user_id: UUID) -> None:
         session_id=session.pk,
         metadata={"person": str(user_id)},
     )
-    gone = events.speaker(collaborator.user)
-    events.announce_on_commit(session.pk, {"type": "notice", "kind": "left", "user": gone, "by": events.speaker(by)})
+    _tell_left(session, collaborator.user, by)
     events.recheck_access_on_commit(session.pk)
     _note("collaborator.removed", session, by, person=str(user_id), was=collaborator.permission)
 
@@ -169,6 +178,11 @@ def remove_guest(standing: Standing, by: User, user_id: UUID) -> None:
     record("session.guest_removed", f"{by.username} removed a guest", user_id=by.pk, session_id=session.pk)
 
 
+def heirs_of(session: CodeSession) -> QuerySet[Collaborator]:
+    """Who could own it instead of its owner, with their users. (Guests are no collaborators.)"""
+    return session.collaborators.filter(able("user__"), user__bot_of=None).select_related("user")
+
+
 @transaction.atomic
 def transfer_session(standing: Standing, by: User, username: str) -> CodeSession:
     """Make one of the collaborators the owner; the owner until now stays as an admin.
@@ -177,14 +191,8 @@ def transfer_session(standing: Standing, by: User, username: str) -> CodeSession
     the owner.
     """
     session = standing.session
-    heirs = people_named(username).filter(able(), bot_of=None, is_guest=False)
     # Held, so that the person does not leave between this look and the UPDATE.
-    theirs = (
-        Collaborator.objects.select_for_update(of=("self",))
-        .select_related("user")
-        .filter(session=session, user__in=heirs)
-        .first()
-    )
+    theirs = heirs_of(session).select_for_update(of=("self",)).filter(user__in=people_named(username)).first()
     if theirs is None:
         detail = "Nobody of that name, who could own it, is in this session. Add them first."
         raise PersonNotFound(errors={"username": [detail]})
@@ -382,12 +390,11 @@ def come_as_guest(name: str, session_id: UUID, token: str = "") -> GuestPass:
 
 def end_guests(session: CodeSession, by: User, passes: QuerySet[GuestPass]) -> None:
     """These guests are out, on their open sockets too. Call it in a transaction."""
-    for guest_pass in passes.filter(ended_at=None, expires_at__gt=timezone.now()).select_related("user"):
-        passes.model.objects.filter(pk=guest_pass.pk).update(ended_at=timezone.now())
-        events.announce_on_commit(
-            session.pk,
-            {"type": "notice", "kind": "left", "user": events.speaker(guest_pass.user), "by": events.speaker(by)},
-        )
+    now = timezone.now()
+    ending = list(passes.filter(ended_at=None, expires_at__gt=now).select_related("user"))
+    GuestPass.objects.filter(pk__in=[guest_pass.pk for guest_pass in ending]).update(ended_at=now)
+    for guest_pass in ending:
+        _tell_left(session, guest_pass.user, by)
     events.recheck_access_on_commit(session.pk)
 
 
@@ -400,7 +407,7 @@ def forget_guests() -> None:
 
 @transaction.atomic
 def leave_session(standing: Standing, user: User) -> None:
-    """Raises OwnerStays for the owner, PersonNotFound for who only visits."""
+    """Raises OwnerStays for the owner, NoCollaborator for who only visits."""
     if user.is_guest:
         end_guests(standing.session, user, standing.session.guest_passes.filter(user=user))
     else:

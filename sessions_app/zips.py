@@ -184,6 +184,11 @@ def safe_name(path: str) -> str:
     return "/".join([part for part in parts if part][-PARTS_MAX:]) or "file"
 
 
+def name_of(title: str) -> str:
+    """A title as the name of one file."""
+    return safe_name(title.replace("/", " "))
+
+
 def _safe_part(part: str) -> str:
     text = unicodedata.normalize("NFC", part)
     text = "".join(character for character in text if unicodedata.category(character) not in _HIDDEN)

@@ -74,19 +74,21 @@ class NoQuestions(forms.Form):
     pass
 
 
-class OptionalReason(forms.Form):
-    reason = forms.CharField(
-        required=False,
+def _reason(*, required: bool) -> forms.CharField:
+    return forms.CharField(
+        required=required,
         max_length=REASON_MAX,
         widget=forms.Textarea(attrs={"rows": 3}),
         help_text="Kept in the audit trail.",
     )
 
 
-class Reason(OptionalReason):
-    reason = forms.CharField(
-        max_length=REASON_MAX, widget=forms.Textarea(attrs={"rows": 3}), help_text="Kept in the audit trail."
-    )
+class OptionalReason(forms.Form):
+    reason = _reason(required=False)
+
+
+class Reason(forms.Form):
+    reason = _reason(required=True)
 
 
 @dataclass(frozen=True)
