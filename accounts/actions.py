@@ -334,9 +334,7 @@ def suspend(user: User, *, by: User, reason: str, until: datetime | None = None)
             suspended_at=now, suspended_until=until, suspension_reason=reason, suspended_by=by
         )
         # After the update: whoever is asked about a socket must find the suspension.
-        end_sign_ins(user)
-        for bot in user.bots.all():
-            note_sign_ins_ended(bot)
+        _end_sign_ins_of_all(user)
         record(
             "moderation.suspended",
             f"{by.username} suspended {user.username}",
@@ -384,9 +382,7 @@ def revoke_tokens(user: User, *, by: User, reason: str = "") -> None:
     with transaction.atomic():
         theirs = PersonalToken.objects.filter(Q(user=user) | Q(user__bot_of=user), revoked_at=None)
         revoked = theirs.update(revoked_at=timezone.now())
-        end_sign_ins(user)
-        for bot in user.bots.all():
-            note_sign_ins_ended(bot)
+        _end_sign_ins_of_all(user)
         audit.append(
             "tokens.revoked",
             actor_id=by.pk,
@@ -395,6 +391,13 @@ def revoke_tokens(user: User, *, by: User, reason: str = "") -> None:
             reason=reason,
             metadata={"personal_tokens": revoked},
         )
+
+
+def _end_sign_ins_of_all(user: User) -> None:
+    """Of the person and of their bots, which sign in by tokens alone. Call it in a transaction."""
+    end_sign_ins(user)
+    for bot in user.bots.all():
+        note_sign_ins_ended(bot)
 
 
 def write_note(user: User, *, by: User, text: str) -> Note:
