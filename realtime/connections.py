@@ -35,7 +35,9 @@ if TYPE_CHECKING:
 OUTBOX_MAX_BYTES = 256 * 1024
 OUTBOX_TEXT_MAX_BYTES = 1024 * 1024
 ANSWERS_MAX_BYTES = 24 * 1024 * 1024
+# What builds on blocks that have not arrived: a page that asks and answers has them within a round trip.
 HELD_MAX_BYTES = 1024 * 1024
+HELD_MAX_FRAMES = 1000
 # While more than this waits to be written, the socket is not read: what it asks for is not heaped up.
 READING_MAX_BYTES = 1024 * 1024
 
@@ -75,14 +77,16 @@ class _Item:
 
 
 @dataclass(slots=True)
-class _Frame:
+class Frame:
     """A step 2 or update frame that is not acknowledged yet."""
 
     number: int
     taken_at: float
-    # The room's count of changes that must be committed first; None while parts of it are missing.
-    needs: int | None
+    # The room's count of changes that must be committed first; None while it is held.
+    needs: int | None = None
+    # While it is held: what it brought, and a block (client, clock) that must come before it.
     update: bytes = b""
+    waits_for: tuple[int, int] | None = None
 
 
 class Connection:
@@ -140,8 +144,8 @@ class Connection:
         self._behind: bytes | None = None
         self._lost_cursors = False
         self._ack: protocol.Ack | None = None
-        self._unsettled: deque[_Frame] = deque()
-        self._held_bytes = 0
+        self._unsettled: deque[Frame] = deque()
+        self._held_bytes = self._held_frames = 0
         self._wake = asyncio.Event()
         self._may_ask = asyncio.Event()
         self._may_ask.set()
@@ -286,36 +290,43 @@ class Connection:
 
     # What came in
 
-    def expect(self, number: int, needs: int) -> None:
-        """Frame `number` is acknowledged once the room has committed `needs` changes."""
-        self._unsettled.append(_Frame(number, time.monotonic(), needs))
+    def arrived(self) -> Frame:
+        self.received += 1
+        frame = Frame(self.received, time.monotonic())
+        self._unsettled.append(frame)
+        return frame
 
-    def hold(self, number: int, update: bytes) -> bool:
-        """Frame `number` builds on updates that have not arrived; False when too much is held already."""
+    def expect(self, frame: Frame, needs: int) -> None:
+        """The frame is acknowledged once the room has committed `needs` changes."""
+        self._let_go(frame)
+        frame.needs = needs
+
+    def hold(self, frame: Frame, update: bytes, waits_for: tuple[int, int]) -> bool:
+        """Keep what the frame brought until that block has arrived; False when too much is held already."""
+        self._let_go(frame)
         self._held_bytes += len(update)
-        self._unsettled.append(_Frame(number, time.monotonic(), None, update))
-        return self._held_bytes <= HELD_MAX_BYTES
+        self._held_frames += 1
+        frame.update, frame.waits_for = update, waits_for
+        return self._held_bytes <= HELD_MAX_BYTES and self._held_frames <= HELD_MAX_FRAMES
+
+    def _let_go(self, frame: Frame) -> None:
+        if frame.waits_for is not None:
+            self._held_bytes -= len(frame.update)
+            self._held_frames -= 1
+            frame.update, frame.waits_for = b"", None
 
     @property
     def holds_frames(self) -> bool:
-        return self._held_bytes > 0
+        return self._held_frames > 0
+
+    def first_held(self) -> Frame | None:
+        """Acknowledgements keep their order, so there is no use in looking past it."""
+        return next((frame for frame in self._unsettled if frame.waits_for is not None), None)
 
     @property
     def is_settled(self) -> bool:
         """Whether every frame that came in is acknowledged."""
         return not self._unsettled
-
-    def release(self, is_missing: Callable[[bytes], bool], needs: int) -> None:
-        """Look again at held frames, after the document has grown.
-
-        Acknowledgements keep their order, so there is no use in looking past the first that still lacks something.
-        """
-        for frame in self._unsettled:
-            if frame.needs is None:
-                if is_missing(frame.update):
-                    return
-                self._held_bytes -= len(frame.update)
-                frame.needs, frame.update = needs, b""
 
     def settle(self, committed: int, seq: int) -> None:
         """Acknowledge, in order, every frame whose changes are committed."""

@@ -17,7 +17,7 @@ from django.conf import settings
 
 from realtime import connections, metrics, protocol
 from realtime.awareness import AwarenessTable
-from realtime.connections import Shared
+from realtime.connections import Frame, Shared
 from realtime.plain_clients import PlainClients
 from sessions_app import crdt, documents, events
 from sessions_app.access import can_edit
@@ -90,6 +90,7 @@ class Room:
         self.connections: dict[str, Connection] = {}
         # Those with frames that are not acknowledged yet: of a hundred sockets mostly one or two.
         self._unsettled: set[Connection] = set()
+        self._is_taking_held = False
         self.queue: list[Change] = []
         # Cleared while too much waits for the database; then nothing more is read from sockets.
         self.has_space = asyncio.Event()
@@ -289,47 +290,64 @@ class Room:
             connection.put_answer(protocol.encode_step1(self._replica.state()))
 
     def _take_update(self, connection: Connection, update: bytes) -> None:
-        connection.received += 1
+        self._merge(connection, connection.arrived(), update)
+
+    def _merge(self, connection: Connection, frame: Frame, update: bytes) -> None:
+        """Take what the frame brought, hold it until what it builds on has arrived, or refuse it."""
         connection.pace.spend("updates", len(update))
-        number = connection.received
         try:
-            if not can_edit(connection.permission):
+            if can_edit(connection.permission):
+                applied = self._replica.apply(update)
+            else:
+                applied = None
                 if self._replica.has_news(update):
-                    self._refuse(connection, "read_only", "You can read this session, but not change its text.")
-                connection.expect(number, self._taken)
-                self.settle(connection)
-                return
-            applied = self._replica.apply(update)
+                    self._refuse(connection, frame, "read_only", "You can read this session, but not change its text.")
         except crdt.NotPlain:
-            self._refuse(connection, "invalid", "The update holds something other than text.")
+            self._refuse(connection, frame, "invalid", "The update holds something other than text.")
             self.expel(connection, connections.BAD_FRAME, "not text")
-            return
         except crdt.Malformed:
-            self._refuse(connection, "invalid", "The update cannot be read.")
+            self._refuse(connection, frame, "invalid", "The update cannot be read.")
             self.expel(connection, connections.BAD_FRAME, "corrupt update")
-            return
         except crdt.TooLarge:
-            self._refuse(connection, "too_large", "The text would be larger than a session may hold.")
+            self._refuse(connection, frame, "too_large", "The text would be larger than a session may hold.")
             self.expel(connection, connections.TOO_LARGE, "too large")
-            return
         except crdt.Broken as error:
-            self._refuse(connection, "invalid", "The update cannot be merged.")
+            self._refuse(connection, frame, "invalid", "The update cannot be merged.")
             self.expel(connection, connections.BAD_FRAME, "update cannot be merged")
             self._host.broke(self, connection.user_id, update, error)
             self._host.rebuild_soon(self)
-            return
-        metrics.UPDATES.inc()
-        self._accept(applied, connection)
-        if applied.is_missing:
-            metrics.RESYNCS.labels("missing").inc()
+        except crdt.Early as early:
             self._unsettled.add(connection)
-            if connection.hold(number, update):
-                self._ask(connection)
-            else:
+            is_new = frame.waits_for is None
+            if not connection.hold(frame, update, early.block):
                 self.expel(connection, connections.TRY_AGAIN, "updates are missing")
+            elif is_new:
+                metrics.RESYNCS.labels("missing").inc()
+                self._ask(connection)
+        else:
+            if applied is not None:
+                metrics.UPDATES.inc()
+                self._accept(applied, connection)
+            connection.expect(frame, self._taken)
+            self.settle(connection)
+
+    def _take_held(self) -> None:
+        """Merge the held frames whose turn has come; each of them may let others in."""
+        if self._is_taking_held:
             return
-        connection.expect(number, self._taken)
-        self.settle(connection)
+        self._is_taking_held = True
+        try:
+            while self.ready.is_set() and (turn := self._next_held()) is not None:
+                self._merge(*turn)
+        finally:
+            self._is_taking_held = False
+
+    def _next_held(self) -> tuple[Connection, Frame, bytes] | None:
+        for connection in self._unsettled:
+            frame = connection.first_held() if connection.holds_frames and connection.closing is None else None
+            if frame is not None and frame.waits_for is not None and self._replica.has(frame.waits_for):
+                return connection, frame, frame.update
+        return None
 
     def settle(self, connection: Connection, seq: int | None = None) -> None:
         """Acknowledge what is committed, up to `seq` or the head; the rest follows its commit."""
@@ -349,9 +367,9 @@ class Room:
             self._relay(applied, connection, connection.user_id)
             self._host.commit_soon(self)
 
-    def _refuse(self, connection: Connection, code: Any, detail: str) -> None:
+    def _refuse(self, connection: Connection, frame: Frame, code: Any, detail: str) -> None:
         metrics.REFUSED.labels(code).inc()
-        connection.tell({"type": "refused", "received": connection.received, "code": code, "detail": detail})
+        connection.tell({"type": "refused", "received": frame.number, "code": code, "detail": detail})
         connection.put_denied(detail)
 
     # Clients without a replica of their own (plain_clients.py)
@@ -431,7 +449,7 @@ class Room:
         """Merge what the log holds up to `last_seq`; `users` made the updates, when that is known."""
         for update, user_id in zip(updates, users or [None] * len(updates), strict=True):
             try:
-                applied = self._replica.apply(update, is_checked=False)
+                applied = self._replica.absorb(update)
             except (crdt.Malformed, crdt.Broken):
                 logger.exception("the log of %s holds an update that cannot be merged", self.session_id)
                 self._host.rebuild_soon(self)
@@ -444,7 +462,7 @@ class Room:
         """Start over from the log, keeping what is not committed yet. Raises Malformed or Broken."""
         replica = crdt.Replica(loaded.update, _limits())
         for change in [*self.in_flight, *self.queue]:
-            replica.apply(change.payload, is_checked=False)
+            replica.absorb(change.payload)
         self._replica.close()
         self._replica, self._full = replica, None
         if self._plain is not None:
@@ -557,11 +575,8 @@ class Room:
             self._outgoing_base = applied.before
         self._outgoing.append(applied.change)
         self._outgoing_from.add(source)
-        for connection in tuple(self._unsettled):
-            if connection.holds_frames:
-                connection.release(self._replica.lacks, self._taken)
-                self.settle(connection)
         self._flush_soon()
+        self._take_held()
 
     def _note_moved(self, client_ids: set[int], source: Connection | None) -> None:
         if client_ids:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 MAX_CLIENT_ID = 2**53 - 1
 MAX_NUMBER = 2**32 - 1
@@ -46,36 +46,48 @@ class Block:
     beside: tuple[int, int] | None
 
 
-def read(update: bytes) -> list[Block]:
-    """The blocks that may belong to a map: none, for an update of text. Raises Unreadable or NotPlain."""
-    try:
-        return _read(update)
-    except (IndexError, UnicodeDecodeError) as error:
-        raise Unreadable("the update is cut off") from error
-
-
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """What an update speaks of: the blocks that it holds, and those that it deletes."""
+    """What an update speaks of: the blocks that it holds, those that it deletes, and those that it builds on."""
 
     written: Ranges = field(default_factory=dict)
     deleted: Ranges = field(default_factory=dict)
+    # (client, clock) of each neighbour that a block names.
+    neighbours: list[tuple[int, int]] = field(default_factory=list)
 
     def contains(self, other: Extent) -> bool:
         return _contains(self.written, other.written) and _contains(self.deleted, other.deleted)
 
+    def lacks(self, clocks: Mapping[int, int]) -> tuple[int, int] | None:
+        """A block (client, clock) that must come first where so much of each client is known; None when none must."""
+        reached: dict[int, int] = {}
+        for client, spans in self.written.items():
+            known = clocks.get(client, 0)
+            for first, end in spans:
+                if first > known:
+                    return client, first - 1
+                known = max(known, end)
+            reached[client] = known
+        for client, clock in self.neighbours:
+            if clock >= (reached[client] if client in reached else clocks.get(client, 0)):
+                return client, clock
+        for client, spans in self.deleted.items():
+            known = reached[client] if client in reached else clocks.get(client, 0)
+            for _, end in spans:
+                if end > known:
+                    return client, end - 1
+        return None
 
-def extent(update: bytes) -> Extent:
-    """Raises Unreadable or NotPlain."""
-    found = Extent()
+
+def read(update: bytes) -> tuple[list[Block], Extent]:
+    """The blocks that may belong to a map (none, for an update of text), and what the update speaks of.
+
+    Raises Unreadable or NotPlain.
+    """
     try:
-        _read(update, found)
+        return _read(update)
     except (IndexError, UnicodeDecodeError) as error:
         raise Unreadable("the update is cut off") from error
-    for ranges in (found.written, found.deleted):
-        for client in ranges:
-            ranges[client] = joined(ranges[client])
-    return found
 
 
 def joined(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -130,8 +142,10 @@ def covers(ranges: Ranges, block: Block) -> bool:
     return at >= 0 and block.clock < spans[at][1]
 
 
-def _read(data: bytes, extent: Extent | None = None) -> list[Block]:
+def _read(data: bytes) -> tuple[list[Block], Extent]:
     found: list[Block] = []
+    extent = Extent()
+    neighbours = extent.neighbours
     at = 0
 
     def number(limit: int = MAX_NUMBER) -> int:
@@ -164,23 +178,32 @@ def _read(data: bytes, extent: Extent | None = None) -> list[Block]:
 
     for _ in range(number()):
         blocks, client, clock = number(), number(MAX_CLIENT_ID), number()
-        written = None if extent is None else extent.written.setdefault(client, [])
+        # An encoder names each client once; of two lists pycrdt would drop one unsaid.
+        if client in extent.written:
+            raise Unreadable("a client stands there twice")
+        written = extent.written[client] = []
+        first = clock
         for _ in range(blocks):
             info = data[at]
             at += 1
             kind = info & _KIND
-            if kind in (_GC, _SKIP):
-                length = number()
-                if written is not None and kind == _GC:
-                    written.append((clock, clock + length))
-                clock += length
+            if kind == _GC:
+                clock += number()
+                continue
+            if kind == _SKIP:
+                if clock > first:
+                    written.append((first, clock))
+                clock += number()
+                first = clock
                 continue
             root: bytes | None = None
             beside: tuple[int, int] | None = None
             if info & _HAS_LEFT:
                 beside = number(MAX_CLIENT_ID), number()
+                neighbours.append(beside)
             if info & _HAS_RIGHT:
                 right = number(MAX_CLIENT_ID), number()
+                neighbours.append(right)
                 beside = beside or right
             if beside is None:
                 if number() != 1:
@@ -212,13 +235,15 @@ def _read(data: bytes, extent: Extent | None = None) -> list[Block]:
                 found.append(Block(client, clock, length, is_value=True, root=root, beside=beside))
             else:
                 raise NotPlain(f"a block is of kind {kind}")
-            if written is not None:
-                written.append((clock, clock + length))
             clock += length
-    if extent is not None:
+        if clock > first:
+            written.append((first, clock))
+    for _ in range(number()):
+        deleted = extent.deleted.setdefault(number(MAX_CLIENT_ID), [])
         for _ in range(number()):
-            deleted = extent.deleted.setdefault(number(MAX_CLIENT_ID), [])
-            for _ in range(number()):
-                clock = number()
-                deleted.append((clock, clock + number()))
-    return found
+            clock = number()
+            deleted.append((clock, clock + number()))
+    for client, spans in extent.deleted.items():
+        if len(spans) > 1:
+            extent.deleted[client] = joined(spans)
+    return found, extent

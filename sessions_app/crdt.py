@@ -45,6 +45,14 @@ class NotPlain(Malformed):
     """The update holds something that no text of ours may hold. Nothing was changed."""
 
 
+class Early(ValueError):
+    """The update builds on what has not arrived, on `block` first: (client, clock). Nothing was changed."""
+
+    def __init__(self, block: tuple[int, int]) -> None:
+        super().__init__(f"block {block[1]} of client {block[0]} is not here")
+        self.block = block
+
+
 class TooLarge(ValueError):
     """The update would grow a text or the document past its limit. Nothing was changed."""
 
@@ -66,13 +74,9 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What an update did: `change` is None when it brought nothing new, `is_missing` when it builds on unseen ones.
-
-    `before` is the state vector from which `change` leads on.
-    """
+    """What an update did: `change` is None when it brought nothing new, and leads on from the state vector `before`."""
 
     change: bytes | None
-    is_missing: bool
     before: bytes
 
 
@@ -172,8 +176,8 @@ def compact(parts: Sequence[bytes]) -> bytes:
 def says_all(merged: bytes, parts: Iterable[bytes]) -> bool:
     """Whether every block and every deletion of `parts` is in `merged`. Raises Malformed."""
     try:
-        kept = blocks.extent(merged)
-        return all(kept.contains(blocks.extent(part)) for part in parts)
+        _, kept = blocks.read(merged)
+        return all(kept.contains(blocks.read(part)[1]) for part in parts)
     except (blocks.Unreadable, blocks.NotPlain) as error:
         raise Malformed(str(error)) from error
 
@@ -428,11 +432,17 @@ def _common_prefix(one: str, other: str) -> int:
 
 
 class Replica:
-    """One live copy of a document. Create, use and close it on one thread: pycrdt's subscriptions require it."""
+    """One live copy of a document. Create, use and close it on one thread: pycrdt's subscriptions require it.
+
+    It never holds blocks that wait for others: pycrdt would hand them out with the rest, and whoever had them would
+    keep them when other blocks of the same numbers are merged here.
+    """
 
     def __init__(self, update: bytes, limits: Limits) -> None:
         self._limits = limits
         self._doc = _doc_of(update)
+        # How many clocks of each client are here: what get_state says, without reading it at every keystroke.
+        self._clocks = _clocks(self._doc)
         self._changes: list[bytes] = []
         self._subscription: Any = self._doc.observe(self._collect)
         # Upper bounds, made exact when they reach a limit: measuring at every keystroke would encode the document.
@@ -488,7 +498,7 @@ class Replica:
 
     def has_news(self, update: bytes) -> bool:
         """Whether the update holds anything, insertion or deletion, that this replica lacks. Raises Malformed."""
-        _sets_paths(update)
+        _read(update)
         residual = self._residual(update)
         if residual[0] != 0:
             return True
@@ -499,43 +509,69 @@ class Replica:
         known = _deletions(self.diff(self.state()))
         return any(not _covers(known.get(client, []), ranges) for client, ranges in deleted.items())
 
-    def lacks(self, update: bytes) -> bool:
-        """Whether a part of the update could not be merged because what it builds on has not arrived."""
-        return _lacks(self._doc, update)
+    def has(self, block: tuple[int, int]) -> bool:
+        client, clock = block
+        return clock < self._clocks.get(client, 0)
 
-    def apply(self, update: bytes, *, is_checked: bool = True) -> Applied:
-        """Merge an update. Raises Malformed or TooLarge before anything changed, Broken when it is half applied.
-
-        `is_checked=False` takes what the log already holds: the limits were asked when it was written.
-        """
-        has_values = is_checked and _sets_paths(update)
+    def apply(self, update: bytes) -> Applied:
+        """Merge an update. Raises Malformed, Early or TooLarge before anything changed, Broken when it is half
+        applied."""
+        found, extent = _read(update)
+        has_values = any(block.is_value for block in found)
+        if any(block.is_value and block.root not in (None, _FILES_ROOT) for block in found):
+            raise NotPlain("a value is not in the map of files")
+        if (block := extent.lacks(self._clocks)) is not None:
+            raise Early(block)
         before = self._doc.get_state()
         news = self._residual(update)
         if news == EMPTY_UPDATE:
-            return Applied(None, is_missing=False, before=before)
-        if is_checked:
-            self._check_size(news)
+            return Applied(None, before)
+        self._check_size(news)
         if has_values and self._files is None:
             self._files = self._find_files()
+        change = self._merge(news)
+        # What is whole is merged whole, but for blocks that build on one another in a ring.
+        if self._residual(news)[0] != 0:
+            raise Broken("a part of it still waits for others")
+        self._advance(extent)
+        if has_values and change is not None:
+            self._require_values_in_files(change)
+        return Applied(change, before)
+
+    def absorb(self, update: bytes) -> Applied:
+        """Merge what the log holds already: what it may hold was asked when it was written. Raises Malformed or
+        Broken."""
+        before = self._doc.get_state()
+        news = self._residual(update)
+        if news == EMPTY_UPDATE:
+            return Applied(None, before)
+        change = self._merge(news)
+        if change is not None:
+            try:
+                self._advance(_read(change)[1])
+            except Malformed:
+                self._clocks = _clocks(self._doc)
+        self._files = None
+        return Applied(change, before)
+
+    def _merge(self, news: bytes) -> bytes | None:
         self._changes.clear()
         try:
             self._doc.apply_update(news)
         except BaseException as error:
             raise _as_ours(error, Broken) from error
-        change: bytes | None = merge(self._changes)
+        change = merge(self._changes)
         self._changes.clear()
         if change == EMPTY_UPDATE:
-            # Only of what waits for others, which is told once it is whole.
-            change = None
-        if change is not None:
-            self._document_bound += len(change)
-            self._text_bound += len(change)
-        is_missing = self.lacks(news)
-        if has_values:
-            self._require_values_in_files(change, is_missing=is_missing)
-        elif not is_checked:
-            self._files = None
-        return Applied(change, is_missing=is_missing, before=before)
+            return None
+        self._document_bound += len(change)
+        self._text_bound += len(change)
+        return change
+
+    def _advance(self, extent: blocks.Extent) -> None:
+        for client, spans in extent.written.items():
+            if spans and spans[-1][1] > self._clocks.get(client, 0):
+                self._clocks[client] = spans[-1][1]
 
     def edit(self, edits: Sequence[Edit]) -> Applied:
         """Change the entry file's text, as a page of this process would. Raises TooLarge before anything changed."""
@@ -558,7 +594,8 @@ class Replica:
         if change is not None:
             self._document_bound += len(change)
             self._text_bound += inserted
-        return Applied(change, is_missing=False, before=before)
+            self._advance(_read(change)[1])
+        return Applied(change, before)
 
     def _check_room(self, inserted: int, deleted: int, count: int) -> None:
         if inserted > deleted and len(self._main) + inserted - deleted > self._limits.text_bytes:
@@ -619,21 +656,18 @@ class Replica:
 
     def _find_files(self) -> blocks.Ranges:
         try:
-            merged = _blocks_of(self._doc.get_update())
+            merged, _ = _read(self._doc.get_update())
         except NotPlain:
             # Something else got in before that was refused: files can be added, and no path changed.
             merged = []
         return blocks.ranges_in(_FILES_ROOT, merged, {})
 
-    def _require_values_in_files(self, change: bytes | None, *, is_missing: bool) -> None:
-        """Where a value went is known once it is merged. One that waits could go anywhere later, so none may wait."""
-        if is_missing:
-            raise Broken("a value builds on what is not there")
-        if change is not None:
-            merged = _blocks_of(change)
-            self._files = blocks.ranges_in(_FILES_ROOT, merged, self._files or {})
-            if not all(blocks.covers(self._files, block) for block in merged if block.is_value):
-                raise Broken("a value is not in the map of files")
+    def _require_values_in_files(self, change: bytes) -> None:
+        """Where a value went is known once it is merged."""
+        merged, _ = _read(change)
+        self._files = blocks.ranges_in(_FILES_ROOT, merged, self._files or {})
+        if not all(blocks.covers(self._files, block) for block in merged if block.is_value):
+            raise Broken("a value is not in the map of files")
 
     def _residual(self, update: bytes) -> bytes:
         return _residual(self._doc, update)
@@ -672,23 +706,14 @@ def _run_length(most: int, holds: Callable[[int], bool]) -> int:
     return reach
 
 
-def _blocks_of(update: bytes) -> list[blocks.Block]:
+def _read(update: bytes) -> tuple[list[blocks.Block], blocks.Extent]:
+    """As blocks.read. Raises Malformed or NotPlain."""
     try:
         return blocks.read(update)
     except blocks.NotPlain as error:
         raise NotPlain(str(error)) from error
     except blocks.Unreadable as error:
         raise Malformed(str(error)) from error
-
-
-def _sets_paths(update: bytes) -> bool:
-    """Whether the update holds values, which only the map of files may. Raises Malformed or NotPlain."""
-    if not (found := _blocks_of(update)):
-        return False
-    values = [block for block in found if block.is_value]
-    if any(block.root not in (None, _FILES_ROOT) for block in values):
-        raise NotPlain("a value is not in the map of files")
-    return bool(values)
 
 
 def _doc_of(update: bytes) -> pycrdt.Doc[Any]:

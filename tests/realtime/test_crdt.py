@@ -107,7 +107,7 @@ def test_what_is_known_is_not_a_change():
     replica.close()
 
 
-def test_missing_insertions_and_deletions_are_noticed_and_resolved():
+def test_what_builds_on_absent_blocks_is_refused_whole_and_names_the_first():
     seed = crdt.seed("", "main.py")
     replica = crdt.Replica(seed, LIMITS)
     typist = Typist(seed)
@@ -115,18 +115,49 @@ def test_missing_insertions_and_deletions_are_noticed_and_resolved():
     typist.text.insert(1, "b")
     del typist.text[0:1]
     first, second, deletion = typist.updates
-    for update in (second, deletion):
-        applied = replica.apply(update)
-        assert applied.is_missing
-        assert applied.change is None
-        assert replica.lacks(update)
-    applied = replica.apply(first)
-    assert not applied.is_missing
-    assert not replica.lacks(second)
-    assert not replica.lacks(deletion)
+    state, everything = replica.state(), replica.diff()
+    for update, block in ((second, 0), (deletion, 0), (crdt.merge([second, deletion]), 0)):
+        with pytest.raises(crdt.Early) as early:
+            replica.apply(update)
+        assert early.value.block == (typist.doc.client_id, block)
+        assert not replica.has(early.value.block)
+        assert (replica.state(), replica.diff()) == (state, everything)
+    for update in (first, second, deletion):
+        replica.apply(update)
+    assert replica.has((typist.doc.client_id, 1))
     assert replica.text() == "b"
-    # What came of it is whole: it carries what had waited.
-    assert crdt.text_of(crdt.merge([seed, applied.change])) == "b"
+    replica.close()
+
+
+def test_replica_knows_what_it_has_whichever_way_it_came():
+    seed = crdt.seed("", "main.py")
+    replica = crdt.Replica(seed, LIMITS)
+    typists = [Typist(seed) for _ in range(3)]
+    for number, typist in enumerate(typists):
+        typist.text.insert(0, f"é😀{number}")
+    replica.apply(typists[0].updates[0])
+    replica.absorb(typists[1].updates[0])
+    replica.edit([crdt.Edit(0, 0, "x")])
+    clocks = crdt._clocks(replica._doc)
+    assert replica._clocks == clocks
+    assert len(clocks) == 4
+    replica.close()
+
+
+def test_blocks_that_build_on_one_another_in_a_ring_are_never_kept():
+    ring = bytes([2, 1, 9, 0, 0x84, 8, 0, 1, 0x61, 1, 8, 0, 0x84, 9, 0, 1, 0x62, 0])
+    replica = crdt.Replica(crdt.seed("x", "main.py"), LIMITS)
+    with pytest.raises(crdt.Broken):
+        replica.apply(ring)
+    replica.close()
+
+
+def test_client_that_stands_twice_in_an_update_is_refused():
+    twice = bytes([2, 1, 9, 1, 4, 1, 4, 109, 97, 105, 110, 1, 0x62, 1, 9, 0, 4, 1, 4, 109, 97, 105, 110, 1, 0x61, 0])
+    replica = crdt.Replica(crdt.seed("x", "main.py"), LIMITS)
+    with pytest.raises(crdt.Malformed):
+        replica.apply(twice)
+    assert replica.text() == "x"
     replica.close()
 
 
@@ -172,11 +203,17 @@ def test_mutated_updates_are_merged_or_refused():
             update[chance.randrange(len(update))] = chance.randrange(256)
         try:
             replica.apply(bytes(update))
-        except (crdt.Malformed, crdt.TooLarge):
+        except (crdt.Malformed, crdt.TooLarge, crdt.Early):
             continue
         except crdt.Broken:
             replica.close()
             replica = crdt.Replica(seed, LIMITS)
+        everything = replica.diff()
+        shown = pycrdt.Doc()
+        shown.apply_update(everything)
+        # Nothing in it waits for anything.
+        assert replica._clocks == crdt._clocks(replica._doc) == crdt._clocks(shown)
+        assert crdt.blocks.read(everything)[1].lacks({}) is None
     assert isinstance(replica.text(), str)
     replica.close()
 

@@ -6,11 +6,13 @@ import asyncio
 import secrets
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
+import pycrdt
 import pytest
 
+from sessions_app import crdt
 from tests.live import PASSWORD
 from tests.realtime.page import close_code, page
 from tests.realtime.raw import ask, close_of, flood, masked, raw_socket
@@ -18,6 +20,9 @@ from tests.realtime.test_limits import memory_bytes, works
 
 if TYPE_CHECKING:
     from tests.live import LiveServer, Person
+    from tests.realtime.page import Page
+
+QUERY_AWARENESS = b"\x03"
 
 
 @pytest.fixture(scope="module")
@@ -219,3 +224,44 @@ def _is_open(server: LiveServer, writer: asyncio.StreamWriter) -> bool:
     """Whether the server still holds its end, as the kernel sees it."""
     ends = f"0100007F:{server.port:04X} 0100007F:{writer.get_extra_info('sockname')[1]:04X} "
     return ends in Path("/proc/net/tcp").read_text()
+
+
+async def test_other_contents_under_the_same_numbers_never_make_pages_differ(room):
+    """What waits for its beginning is shown to nobody before that has come: by then it may be something else."""
+    alice, bob, session_id = room
+    typed, other = (typed_by(77, words) for words in (("h", "i", "j"), ("mno", "p")))
+    async with page(alice, session_id) as one, page(bob, session_id) as liar:
+        await say(liar, crdt.merge([typed[0], typed[2]]))
+        async with page(alice, session_id) as newcomer:
+            await say(liar, other[1])
+            await one.type("!")
+            await one.saved()
+            await newcomer.until(lambda: "!" in newcomer.text)
+            async with page(alice, session_id) as later:
+                assert one.text == newcomer.text == later.text == alice.text(session_id)
+            # Once it is complete, everybody has it.
+            await say(liar, crdt.merge(typed[:2]))
+            await one.until(lambda: len(one.text) == len("hijp!"))
+            await newcomer.sees(one.text)
+            await liar.saved()
+            assert alice.text(session_id) == one.text
+            assert sorted(one.text) == sorted("hijp!")
+
+
+async def say(liar: Page, update: bytes) -> None:
+    """Send the update, and wait until it has been read."""
+    heard = len(liar.binaries)
+    liar.sent += 1
+    await liar.socket.send(pycrdt.create_update_message(update) + QUERY_AWARENESS)
+    await liar.until(lambda: any(frame[0] == 1 for frame in liar.binaries[heard:]))
+
+
+def typed_by(client_id: int, words: tuple[str, ...]) -> list[bytes]:
+    """The updates of a client of this number that puts one word in front of the other in an empty text."""
+    doc: pycrdt.Doc[Any] = pycrdt.Doc(client_id=client_id)
+    updates: list[bytes] = []
+    doc.observe(lambda event: updates.append(event.update))
+    text = doc.get("main", type=pycrdt.Text)
+    for word in words:
+        text.insert(0, word)
+    return updates

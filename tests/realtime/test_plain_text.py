@@ -171,8 +171,10 @@ def test_blocks_that_pycrdt_writes_are_read_to_the_same_clocks():
         if number % 3 == 0:
             files["main"] = f"{number}.py"
     update_of_all = doc.get_update()
-    ranges = blocks.ranges_in(b"files", blocks.read(update_of_all), {})
-    values = [block for block in blocks.read(update_of_all) if block.is_value]
+    found, extent = blocks.read(update_of_all)
+    ranges = blocks.ranges_in(b"files", found, {})
+    values = [block for block in found if block.is_value]
+    assert extent.lacks({}) is None
     assert len(values) == 1
     assert all(blocks.covers(ranges, value) for value in values)
 

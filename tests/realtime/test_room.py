@@ -309,10 +309,10 @@ async def test_update_that_breaks_the_replica_costs_nobody_anything(session, ali
         await one.text("ack")
         real, poison = crdt.Replica.apply, b"\x00\x01\x07\x01\x03\x09"
 
-        def fragile(self: crdt.Replica, update: bytes, *, is_checked: bool = True) -> crdt.Applied:
+        def fragile(self: crdt.Replica, update: bytes) -> crdt.Applied:
             if update == poison:
                 raise crdt.Broken("half-way")
-            return real(self, update, is_checked=is_checked)
+            return real(self, update)
 
         monkeypatch.setattr(crdt.Replica, "apply", fragile)
         await other.send_to(bytes_data=protocol.encode_update(poison))
@@ -378,12 +378,15 @@ async def test_socket_that_reads_nothing_and_is_told_much_is_let_go():
 
 async def test_acknowledgements_keep_their_order_and_wait_for_missing_parts():
     one = connection()
-    one.expect(1, needs=1)
-    assert one.hold(2, b"held")
-    one.expect(3, needs=1)
+    first, second, third = (one.arrived() for _ in range(3))
+    one.expect(first, needs=1)
+    assert one.hold(second, b"held", (7, 1))
+    one.expect(third, needs=1)
     one.settle(committed=1, seq=5)
     assert [json.loads(text) for text in await written(one)] == [{"type": "ack", "received": 1, "seq": 5}]
-    one.release(lambda update: False, needs=2)
+    assert one.first_held() is second
+    one.expect(second, needs=2)
+    assert not one.holds_frames
     one.settle(committed=1, seq=5)
     assert await written(one) == []
     one.settle(committed=2, seq=6)
