@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import statistics
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from execution.sandbox.bubblewrap import BubblewrapBackend
 from execution.sandbox.docker import DockerBackend
 from execution.sandbox.job import default_run_limits
 from sessions_app import languages
+from tests.services import servers
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from execution.sandbox.backends import Backend
     from execution.sandbox.limits import Limits
 
@@ -64,10 +69,16 @@ class Listener:
         self.said += data
 
 
-def backend_of(name: str) -> Backend:
+@contextlib.contextmanager
+def backend_of(name: str) -> Iterator[Backend]:
+    """Where no Docker engine runs: that of the tests, whose images `make test` has built."""
     if name == "bubblewrap":
-        return BubblewrapBackend()
-    return DockerBackend(image=os.environ.get("SANDBOX_IMAGE", ""), runtime=os.environ.get("SANDBOX_RUNTIME", ""))
+        yield BubblewrapBackend()
+        return
+    with contextlib.ExitStack() as stack:
+        if "DOCKER_HOST" not in os.environ and not Path("/var/run/docker.sock").exists():
+            os.environ["DOCKER_HOST"] = stack.enter_context(servers.docker())
+        yield DockerBackend(image=os.environ.get("SANDBOX_IMAGE", ""), runtime=os.environ.get("SANDBOX_RUNTIME", ""))
 
 
 def at(samples: list[float], share: float) -> float:

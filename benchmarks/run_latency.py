@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -27,6 +27,9 @@ from execution.sandbox.job import Case, prepare
 from execution.sandbox.pool import Pool
 from execution.sandbox.supervisor import execute, execute_cases
 from sessions_app import languages
+
+if TYPE_CHECKING:
+    from execution.sandbox.backends import Backend
 
 SETTLE_SECONDS = 60
 CASES = 20
@@ -171,22 +174,23 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=40)
     parser.add_argument("--languages", default=",".join(PROGRAMS))
     chosen = parser.parse_args()
-    backend = backend_of(chosen.backend)
+    with backend_of(chosen.backend) as backend:
+        measure_all(backend, chosen.languages.split(","), chosen.runs)
+
+
+def measure_all(backend: Backend, names: list[str], runs: int) -> None:
     image = backend.image() if isinstance(backend, DockerBackend) and shutil.which("docker") else ""
-    print(f"{backend.describe()}\n{machine()}\n{chosen.runs} runs each, milliseconds")
+    print(f"{backend.describe()}\n{machine()}\n{runs} runs each, milliseconds")
     print("            |    bare process |  parked sandbox |   first |   ratio to bare | first  | docker run")
     print("language    |     p50     p95 |     p50     p95 |     p50 |    p50    p95   |  p50   | is slower by | start")
-    bare = Bare(image)
-    try:
-        for name in chosen.languages.split(","):
+    with contextlib.closing(Bare(image)) as bare:
+        for name in names:
             # One at a time, so that sandboxes of other shapes are not made meanwhile.
             with contextlib.closing(Pool(backend, minimum=2)) as pool:
-                measure(PROGRAMS[name], pool, bare, image, chosen.runs)
+                measure(PROGRAMS[name], pool, bare, image, runs)
         with contextlib.closing(Pool(backend, minimum=2)) as pool:
             pool.expect(PROGRAMS["c"].limits, "c")
-            measure_cases(pool, bare, max(chosen.runs // 2, 2))
-    finally:
-        bare.close()
+            measure_cases(pool, bare, max(runs // 2, 2))
 
 
 if __name__ == "__main__":

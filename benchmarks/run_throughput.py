@@ -131,7 +131,8 @@ def main() -> None:
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="codecrafter-bench-") as folder:
         tempfile.tempdir = folder
-        measure(backend_of(chosen.backend), chosen.runs, chosen.clients, chosen.round)
+        with backend_of(chosen.backend) as backend:
+            measure(backend, chosen.runs, chosen.clients, chosen.round)
 
 
 def measure(backend: Backend, runs: int, clients: int, share: int) -> None:
