@@ -12,6 +12,7 @@ DomainError
     UsernameTaken
     EmailTaken
     GuestNameRefused
+  TicketsUnavailable     what keeps tickets is away
   TooMany                a person has as many tokens or bots as one may have
 """
 
@@ -84,6 +85,12 @@ class EmailTaken(Invalid):
 class GuestNameRefused(Invalid):
     code = "guest_name_refused"
     detail = "Use 1 to 15 letters, digits, spaces, dots, dashes or underscores, beginning with a letter or a digit."
+
+
+class TicketsUnavailable(DomainError):
+    code = "tickets_unavailable"
+    status = 503
+    detail = "No ticket can be made at the moment. Try again soon, or open the socket with an Authorization header."
 
 
 class TooMany(Conflict):

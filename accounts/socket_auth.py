@@ -12,6 +12,7 @@ Refused with a plain HTTP answer before accept: a Host that is not ours, and a c
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 import secrets
 import time
@@ -34,7 +35,7 @@ from django.utils.http import is_same_domain
 from rest_framework_simplejwt.settings import api_settings
 
 from accounts import personal_tokens, tokens
-from accounts.errors import TokenExpired, TokenRefused
+from accounts.errors import TicketsUnavailable, TokenExpired, TokenRefused
 from accounts.models import PersonalToken, User, able
 from accounts.models import Scope as TokenScope
 
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     Scope = MutableMapping[str, Any]
     App = Callable[[Scope, Any, Any], Awaitable[None]]
 
+logger = logging.getLogger(__name__)
 TICKET_SECONDS = 30
 _SESSION_KEY = re.compile(r"[a-z0-9]{8,64}\Z")
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
@@ -113,12 +115,16 @@ def issue_ticket(
     """A ticket for one socket of this person to this session: (ticket, seconds it may be used in).
 
     The socket lives until `expires_at`, by default as long as an access token made now would, and ends with the sign-in
-    (`family` of a token or `session_key` of a cookie) that the ticket was asked for with.
+    (`family` of a token or `session_key` of a cookie) that the ticket was asked for with. Raises TicketsUnavailable
+    while the cache, which keeps tickets, is away.
     """
     ticket = secrets.token_urlsafe(32)
     ends = expires_at or int(time.time() + api_settings.ACCESS_TOKEN_LIFETIME.total_seconds())
     kept = (str(user.pk), str(session_id), ends, user.get_session_auth_hash(), family, session_key)
-    cache.set(_ticket_key(ticket), kept, timeout=TICKET_SECONDS)
+    try:
+        cache.set(_ticket_key(ticket), kept, timeout=TICKET_SECONDS)
+    except Exception as error:
+        raise TicketsUnavailable from error
     return ticket, TICKET_SECONDS
 
 
@@ -160,9 +166,14 @@ def _by_personal_token(text: str) -> Identity:
 
 def _by_ticket(ticket: str, path: str) -> Identity:
     key = _ticket_key(ticket)
-    kept = cache.get(key)
-    # Deleting answers True to one caller only: that is what makes it a one-use ticket.
-    if kept is None or not cache.delete(key):
+    try:
+        kept = cache.get(key)
+        # Deleting answers True to one caller only: that is what makes it a one-use ticket.
+        is_mine = kept is not None and cache.delete(key)
+    except Exception:
+        logger.warning("the cache is away, a ticket cannot be looked up")
+        is_mine = False
+    if not is_mine:
         return Identity(AnonymousUser(), failure="invalid")
     user_id, session_id, expires_at, mark, family, session_key = kept
     user = User.objects.filter(able(), pk=user_id).first()

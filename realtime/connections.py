@@ -37,7 +37,7 @@ OUTBOX_TEXT_MAX_BYTES = 1024 * 1024
 ANSWERS_MAX_BYTES = 24 * 1024 * 1024
 # What builds on blocks that have not arrived: a page that asks and answers has them within a round trip.
 HELD_MAX_BYTES = 1024 * 1024
-HELD_MAX_FRAMES = 1000
+HELD_MAX_FRAMES = 512
 # While more than this waits to be written, the socket is not read: what it asks for is not heaped up.
 READING_MAX_BYTES = 1024 * 1024
 
@@ -104,6 +104,7 @@ class Connection:
         family: str = "",
         password_mark: str = "",
         is_bot: bool = False,
+        is_guest: bool = False,
         token_id: UUID | None = None,
         scopes: frozenset[str] | None = None,
         expires_at: float | None = None,
@@ -122,6 +123,7 @@ class Connection:
         # Unix seconds; None for a cookie, which lasts as long as its session, and for a token without an end.
         self.expires_at = expires_at
         self.is_bot = is_bot
+        self.is_guest = is_guest
         # Of the personal token that opened it, and what that one may be used for; None: whatever the person may.
         self.token_id = token_id
         self.scopes = scopes

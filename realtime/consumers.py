@@ -102,6 +102,7 @@ class SessionConsumer(AsyncConsumer):
             family=scope.get("auth_family", ""),
             password_mark=user.get_session_auth_hash(),
             is_bot=user.is_bot,
+            is_guest=user.is_guest,
             token_id=scope.get("auth_token"),
             scopes=scope.get("auth_scopes"),
             expires_at=scope.get("auth_expires_at"),

@@ -83,12 +83,13 @@ class Person(TypedDict):
 
 
 class Present(TypedDict):
-    """`is_bot` is there for a bot only."""
+    """`is_bot` is there for a bot only, `is_guest` for a guest only."""
 
     id: str
     username: str
     permission: str
     is_bot: NotRequired[bool]
+    is_guest: NotRequired[bool]
 
 
 class HelloLimits(TypedDict):

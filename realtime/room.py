@@ -638,6 +638,8 @@ class Room:
             )
             if connection.is_bot:
                 person["is_bot"] = True
+            if connection.is_guest:
+                person["is_guest"] = True
         return list(people.values())
 
     def people(self) -> list[protocol.Present]:

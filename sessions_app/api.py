@@ -23,6 +23,7 @@ from rest_framework.utils.urls import replace_query_param
 from rest_framework.views import APIView
 
 from accounts.bearer import ACCOUNT
+from accounts.errors import TicketsUnavailable
 from accounts.guests import open_to_guests
 from accounts.socket_auth import issue_ticket
 from codecrafter.http import answers
@@ -244,7 +245,7 @@ class PublicSessionList(APIView):
     )
     def get(self, request: SignedInRequest) -> Response:
         refuse_unknown_parameters(request, ("search", "language", "ordering"))
-        public = _in_language(CodeSession.objects.public().matching(_search(request)), request)
+        public = _in_language(CodeSession.objects.recommended().matching(_search(request)), request)
         return _page([_with_permission(public, request.user)], request, self)
 
 
@@ -556,7 +557,7 @@ class SessionTicket(APIView):
             201: inline_serializer(
                 "Ticket", {"ticket": serializers.CharField(), "expires_in": serializers.IntegerField()}
             ),
-            **refusals(SessionNotFound),
+            **refusals(SessionNotFound, TicketsUnavailable),
         },
     )
     def post(self, request: SignedInRequest, session_id: UUID) -> Response:

@@ -9,6 +9,8 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
+from accounts.models import able
+
 # 30 days in which the owner can bring an archived session back.
 RESTORE_DAYS = 30
 CHAT_MAX_CHARACTERS = 2000
@@ -36,6 +38,10 @@ class CodeSessionQuerySet(models.QuerySet["CodeSession"]):
     def public(self) -> CodeSessionQuerySet:
         """What anybody signed in may read."""
         return self.active().filter(is_public=True)
+
+    def recommended(self) -> CodeSessionQuerySet:
+        """What is listed to everybody: not what somebody has who is suspended."""
+        return self.public().filter(able("owner__"))
 
     def matching(self, search: str) -> CodeSessionQuerySet:
         """Those with this in the title or in the owner's name."""

@@ -140,8 +140,7 @@ def remove_collaborator(standing: Standing, by: User, user_id: UUID) -> None:
         Collaborator.objects.select_for_update().select_related("user").filter(session=session, user_id=user_id).first()
     )
     if user_id != by.pk:
-        if not standing.may(Action.SHARE):
-            raise NotAllowed
+        standing.require(Action.SHARE)
         if collaborator is not None:
             _require_power_over(standing, collaborator.permission)
     if collaborator is None:

@@ -18,7 +18,6 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from accounts.errors import GuestNameRefused
 from accounts.guests import is_guest, open_to_guests, sign_guest_in
-from accounts.models import able
 from codecrafter.http.client import counted_address
 from codecrafter.http.throttles import RateLimited, count_or_refuse
 from sessions_app import actions, documents, languages, moderation, sharing
@@ -107,8 +106,7 @@ def _choices() -> list[dict[str, Any]]:
 def explore(request: SignedInPageRequest) -> HttpResponse:
     query = request.GET.get("q", "").replace("\0", "").strip()[:120]
     language = request.GET.get("language", "")
-    # What somebody has who is suspended is not recommended to others.
-    sessions = CodeSession.objects.public().filter(able("owner__")).matching(query)
+    sessions = CodeSession.objects.recommended().matching(query)
     if language in languages.LANGUAGES:
         sessions = sessions.filter(language=language)
     page = Paginator(sessions.select_related("owner"), PER_PAGE).get_page(request.GET.get("page"))

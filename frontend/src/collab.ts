@@ -28,6 +28,8 @@ export interface PresentPerson extends Person {
   permission: Permission;
   /** There for a bot only. */
   is_bot?: boolean;
+  /** There for a guest only. */
+  is_guest?: boolean;
 }
 
 export interface ChatMessage {

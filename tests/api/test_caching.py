@@ -168,7 +168,8 @@ def test_what_was_read_of_the_old_state_while_a_change_was_on_its_way_is_not_kep
     assert available(client) == {"python"}
 
 
-def test_without_the_cache_the_languages_are_there(client, settings):
+@pytest.fixture
+def no_redis(settings):
     settings.CACHES = settings.CACHES | {
         "default": {
             "BACKEND": "django.core.cache.backends.redis.RedisCache",
@@ -176,6 +177,14 @@ def test_without_the_cache_the_languages_are_there(client, settings):
             "OPTIONS": {"socket_connect_timeout": 1},
         }
     }
+
+
+def test_without_the_cache_a_ticket_is_refused_and_the_reason_told(no_redis, api, session, alice):
+    answer = api(alice).post(f"/api/sessions/{session.pk}/ticket")
+    assert (answer.status_code, answer.json()["code"]) == (503, "tickets_unavailable")
+
+
+def test_without_the_cache_the_languages_are_there(no_redis, client):
     AvailableLanguage.objects.create(key="python", version="3.11", checked_at=timezone.now())
     assert available(client) == {"python"}
 

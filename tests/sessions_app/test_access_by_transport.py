@@ -20,6 +20,7 @@ from websockets.exceptions import ConnectionClosed
 from realtime.protocol import JSON_SUBPROTOCOL, SUBPROTOCOL
 from sessions_app.access import IN_LOCKED, JOINED_ONLY, MODERATOR, NOT_IN_FROZEN, PERMISSIONS, TABLE, Action
 from tests.live import PASSWORD
+from tests.realtime.page import Page, page
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -454,6 +455,10 @@ def guest(server: LiveServer, owner: Person, permission: str) -> Someone:
     return Someone(permission, row["user"]["username"], session_id, "", server, pages, pages, headers, "")
 
 
+def guests_of(seen: Page) -> list[str]:
+    return [person["username"] for person in seen.said("presence")[-1]["people"] if person.get("is_guest")]
+
+
 @pytest.mark.parametrize("permission", ["read", "write"])
 async def test_a_guest_may_on_every_socket_what_the_link_says(permission, server):
     owner = server.person("host")
@@ -465,6 +470,10 @@ async def test_a_guest_may_on_every_socket_what_the_link_says(permission, server
     }
     found = {key: await attempt(someone) for key, (_, attempt) in tried.items()}
     assert found == {key: expected(permission, action) for key, (action, _) in tried.items()}
+    url, headers = owner.socket_url(someone.session_id), someone.socket_headers
+    async with page(owner, someone.session_id) as host, connect(url, additional_headers=headers):
+        await host.until(lambda: guests_of(host))
+        assert guests_of(host) == [someone.name]
     # In their session only, even beside a public one of the same owner.
     elsewhere = owner.new_session(content=SECRET, is_public=True)["id"]
     owner.call("PATCH", f"/api/sessions/{elsewhere}", 200, json={"allows_guests": True})

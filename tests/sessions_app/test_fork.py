@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from django.test import Client
 
+from accounts.actions import suspend
 from sessions_app import actions, documents, files, languages
 from sessions_app.access import standing_in
 from sessions_app.languages.templates import READS, templates_of
@@ -161,6 +162,15 @@ def test_public_sessions_are_found_by_anybody_signed_in(query, titles, shelf, ma
     page = browser(mallory).get("/explore?" + query.replace("search=", "q="))
     for title in shelf:
         assert (f">{title}<" in page.text) == (title in titles)
+
+
+def test_what_somebody_has_who_is_suspended_is_recommended_nowhere(shelf, bob, mod, mallory, api):
+    suspend(bob, by=mod, reason="x")
+    left = {"Sorting"}
+    found = api(mallory).get("/api/sessions/public").json()["results"]
+    assert {row["title"] for row in found} == left
+    page = browser(mallory).get("/explore")
+    assert {title for title in shelf if f">{title}<" in page.text} == left
 
 
 def test_the_list_of_public_sessions_says_what_one_may_do(shelf, alice, bob, api):

@@ -95,6 +95,7 @@ def test_nothing_changes_a_locked_session_over_rest(api: Api, alice: User, bob: 
             answer = getattr(api(user), method)(url, body)
             assert answer.status_code == 403, (method, url, answer.content)
     assert api(alice).patch(path, {"content": "x"}).json()["code"] == "session_locked"
+    assert api(alice).delete(f"{path}/collaborators/{bob.pk}").json()["code"] == "session_locked"
     shown = api(alice).get(path)
     assert (shown.status_code, shown.json()["permission"]) == (200, "read")
     assert documents.entry_text(CodeSession.objects.get(pk=session.pk)) == before
