@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
-GATHER_SECONDS = 0.003
+GATHER_SECONDS = 0.001
 COMMIT_SECONDS = 0.02
 LAST_COMMIT_SECONDS = 5
 # How many sessions the log names that could not be saved at the end.
