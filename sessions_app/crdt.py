@@ -226,22 +226,23 @@ def _require_same(one: pycrdt.Doc[Any], other: pycrdt.Doc[Any]) -> None:
             raise Differs("a text differs")
 
 
-def _residual(doc: pycrdt.Doc[Any], update: bytes) -> bytes:
-    """What of the update is not in the document, and all its deletions."""
+def _residual(state: bytes, update: bytes) -> bytes:
+    """What of the update is not in a document of this state vector, and all its deletions."""
     try:
-        return pycrdt.get_update(update, doc.get_state())
+        return pycrdt.get_update(update, state)
     except BaseException as error:
         raise _as_ours(error, Malformed) from error
 
 
 def _lacks(doc: pycrdt.Doc[Any], update: bytes) -> bool:
-    residual = _residual(doc, update)
+    before = doc.get_state()
+    residual = _residual(before, update)
     if residual[0] != 0:
         return True
     deleted = _deletions(residual)
     if not deleted:
         return False
-    state = _state_vector(doc.get_state())
+    state = _state_vector(before)
     return any(start + length > state.get(client, 0) for client, ranges in deleted.items() for start, length in ranges)
 
 
@@ -499,7 +500,7 @@ class Replica:
     def has_news(self, update: bytes) -> bool:
         """Whether the update holds anything, insertion or deletion, that this replica lacks. Raises Malformed."""
         _read(update)
-        residual = self._residual(update)
+        residual = _residual(self.state(), update)
         if residual[0] != 0:
             return True
         # A diff always carries the whole delete set, so only a comparison tells a deletion that is new.
@@ -523,7 +524,7 @@ class Replica:
         if (block := extent.lacks(self._clocks)) is not None:
             raise Early(block)
         before = self._doc.get_state()
-        news = self._residual(update)
+        news = _residual(before, update)
         if news == EMPTY_UPDATE:
             return Applied(None, before)
         self._check_size(news)
@@ -531,9 +532,10 @@ class Replica:
             self._files = self._find_files()
         change = self._merge(news)
         # What is whole is merged whole, but for blocks that build on one another in a ring.
-        if self._residual(news)[0] != 0:
-            raise Broken("a part of it still waits for others")
+        builds_on_itself = not all(map(self.has, extent.neighbours))
         self._advance(extent)
+        if builds_on_itself and _residual(self._doc.get_state(), news)[0] != 0:
+            raise Broken("a part of it still waits for others")
         if has_values and change is not None:
             self._require_values_in_files(change)
         return Applied(change, before)
@@ -542,7 +544,7 @@ class Replica:
         """Merge what the log holds already: what it may hold was asked when it was written. Raises Malformed or
         Broken."""
         before = self._doc.get_state()
-        news = self._residual(update)
+        news = _residual(before, update)
         if news == EMPTY_UPDATE:
             return Applied(None, before)
         change = self._merge(news)
@@ -668,9 +670,6 @@ class Replica:
         self._files = blocks.ranges_in(_FILES_ROOT, merged, self._files or {})
         if not all(blocks.covers(self._files, block) for block in merged if block.is_value):
             raise Broken("a value is not in the map of files")
-
-    def _residual(self, update: bytes) -> bytes:
-        return _residual(self._doc, update)
 
     def _check_size(self, news: bytes) -> None:
         # An update cannot add more text than it has bytes.
