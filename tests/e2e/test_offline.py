@@ -114,7 +114,8 @@ def expect_state(visitor: Visitor, words: str) -> None:
 
 def expect_kept(visitor: Visitor) -> None:
     expect_state(visitor, r"Not saved: \d+ changes on this device")
-    assert visitor.page.evaluate(ROWS) > 0
+    # What was typed last is written a moment later.
+    visitor.page.wait_for_function(f"async () => await ({ROWS})() > 0")
 
 
 def expect_nothing_on_the_device(visitor: Visitor) -> None:
