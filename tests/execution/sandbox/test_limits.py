@@ -54,7 +54,8 @@ def test_a_program_that_waits_is_stopped_by_the_wall_clock(backend, source):
 def test_a_fork_bomb_of_the_shell_ends(backend):
     ran = run(backend, "bash", "bomb() { bomb | bomb & }; bomb; sleep 1", limits=SHORT)
     assert ran.status in {"completed", "failed", "timed_out", "output_limit"}
-    assert ran.outcome.stats["pids_limit_hit"]
+    # A slow machine may come to the end of the processor time first.
+    assert ran.outcome.stats["pids_limit_hit"] or ran.limit == "cpu"
     assert ran.outcome.stats["processes_peak"] <= LIMITS.processes + 3
 
 
