@@ -143,6 +143,8 @@ if DATABASE["ENGINE"].endswith("sqlite3"):
     DATABASE["ENGINE"] = "django_prometheus.db.backends.sqlite3"
 elif DATABASE["ENGINE"].endswith("postgresql"):
     DATABASE["OPTIONS"] = {
+        # Concerns cursors that bind on the server, which are those of codecrafter/http/prepared.py alone.
+        "prepare_threshold": 0,
         # A server that does not answer is given up on, so that nobody waits for ever, at the end above all.
         "pool": {"min_size": 1, "max_size": env.int("DATABASE_POOL_SIZE", default=8), "timeout": 10},
         "connect_timeout": 5,
