@@ -21,7 +21,7 @@ from realtime import metrics, protocol
 from realtime.limits import Pace
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
     from uuid import UUID
 
     from accounts.models import User
@@ -38,6 +38,10 @@ ANSWERS_MAX_BYTES = 24 * 1024 * 1024
 # What builds on blocks that have not arrived: a page that asks and answers has them within a round trip.
 HELD_MAX_BYTES = 1024 * 1024
 HELD_MAX_FRAMES = 512
+# Frames that are merged behind a held one wait for its acknowledgement.
+BEHIND_HELD_MAX_FRAMES = 8 * 1024
+# A page that was asked for everything it has so often, and still builds on something else, will not have it.
+EARLY_ANSWERS_MAX = 3
 # While more than this waits to be written, the socket is not read: what it asks for is not heaped up.
 READING_MAX_BYTES = 1024 * 1024
 
@@ -76,7 +80,7 @@ class _Item:
     base: bytes = b""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Frame:
     """A step 2 or update frame that is not acknowledged yet."""
 
@@ -84,9 +88,9 @@ class Frame:
     taken_at: float
     # The room's count of changes that must be committed first; None while it is held.
     needs: int | None = None
-    # While it is held: what it brought, and a block (client, clock) that must come before it.
+    # While it is held: what it brought, and how many clocks of which clients must come before it.
     update: bytes = b""
-    waits_for: tuple[int, int] | None = None
+    waits_for: Mapping[int, int] | None = None
 
 
 class Connection:
@@ -129,8 +133,10 @@ class Connection:
         self.scopes = scopes
         self.client_ids: set[int] = set()
         self.received = 0
-        # When it was last asked for everything it has; None once it answered.
+        # When it was last asked for everything it has; None once it answered and nothing is held.
         self.asked_at: float | None = None
+        # How many of its answers, one after the other, had to be held.
+        self.early_answers = 0
         self.last_sent = self.last_heard = time.monotonic()
         self.pace = Pace()
         # Cursors that came too soon after the last, and the loop's time from when on the next are taken.
@@ -147,7 +153,8 @@ class Connection:
         self._lost_cursors = False
         self._ack: protocol.Ack | None = None
         self._unsettled: deque[Frame] = deque()
-        self._held_bytes = self._held_frames = 0
+        self._held: deque[Frame] = deque()
+        self._held_bytes = 0
         self._wake = asyncio.Event()
         self._may_ask = asyncio.Event()
         self._may_ask.set()
@@ -300,30 +307,31 @@ class Connection:
 
     def expect(self, frame: Frame, needs: int) -> None:
         """The frame is acknowledged once the room has committed `needs` changes."""
-        self._let_go(frame)
+        if frame.waits_for is not None:
+            self._held.remove(frame)
+            self._held_bytes -= len(frame.update)
+            frame.update, frame.waits_for = b"", None
         frame.needs = needs
 
-    def hold(self, frame: Frame, update: bytes, waits_for: tuple[int, int]) -> bool:
-        """Keep what the frame brought until that block has arrived; False when too much is held already."""
-        self._let_go(frame)
-        self._held_bytes += len(update)
-        self._held_frames += 1
+    def hold(self, frame: Frame, update: bytes, waits_for: Mapping[int, int]) -> None:
+        """Keep what the frame brought until so much has arrived."""
+        if frame.waits_for is None:
+            self._held.append(frame)
+            self._held_bytes += len(update)
         frame.update, frame.waits_for = update, waits_for
-        return self._held_bytes <= HELD_MAX_BYTES and self._held_frames <= HELD_MAX_FRAMES
-
-    def _let_go(self, frame: Frame) -> None:
-        if frame.waits_for is not None:
-            self._held_bytes -= len(frame.update)
-            self._held_frames -= 1
-            frame.update, frame.waits_for = b"", None
 
     @property
-    def holds_frames(self) -> bool:
-        return self._held_frames > 0
-
     def first_held(self) -> Frame | None:
         """Acknowledgements keep their order, so there is no use in looking past it."""
-        return next((frame for frame in self._unsettled if frame.waits_for is not None), None)
+        return self._held[0] if self._held else None
+
+    @property
+    def holds_too_much(self) -> bool:
+        return bool(self._held) and (
+            self._held_bytes > HELD_MAX_BYTES
+            or len(self._held) > HELD_MAX_FRAMES
+            or len(self._unsettled) > BEHIND_HELD_MAX_FRAMES
+        )
 
     @property
     def is_settled(self) -> bool:

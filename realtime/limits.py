@@ -9,6 +9,8 @@ from django.conf import settings
 
 # A larger update, or answer to a step 1, counts as several.
 BYTES_PER_UPDATE = 32 * 1024
+# So does one of many blocks, which takes longer to read than as much text in one block.
+PARTS_PER_UPDATE = 256
 # Of the rates that have no burst of their own.
 BURST_SECONDS = 4
 
@@ -52,6 +54,11 @@ class Pace:
         """Count one, or more for a payload of `size` bytes."""
         if bucket := self._buckets.get(kind):
             bucket.spend(1 + size // BYTES_PER_UPDATE)
+
+    def spend_parts(self, parts: int) -> None:
+        """Count what reading an update of so many blocks and deletions takes beyond what a small one does."""
+        if (extra := parts // PARTS_PER_UPDATE) and (bucket := self._buckets.get("updates")):
+            bucket.spend(extra)
 
     def pause(self) -> tuple[float, Kind | None]:
         """How long not to read, and which limit asks for it."""

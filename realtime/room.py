@@ -90,7 +90,8 @@ class Room:
         self.connections: dict[str, Connection] = {}
         # Those with frames that are not acknowledged yet: of a hundred sockets mostly one or two.
         self._unsettled: set[Connection] = set()
-        self._is_taking_held = False
+        self._held_handle: asyncio.Handle | None = None
+        self._held_timer: asyncio.TimerHandle | None = None
         self.queue: list[Change] = []
         # Cleared while too much waits for the database; then nothing more is read from sockets.
         self.has_space = asyncio.Event()
@@ -139,6 +140,9 @@ class Room:
             self._flush_handle.cancel()
         if self._moved_handle is not None:
             self._moved_handle.cancel()
+        for handle in (self._held_handle, self._held_timer):
+            if handle is not None:
+                handle.cancel()
         self._replica.close()
         for connection in list(self.connections.values()):
             self._forget(connection)
@@ -216,6 +220,8 @@ class Room:
         connection.tell({"type": "access", "permission": permission})
         self._note_moved(self._awareness.refresh(connection, time.monotonic()), None)
         self._show_people()
+        # What was held of somebody who may not edit any more is refused.
+        self.take_held_soon()
 
     def receive(self, connection: Connection, frame: bytes) -> None:
         """Take one binary frame of a socket. Raises ProtocolError."""
@@ -229,8 +235,7 @@ class Room:
             elif isinstance(message, protocol.SyncStep1):
                 self._answer_step1(connection, message.state)
             elif isinstance(message, protocol.SyncStep2):
-                connection.asked_at = None
-                self._take_update(connection, message.update)
+                self._take_answer(connection, message.update)
             else:
                 for answer in self._awareness.encode(self._awareness.present()) or [protocol.KEEP_ALIVE]:
                     connection.pace.spend("updates", len(answer))
@@ -289,18 +294,32 @@ class Room:
             connection.asked_at = now
             connection.put_answer(protocol.encode_step1(self._replica.state()))
 
-    def _take_update(self, connection: Connection, update: bytes) -> None:
-        self._merge(connection, connection.arrived(), update)
+    def _take_update(self, connection: Connection, update: bytes) -> Frame:
+        frame = connection.arrived()
+        self._merge(connection, frame, update)
+        if connection.holds_too_much:
+            self.expel(connection, connections.TRY_AGAIN, "updates are missing")
+        return frame
+
+    def _take_answer(self, connection: Connection, update: bytes) -> None:
+        """Everything that the socket has. What it builds on itself is among it, or this server will not get it."""
+        frame = self._take_update(connection, update)
+        connection.early_answers = connection.early_answers + 1 if frame.waits_for is not None else 0
+        if connection.early_answers >= connections.EARLY_ANSWERS_MAX:
+            self._refuse(connection, frame, "invalid", "The text builds on changes that are not here.")
+            self.expel(connection, connections.BAD_FRAME, "updates are missing")
+        elif connection.first_held is None:
+            connection.asked_at = None
 
     def _merge(self, connection: Connection, frame: Frame, update: bytes) -> None:
         """Take what the frame brought, hold it until what it builds on has arrived, or refuse it."""
         connection.pace.spend("updates", len(update))
         try:
             if can_edit(connection.permission):
-                applied = self._replica.apply(update)
+                applied = self._replica.apply(update, connection.pace.spend_parts)
             else:
                 applied = None
-                if self._replica.has_news(update):
+                if self._replica.has_news(update, connection.pace.spend_parts):
                     self._refuse(connection, frame, "read_only", "You can read this session, but not change its text.")
         except crdt.NotPlain:
             self._refuse(connection, frame, "invalid", "The update holds something other than text.")
@@ -317,11 +336,10 @@ class Room:
             self._host.broke(self, connection.user_id, update, error)
             self._host.rebuild_soon(self)
         except crdt.Early as early:
-            self._unsettled.add(connection)
             is_new = frame.waits_for is None
-            if not connection.hold(frame, update, early.block):
-                self.expel(connection, connections.TRY_AGAIN, "updates are missing")
-            elif is_new:
+            connection.hold(frame, update, early.needs)
+            self._unsettled.add(connection)
+            if is_new:
                 metrics.RESYNCS.labels("missing").inc()
                 self._ask(connection)
         else:
@@ -331,23 +349,40 @@ class Room:
             connection.expect(frame, self._taken)
             self.settle(connection)
 
-    def _take_held(self) -> None:
-        """Merge the held frames whose turn has come; each of them may let others in."""
-        if self._is_taking_held:
-            return
-        self._is_taking_held = True
-        try:
-            while self.ready.is_set() and (turn := self._next_held()) is not None:
-                self._merge(*turn)
-        finally:
-            self._is_taking_held = False
+    def take_held_soon(self) -> None:
+        """Look in another turn of the loop whether the turn of a held frame has come: whoever let it in is done then,
+        and has nothing to do with what comes of it."""
+        if self._held_handle is None and any(connection.first_held for connection in self._unsettled):
+            self._held_handle = self._loop.call_soon(self._take_held)
 
-    def _next_held(self) -> tuple[Connection, Frame, bytes] | None:
-        for connection in self._unsettled:
-            frame = connection.first_held() if connection.holds_frames and connection.closing is None else None
-            if frame is not None and frame.waits_for is not None and self._replica.has(frame.waits_for):
-                return connection, frame, frame.update
-        return None
+    def _take_held(self) -> None:
+        """Merge one held frame whose turn has come; the next one in the next turn."""
+        self._held_handle = None
+        if not self.ready.is_set():
+            return
+        due = [(connection, frame) for connection in self._unsettled if (frame := self._due_frame(connection))]
+        if not due:
+            return
+        connection, frame = min(due, key=lambda pair: pair[0].pace.pause()[0])
+        wait, _ = connection.pace.pause()
+        if wait > 0:
+            if self._held_timer is not None:
+                self._held_timer.cancel()
+            self._held_timer = self._loop.call_later(wait, self.take_held_soon)
+            return
+        try:
+            self._merge(connection, frame, frame.update)
+        except Exception:
+            logger.exception("a held frame of user %s failed in %s", connection.user_id, self.session_id)
+            self.expel(connection, connections.FAILED, "internal error")
+        self.take_held_soon()
+
+    def _due_frame(self, connection: Connection) -> Frame | None:
+        frame = connection.first_held
+        if frame is None or frame.waits_for is None:
+            return None
+        is_due = not can_edit(connection.permission) or self._replica.meets(frame.waits_for)
+        return frame if is_due else None
 
     def settle(self, connection: Connection, seq: int | None = None) -> None:
         """Acknowledge what is committed, up to `seq` or the head; the rest follows its commit."""
@@ -467,7 +502,10 @@ class Room:
         self._replica, self._full = replica, None
         if self._plain is not None:
             self._plain.follow()
-        self.head = max(self.head, loaded.head)
+        # What was committed while the log was read is neither in it nor waits here any more.
+        was, self.head = self.head, loaded.head
+        if was > self.head:
+            self._host.repair_soon(self, "gap")
         base = b"\x00"
         frame = Shared(protocol.encode_update(replica.diff()))
         for connection in self.connections.values():
@@ -549,7 +587,7 @@ class Room:
         """Tell other processes again who is here, forget people and cursors of those that fell silent, and ask again
         for what held frames lack: a socket may have answered before it had it."""
         for connection in self._unsettled:
-            if connection.holds_frames:
+            if connection.first_held:
                 self._ask(connection)
         if now - self._announced_at > ANNOUNCE_SECONDS:
             self.announce_here()
@@ -576,7 +614,7 @@ class Room:
         self._outgoing.append(applied.change)
         self._outgoing_from.add(source)
         self._flush_soon()
-        self._take_held()
+        self.take_held_soon()
 
     def _note_moved(self, client_ids: set[int], source: Connection | None) -> None:
         if client_ids:

@@ -44,8 +44,10 @@ COMMIT_SECONDS = 0.02
 LAST_COMMIT_SECONDS = 5
 # How many sessions the log names that could not be saved at the end.
 NAMED_UNSAVED = 20
-# Of one user, an update that breaks a replica is written down so often.
+# An update that breaks a replica has the document loaded again for everybody in the room. Of one person's, the first is
+# written down, and after so many the person stays outside until these seconds have passed.
 BROKE_SECONDS = 60
+BROKE_MAX = 3
 # A room that leaves memory has its log compacted when it is so long, as a share of COMPACT_TAIL_ROWS.
 COMPACT_AT_UNLOAD = 0.1
 RETRY_SECONDS = (0.1, 5.0)
@@ -111,8 +113,8 @@ class Rooms:
         self._saved.set()
         self._running: set[asyncio.Task[Any]] = set()
         self._repairing: set[UUID] = set()
-        # When an update of each user last broke a replica.
-        self._broke: dict[str, float] = {}
+        # When updates of each user broke a replica, lately.
+        self._broke: dict[str, list[float]] = {}
         # One thread writes, so that commits never queue behind loads; its connection stays open.
         self._writer = ThreadPoolExecutor(1, "room-commit")
         self._readers = ThreadPoolExecutor(4, "room-read")
@@ -177,6 +179,10 @@ class Rooms:
         """
         mine = self._sockets.get(comes.user_id, {})
         if settings.RATE_LIMITS:
+            self._forget_broken()
+            if len(self._broke.get(comes.user_id, ())) >= BROKE_MAX:
+                metrics.LIMITED.labels("broken").inc()
+                raise Full("too many of your updates could not be merged")
             here = [socket for socket, its_room in mine.items() if its_room is room]
             if len(here) >= settings.SOCKET_MAX_PER_USER_AND_ROOM:
                 self._give_way(here, "user_and_room")
@@ -237,12 +243,16 @@ class Rooms:
     def broke(self, room: Room, user_id: str, update: bytes, error: Exception) -> None:
         """Keep the update and say so; of one person once in a while, or they could fill the disk."""
         metrics.QUARANTINED.inc()
-        now = time.monotonic()
-        self._broke = {user: at for user, at in self._broke.items() if now - at < BROKE_SECONDS}
-        if user_id not in self._broke:
-            self._broke[user_id] = now
+        self._forget_broken()
+        times = self._broke.setdefault(user_id, [])
+        times.append(time.monotonic())
+        if len(times) == 1:
             logger.warning("an update of user %s broke the replica of %s: %s", user_id, room.session_id, error)
             self._spawn(self._quarantine(room.session_id, UUID(user_id), update, str(error)))
+
+    def _forget_broken(self) -> None:
+        since = time.monotonic() - BROKE_SECONDS
+        self._broke = {user: times for user, times in self._broke.items() if times[-1] > since}
 
     async def _quarantine(self, session_id: UUID, user_id: UUID, update: bytes, error: str) -> None:
         try:
@@ -504,8 +514,13 @@ class Rooms:
     async def _repair(self, room: Room) -> None:
         """Read what the log has beyond the room's head."""
         try:
-            await room.ready.wait()
-            updates, last_seq = await self._read(documents.updates_after, room.session_id, room.head)
+            is_read = False
+            while not is_read:
+                await room.ready.wait()
+                since = room.head
+                updates, last_seq = await self._read(documents.updates_after, room.session_id, since)
+                # A room that was loaded again meanwhile may have gone back behind these.
+                is_read = room.ready.is_set() and room.head >= since
             self._repairing.discard(room.session_id)
             if self._rooms.get(room.session_id) is room:
                 room.absorb(updates, last_seq)
@@ -524,6 +539,7 @@ class Rooms:
                 except (crdt.Malformed, crdt.Broken) as error:
                     room.replace(await self._read(documents.load_mended, room.session_id, error))
                 room.ready.set()
+                room.take_held_soon()
                 return
             except (crdt.Malformed, crdt.Broken, documents.LogDamaged, SessionNotFound):
                 logger.exception("the document of %s cannot be rebuilt", room.session_id)

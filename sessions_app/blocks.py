@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 MAX_CLIENT_ID = 2**53 - 1
+# Clocks and lengths: where one passes it, pycrdt counts on from 0.
 MAX_NUMBER = 2**32 - 1
+# Of how many clients an update is said to need more at once.
+NEEDS_MAX_CLIENTS = 64
 
 _GC, _DELETED, _STRING, _ANY, _SKIP = 0, 1, 4, 8, 10
 _KIND, _HAS_KEY, _HAS_RIGHT, _HAS_LEFT = 0x1F, 0x20, 0x40, 0x80
@@ -46,37 +49,47 @@ class Block:
     beside: tuple[int, int] | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Extent:
     """What an update speaks of: the blocks that it holds, those that it deletes, and those that it builds on."""
 
     written: Ranges = field(default_factory=dict)
     deleted: Ranges = field(default_factory=dict)
-    # (client, clock) of each neighbour that a block names.
+    # (client, clock) of each neighbour that a block names among those of another client.
     neighbours: list[tuple[int, int]] = field(default_factory=list)
+    # Of how many blocks and deletions it is told: the work of reading it.
+    parts: int = 0
 
     def contains(self, other: Extent) -> bool:
         return _contains(self.written, other.written) and _contains(self.deleted, other.deleted)
 
-    def lacks(self, clocks: Mapping[int, int]) -> tuple[int, int] | None:
-        """A block (client, clock) that must come first where so much of each client is known; None when none must."""
-        reached: dict[int, int] = {}
+    def needs(self, clocks: Mapping[int, int]) -> dict[int, int]:
+        """Client -> how many of its clocks must be there before this can be merged where so many are; {} when it can.
+
+        Of NEEDS_MAX_CLIENTS clients at most: who has met these asks again.
+        """
+        found: dict[int, int] = {}
+
+        def need(client: int, count: int) -> None:
+            if count > clocks.get(client, 0) and (client in found or len(found) < NEEDS_MAX_CLIENTS):
+                found[client] = max(count, found.get(client, 0))
+
+        ends: dict[int, int] = {}
         for client, spans in self.written.items():
-            known = clocks.get(client, 0)
+            done = 0
             for first, end in spans:
-                if first > known:
-                    return client, first - 1
-                known = max(known, end)
-            reached[client] = known
+                if first > done:
+                    need(client, first)
+                done = end
+            ends[client] = done
         for client, clock in self.neighbours:
-            if clock >= (reached[client] if client in reached else clocks.get(client, 0)):
-                return client, clock
+            if clock >= ends.get(client, 0):
+                need(client, clock + 1)
         for client, spans in self.deleted.items():
-            known = reached[client] if client in reached else clocks.get(client, 0)
             for _, end in spans:
-                if end > known:
-                    return client, end - 1
-        return None
+                if end > ends.get(client, 0):
+                    need(client, end)
+        return found
 
 
 def read(update: bytes) -> tuple[list[Block], Extent]:
@@ -101,12 +114,14 @@ def joined(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
     return found
 
 
+def holds(spans: list[tuple[int, int]], first: int, end: int) -> bool:
+    """Whether one of the spans, which are sorted and apart, reaches from `first` to `end`."""
+    at = bisect_right(spans, (first, MAX_CLIENT_ID)) - 1
+    return at >= 0 and end <= spans[at][1]
+
+
 def _contains(known: Ranges, ranges: Ranges) -> bool:
-    return all(
-        any(first <= start and end <= last for first, last in known.get(client, []))
-        for client, spans in ranges.items()
-        for start, end in spans
-    )
+    return all(holds(known.get(client, []), *span) for client, spans in ranges.items() for span in spans)
 
 
 def ranges_in(root: bytes, blocks: list[Block], known: Ranges) -> Ranges:
@@ -145,7 +160,6 @@ def covers(ranges: Ranges, block: Block) -> bool:
 def _read(data: bytes) -> tuple[list[Block], Extent]:
     found: list[Block] = []
     extent = Extent()
-    neighbours = extent.neighbours
     at = 0
 
     def number(limit: int = MAX_NUMBER) -> int:
@@ -176,8 +190,22 @@ def _read(data: bytes) -> tuple[list[Block], Extent]:
             raise Unreadable("a string is cut off")
         return data[start:at]
 
+    def neighbour(own_client: int, own_clock: int) -> tuple[int, int]:
+        client, clock = number(MAX_CLIENT_ID), number()
+        if client != own_client:
+            extent.neighbours.append((client, clock))
+        elif clock >= own_clock:
+            raise Unreadable("a block builds on itself or a later one")
+        return client, clock
+
+    def bounded(clock: int) -> int:
+        if clock > MAX_NUMBER:
+            raise Unreadable("a clock is too large")
+        return clock
+
     for _ in range(number()):
         blocks, client, clock = number(), number(MAX_CLIENT_ID), number()
+        extent.parts += blocks
         # An encoder names each client once; of two lists pycrdt would drop one unsaid.
         if client in extent.written:
             raise Unreadable("a client stands there twice")
@@ -188,22 +216,19 @@ def _read(data: bytes) -> tuple[list[Block], Extent]:
             at += 1
             kind = info & _KIND
             if kind == _GC:
-                clock += number()
+                clock = bounded(clock + number())
                 continue
             if kind == _SKIP:
                 if clock > first:
                     written.append((first, clock))
-                clock += number()
-                first = clock
+                clock = first = bounded(clock + number())
                 continue
             root: bytes | None = None
             beside: tuple[int, int] | None = None
             if info & _HAS_LEFT:
-                beside = number(MAX_CLIENT_ID), number()
-                neighbours.append(beside)
+                beside = neighbour(client, clock)
             if info & _HAS_RIGHT:
-                right = number(MAX_CLIENT_ID), number()
-                neighbours.append(right)
+                right = neighbour(client, clock)
                 beside = beside or right
             if beside is None:
                 if number() != 1:
@@ -235,14 +260,16 @@ def _read(data: bytes) -> tuple[list[Block], Extent]:
                 found.append(Block(client, clock, length, is_value=True, root=root, beside=beside))
             else:
                 raise NotPlain(f"a block is of kind {kind}")
-            clock += length
+            clock = bounded(clock + length)
         if clock > first:
             written.append((first, clock))
     for _ in range(number()):
         deleted = extent.deleted.setdefault(number(MAX_CLIENT_ID), [])
-        for _ in range(number()):
+        ranges = number()
+        extent.parts += ranges
+        for _ in range(ranges):
             clock = number()
-            deleted.append((clock, clock + number()))
+            deleted.append((clock, bounded(clock + number())))
     for client, spans in extent.deleted.items():
         if len(spans) > 1:
             extent.deleted[client] = joined(spans)

@@ -46,11 +46,11 @@ class NotPlain(Malformed):
 
 
 class Early(ValueError):
-    """The update builds on what has not arrived, on `block` first: (client, clock). Nothing was changed."""
+    """The update builds on what has not arrived: of each client in `needs`, so many clocks. Nothing was changed."""
 
-    def __init__(self, block: tuple[int, int]) -> None:
-        super().__init__(f"block {block[1]} of client {block[0]} is not here")
-        self.block = block
+    def __init__(self, needs: dict[int, int]) -> None:
+        super().__init__(f"blocks of {len(needs)} clients are not here")
+        self.needs = needs
 
 
 class TooLarge(ValueError):
@@ -432,11 +432,15 @@ def _common_prefix(one: str, other: str) -> int:
     return low
 
 
+def _uncounted(_parts: int) -> None: ...
+
+
 class Replica:
     """One live copy of a document. Create, use and close it on one thread: pycrdt's subscriptions require it.
 
-    It never holds blocks that wait for others: pycrdt would hand them out with the rest, and whoever had them would
-    keep them when other blocks of the same numbers are merged here.
+    No update of a socket is merged before what it builds on: pycrdt would hand out blocks that wait with the rest, and
+    whoever had them would keep them when other blocks of the same numbers are merged here. Only a log from which a row
+    was set aside may bring blocks that wait for those of that row.
     """
 
     def __init__(self, update: bytes, limits: Limits) -> None:
@@ -497,9 +501,12 @@ class Replica:
     def text(self, file_id: str = MAIN) -> str:
         return _text(self._doc, file_id)
 
-    def has_news(self, update: bytes) -> bool:
-        """Whether the update holds anything, insertion or deletion, that this replica lacks. Raises Malformed."""
-        _read(update)
+    def has_news(self, update: bytes, count: Callable[[int], None] = _uncounted) -> bool:
+        """Whether the update holds anything, insertion or deletion, that this replica lacks. Raises Malformed.
+
+        `count` is told of how many parts it was read, before anything else is done with it.
+        """
+        count(_read(update)[1].parts)
         residual = _residual(self.state(), update)
         if residual[0] != 0:
             return True
@@ -510,19 +517,20 @@ class Replica:
         known = _deletions(self.diff(self.state()))
         return any(not _covers(known.get(client, []), ranges) for client, ranges in deleted.items())
 
-    def has(self, block: tuple[int, int]) -> bool:
-        client, clock = block
-        return clock < self._clocks.get(client, 0)
+    def meets(self, needs: Mapping[int, int]) -> bool:
+        """Whether as much of each client is here as an Early asked for."""
+        return all(self._clocks.get(client, 0) >= count for client, count in needs.items())
 
-    def apply(self, update: bytes) -> Applied:
+    def apply(self, update: bytes, count: Callable[[int], None] = _uncounted) -> Applied:
         """Merge an update. Raises Malformed, Early or TooLarge before anything changed, Broken when it is half
-        applied."""
+        applied. `count` is told of how many parts it was read, before anything else is done with it."""
         found, extent = _read(update)
+        count(extent.parts)
         has_values = any(block.is_value for block in found)
         if any(block.is_value and block.root not in (None, _FILES_ROOT) for block in found):
             raise NotPlain("a value is not in the map of files")
-        if (block := extent.lacks(self._clocks)) is not None:
-            raise Early(block)
+        if needs := extent.needs(self._clocks):
+            raise Early(needs)
         before = self._doc.get_state()
         news = _residual(before, update)
         if news == EMPTY_UPDATE:
@@ -530,9 +538,9 @@ class Replica:
         self._check_size(news)
         if has_values and self._files is None:
             self._files = self._find_files()
-        change = self._merge(news)
         # What is whole is merged whole, but for blocks that build on one another in a ring.
-        builds_on_itself = not all(map(self.has, extent.neighbours))
+        builds_on_itself = any(clock >= self._clocks.get(client, 0) for client, clock in extent.neighbours)
+        change = self._merge(news)
         self._advance(extent)
         if builds_on_itself and _residual(self._doc.get_state(), news)[0] != 0:
             raise Broken("a part of it still waits for others")
@@ -806,4 +814,4 @@ def _state_vector(state: bytes) -> dict[int, int]:
 def _covers(known: list[tuple[int, int]], ranges: list[tuple[int, int]]) -> bool:
     """Whether every clock of the (clock, length) `ranges` lies in `known`."""
     joined = blocks.joined((start, start + length) for start, length in known)
-    return all(any(first <= start and start + length <= last for first, last in joined) for start, length in ranges)
+    return all(blocks.holds(joined, start, start + length) for start, length in ranges)

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sessions_app import crdt
+from tests.realtime import yjs
 
 LIMITS = crdt.Limits(text_bytes=1000, document_bytes=20_000)
 texts = st.text(st.sampled_from("ab \n\r\té😀\x00") | st.characters(), max_size=60)
@@ -107,7 +108,7 @@ def test_what_is_known_is_not_a_change():
     replica.close()
 
 
-def test_what_builds_on_absent_blocks_is_refused_whole_and_names_the_first():
+def test_what_builds_on_absent_blocks_is_refused_whole_and_says_what_it_needs():
     seed = crdt.seed("", "main.py")
     replica = crdt.Replica(seed, LIMITS)
     typist = Typist(seed)
@@ -116,16 +117,56 @@ def test_what_builds_on_absent_blocks_is_refused_whole_and_names_the_first():
     del typist.text[0:1]
     first, second, deletion = typist.updates
     state, everything = replica.state(), replica.diff()
-    for update, block in ((second, 0), (deletion, 0), (crdt.merge([second, deletion]), 0)):
+    for update in (second, deletion, crdt.merge([second, deletion])):
         with pytest.raises(crdt.Early) as early:
             replica.apply(update)
-        assert early.value.block == (typist.doc.client_id, block)
-        assert not replica.has(early.value.block)
+        assert early.value.needs == {typist.doc.client_id: 1}
+        assert not replica.meets(early.value.needs)
         assert (replica.state(), replica.diff()) == (state, everything)
     for update in (first, second, deletion):
         replica.apply(update)
-    assert replica.has((typist.doc.client_id, 1))
+    assert replica.meets({typist.doc.client_id: 2})
     assert replica.text() == "b"
+    replica.close()
+
+
+def test_needs_are_all_named_at_once_and_those_of_few_clients():
+    replica = crdt.Replica(crdt.seed("x", "main.py"), LIMITS)
+    # Text beside blocks of others, behind a gap in its own client's, and a deletion.
+    scattered = yjs.update(
+        {
+            7: (
+                0,
+                [yjs.string("a", left=(50, 3)), yjs.string("b", left=(51, 0), right=(50, 9)), yjs.skip(4)],
+            ),
+            8: (5, [yjs.string("c", left=(7, 0)), yjs.skip(2), yjs.string("d", left=(1, 1))]),
+        },
+        {52: [(3, 4)], 7: [(0, 1)]},
+    )
+    with pytest.raises(crdt.Early) as early:
+        replica.apply(scattered)
+    assert early.value.needs == {50: 10, 51: 1, 52: 7, 8: 8}
+    with pytest.raises(crdt.Early) as early:
+        replica.apply(yjs.update({7: (0, [yjs.string("x", left=(100 + number, 0)) for number in range(1000)])}))
+    assert len(early.value.needs) == 64
+    replica.close()
+
+
+def test_clocks_past_what_pycrdt_counts_and_blocks_on_themselves_are_refused():
+    replica = crdt.Replica(crdt.seed("x", "main.py"), LIMITS)
+    most = 2**32 - 1
+    for update in (
+        yjs.update({77: (0, [yjs.gc(most), yjs.gc(5)])}),
+        yjs.update({77: (most, [yjs.string("ab", left=(1, 1))])}),
+        yjs.update({77: (0, [yjs.skip(most), yjs.skip(most)])}),
+        yjs.update({}, {1: [(most, 5)]}),
+        yjs.update({77: (0, [yjs.string("a", left=(77, 0))])}),
+        yjs.update({77: (0, [yjs.string("a", right=(77, 1)), yjs.string("b", left=(77, 0))])}),
+    ):
+        with pytest.raises(crdt.Malformed):
+            replica.apply(update)
+    assert replica._clocks == crdt._clocks(replica._doc)
+    assert replica.text() == "x"
     replica.close()
 
 
@@ -213,7 +254,7 @@ def test_mutated_updates_are_merged_or_refused():
         shown.apply_update(everything)
         # Nothing in it waits for anything.
         assert replica._clocks == crdt._clocks(replica._doc) == crdt._clocks(shown)
-        assert crdt.blocks.read(everything)[1].lacks({}) is None
+        assert crdt.blocks.read(everything)[1].needs({}) == {}
     assert isinstance(replica.text(), str)
     replica.close()
 

@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from contextlib import asynccontextmanager
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-import pycrdt
 import pytest
 from asgiref.sync import sync_to_async
-from channels.testing import WebsocketCommunicator
 from django.test import Client
-from rest_framework_simplejwt.tokens import AccessToken
 from websockets.frames import Frame, Opcode
 
-from accounts import tokens
 from accounts.actions import suspend
 from accounts.models import User
 from codecrafter.asgi import application
@@ -26,75 +20,13 @@ from realtime.connections import Connection, Shared
 from realtime.protocol import AwarenessEntry
 from sessions_app import crdt, documents, events
 from sessions_app.models import CodeSession, Update
+from tests.realtime.asgi import Socket, socket, until
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    pass
 
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-class Socket(WebsocketCommunicator):
-    async def text(self, kind: str) -> dict[str, Any]:
-        """The next text frame of this kind."""
-        while True:
-            message = await self.receive_output(10)
-            if message.get("text") is not None and (frame := json.loads(message["text"]))["type"] == kind:
-                return frame
-
-    async def binary(self, start: bytes) -> bytes:
-        while True:
-            message = await self.receive_output(10)
-            if (message.get("bytes") or b"").startswith(start):
-                return message["bytes"]
-
-    async def close_code(self) -> int:
-        while True:
-            message = await self.receive_output(10)
-            if message["type"] == "websocket.close":
-                return message["code"]
-
-    async def type(self, session: CodeSession, text: str) -> bytes:
-        loaded = await sync_to_async(documents.load)(session.pk)
-        doc: pycrdt.Doc[Any] = pycrdt.Doc()
-        doc.apply_update(loaded.update)
-        updates: list[bytes] = []
-        doc.observe(lambda event: updates.append(event.update))
-        doc.get("main", type=pycrdt.Text).insert(0, text)
-        await self.send_to(bytes_data=protocol.encode_update(updates[0]))
-        return updates[0]
-
-
-def token_of(user: User, seconds: float = 900) -> str:
-    token = AccessToken(tokens.issue(user).access)
-    token.set_exp(lifetime=timedelta(seconds=seconds))
-    return str(token)
-
-
-@asynccontextmanager
-async def socket(
-    user: User, session: CodeSession, *, stock: bool = False, seconds: float = 900
-) -> AsyncIterator[Socket]:
-    token = await sync_to_async(token_of)(user, seconds)
-    opened = Socket(
-        application,
-        f"/ws/sessions/{session.pk}",
-        headers=[(b"host", b"localhost"), (b"authorization", f"Bearer {token}".encode())],
-        subprotocols=[] if stock else ["codecrafter.v1"],
-    )
-    accepted, subprotocol = await opened.connect(10)
-    assert accepted
-    assert subprotocol == (None if stock else "codecrafter.v1")
-    try:
-        yield opened
-    finally:
-        await opened.disconnect()
-
-
-async def until(condition: Any, seconds: float = 60) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 async def test_acknowledged_means_there_is_a_row(session, alice):
@@ -309,10 +241,10 @@ async def test_update_that_breaks_the_replica_costs_nobody_anything(session, ali
         await one.text("ack")
         real, poison = crdt.Replica.apply, b"\x00\x01\x07\x01\x03\x09"
 
-        def fragile(self: crdt.Replica, update: bytes) -> crdt.Applied:
+        def fragile(self: crdt.Replica, update: bytes, *count: Any) -> crdt.Applied:
             if update == poison:
                 raise crdt.Broken("half-way")
-            return real(self, update)
+            return real(self, update, *count)
 
         monkeypatch.setattr(crdt.Replica, "apply", fragile)
         await other.send_to(bytes_data=protocol.encode_update(poison))
@@ -380,13 +312,13 @@ async def test_acknowledgements_keep_their_order_and_wait_for_missing_parts():
     one = connection()
     first, second, third = (one.arrived() for _ in range(3))
     one.expect(first, needs=1)
-    assert one.hold(second, b"held", (7, 1))
+    one.hold(second, b"held", {7: 2})
     one.expect(third, needs=1)
     one.settle(committed=1, seq=5)
     assert [json.loads(text) for text in await written(one)] == [{"type": "ack", "received": 1, "seq": 5}]
-    assert one.first_held() is second
+    assert one.first_held is second
     one.expect(second, needs=2)
-    assert not one.holds_frames
+    assert one.first_held is None
     one.settle(committed=1, seq=5)
     assert await written(one) == []
     one.settle(committed=2, seq=6)
