@@ -101,3 +101,25 @@ def log_in(visitor: Visitor) -> None:
     page.get_by_label("Username or email").fill(visitor.username)
     page.get_by_label("Password", exact=True).fill("correct horse battery")
     page.get_by_role("button", name="Log in", exact=True).click()
+
+
+FIND_FAULTY = "from execution import availability; availability.keep_self_test('bash', '5', 'greet printed nothing')"
+
+
+def test_a_moderator_has_a_faulty_language_try_itself_again(server: LiveServer, mia: Visitor) -> None:
+    server.wait_for_languages()
+    server.manage("shell", "-v", "0", "-c", FIND_FAULTY)
+    page, row = mia.page, f"{server.url}/admin/execution/availablelanguage/bash/change/"
+    page.goto(row)
+    state = page.locator(".field-state .readonly")
+    expect(state).to_have_text("Faulty")
+    for _ in ("on the row's page", "on the page that asks"):
+        page.get_by_role("button", name="Run the self-test", exact=True).click()
+    expect(page.get_by_text("sent to a worker")).to_be_visible()
+    for _ in range(60):
+        page.goto(row)
+        if state.inner_text() != "Faulty":
+            break
+        page.wait_for_timeout(500)
+    expect(state).to_have_text("Available")
+    expect(page.locator(".field-fault .readonly")).to_have_text("-")

@@ -199,3 +199,34 @@ def test_a_mistake_in_the_share_dialog_is_told_in_words(live, visit):
     ana.page.get_by_label("Username").fill("nobody-of-this-name")
     ana.page.get_by_role("button", name="Add").click()
     expect(ana.page.locator("#share-problem")).to_have_text("Nobody here has that name.")
+
+
+# What it would do, were it taken for more than text.
+MARKUP = '<img src=x onerror="window.taken=1"><script>window.taken=1</script>'
+LINK = "\\x1b]8;;javascript:window.taken=1\\x07a link\\x1b]8;;\\x07 \\x1b[31mred\\x1b[0m"
+
+
+def test_markup_in_a_title_a_text_and_what_a_program_prints_stays_text(live, visit):
+    ana = visit(live, "ana")
+    ana.sign_up()
+    ana.create_session("Python", MARKUP)
+    ana.write(f"import sys\nm = {MARKUP!r}\nprint(m, '{LINK}')\nprint(m, file=sys.stderr)\nraise ValueError(m)\n")
+    ana.expect_saved()
+    ana.page.keyboard.press("Control+Enter")
+    runs = ana.page.locator("#runs")
+    expect(runs).to_contain_text(f"ValueError: {MARKUP}", timeout=60_000)
+    for page in ("as it is printed", "as it is kept"):
+        expect(runs).to_contain_text(f"{MARKUP} a link red")
+        expect(runs).to_contain_text(f"ValueError: {MARKUP}")
+        nothing_of_it_lives(ana.page, page)
+        ana.page.reload()
+        ana.expect_saved()
+    ana.page.goto(f"{live.url}/sessions")
+    expect(ana.page.get_by_text(MARKUP).first).to_be_visible()
+    nothing_of_it_lives(ana.page, "the list of sessions")
+
+
+def nothing_of_it_lives(page: Page, where: str) -> None:
+    assert page.evaluate("window.taken ?? null") is None, where
+    found = "img[src='x'], [onerror], a[href^='javascript'], script:not([src]):not([type='application/json'])"
+    assert page.locator(found).count() == 0, where

@@ -32,6 +32,7 @@ const commands = {
   delete: ({ at, length }) => text.delete(at, length),
   announce: ({ state }) => provider.awareness.setLocalState(state),
   people: sayPeople,
+  done: () => say({ type: "done" }),
   reconnect: () => {
     provider.disconnect();
     provider.connect();

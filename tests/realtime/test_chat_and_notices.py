@@ -14,7 +14,7 @@ from realtime import chat
 from sessions_app import actions, sharing
 from sessions_app.access import archived_standing, standing_in
 from sessions_app.models import ChatMessage, CodeSession
-from tests.realtime.test_room import socket
+from tests.realtime.asgi import socket
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -12,7 +12,8 @@ from asgiref.sync import sync_to_async
 from accounts import actions, tokens
 from accounts.socket_auth import issue_ticket
 from codecrafter.asgi import application
-from tests.realtime.test_room import Socket, browser, socket, token_of
+from tests.realtime.asgi import Socket, socket, token_of
+from tests.realtime.test_room import browser
 
 if TYPE_CHECKING:
     from rest_framework.test import APIClient

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tests.live import LiveServer, Person
 
 SYNCED = {"type": "sync", "synced": True}
+DONE = {"type": "done"}
 MODULES = ROOT / "frontend" / "node_modules" / "y-websocket"
 
 
@@ -115,6 +116,10 @@ async def test_stock_clients_and_a_page_end_with_the_same_text(room):
             await two.do("insert", at=1, text=f"😀{round_number}")
             await three.do("insert", at=2, text="x\n")
             await three.do("delete", at=0, length=1)
+        for client in (two, three):
+            # What one of them still had to do would fall into the other's last line.
+            await client.do("done")
+            await client.until(lambda client: DONE in client.said)
         await two.do("insert", at=0, text="# end of two\n")
         await three.do("insert", at=0, text="# end of three\n")
         await one.until(lambda: "# end of two\n" in one.text and "# end of three\n" in one.text)
