@@ -152,9 +152,7 @@ def ranges_in(root: bytes, blocks: list[Block], known: Ranges) -> Ranges:
 
 
 def covers(ranges: Ranges, block: Block) -> bool:
-    spans = ranges.get(block.client, [])
-    at = bisect_right(spans, (block.clock, MAX_CLIENT_ID)) - 1
-    return at >= 0 and block.clock < spans[at][1]
+    return holds(ranges.get(block.client, []), block.clock, block.clock + 1)
 
 
 def _read(data: bytes) -> tuple[list[Block], Extent]:

@@ -27,7 +27,6 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 sys.path.insert(0, str(ROOT))
 
-
 from benchmarks.common import machine
 from tests.live import LiveServer, free_port
 from tests.services import servers

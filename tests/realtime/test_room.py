@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
@@ -21,10 +21,6 @@ from realtime.protocol import AwarenessEntry
 from sessions_app import crdt, documents, events
 from sessions_app.models import CodeSession, Update
 from tests.realtime.asgi import Socket, socket, until
-
-if TYPE_CHECKING:
-    pass
-
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
