@@ -13,6 +13,7 @@ import { yCollab, yUndoManagerKeymap } from "y-codemirror.next";
 import type { Awareness } from "y-protocols/awareness";
 import * as Y from "yjs";
 import { remoteCarets } from "./carets";
+import { wholeCharacters } from "./characters";
 import { keymapNamed } from "./keymaps";
 import { languageSupport } from "./languages";
 
@@ -151,6 +152,7 @@ export class Editor {
           EditorView.cspNonce.of(options.nonce),
           // Only "\n" ends a line: with the default, a stray "\r\n" from another client would shift every position.
           EditorState.lineSeparator.of("\n"),
+          wholeCharacters(),
           EditorView.clipboardInputFilter.of((text) => text.replace(/\r\n?/g, "\n")),
           lineNumbers(), foldGutter(), highlightActiveLineGutter(), highlightSpecialChars(), drawSelection(), dropCursor(),
           EditorState.allowMultipleSelections.of(true),

@@ -145,6 +145,39 @@ def test_undo_takes_back_ones_own_edits_only(live, visit):
     ben.expect_text("ben wrote that")
 
 
+def test_an_emoji_in_another_ones_place_is_saved_whole_whoever_puts_it_there(live, visit):
+    """They share their first half, and the browser tells the editor of the text it shows, not of what was meant."""
+    ana, ben = visit(live, "ana"), visit(live, "ben")
+    ana.sign_up()
+    ben.sign_up()
+    address = ana.create_session("Python", "Faces")
+    ana.page.get_by_role("button", name="Share").click()
+    ana.page.get_by_text("Anyone signed in can read").click()
+    ana.page.keyboard.press("Escape")
+    ben.page.goto(address)
+    ana.write("mood = '😀'\nlast = '😀'")
+    ben.expect_text("last = '😀'")
+    # As an input method does that offers one after the other.
+    keyboard = ana.page.context.new_cdp_session(ana.page)
+    for face in ("😀", "😁", "😂"):
+        keyboard.send("Input.imeSetComposition", {"text": face, "selectionStart": 2, "selectionEnd": 2})
+    keyboard.send("Input.insertText", {"text": "😃"})
+    # As a correction does.
+    ana.page.evaluate("""() => {
+        const texts = document.createTreeWalker(document.querySelector(".cm-content"), NodeFilter.SHOW_TEXT);
+        while (!texts.nextNode().data.includes("😀"));
+        texts.currentNode.data = texts.currentNode.data.replace("😀", "😄");
+    }""")
+    wanted = "mood = '😄'\nlast = '😀'😃"
+    for line in wanted.split("\n"):
+        expect(ben.editor).to_contain_text(line)
+    ana.expect_saved()
+    assert ana.text() == ben.text() == wanted
+    ana.page.reload()
+    ana.expect_saved()
+    assert ana.text() == wanted
+
+
 def test_a_reader_sees_everything_and_changes_nothing(live, visit):
     ana, carol = visit(live, "ana"), visit(live, "carol")
     ana.sign_up()
