@@ -252,7 +252,8 @@ class Rooms:
 
     def _forget_broken(self) -> None:
         since = time.monotonic() - BROKE_SECONDS
-        self._broke = {user: times for user, times in self._broke.items() if times[-1] > since}
+        lately = {user: [moment for moment in times if moment > since] for user, times in self._broke.items()}
+        self._broke = {user: times for user, times in lately.items() if times}
 
     async def _quarantine(self, session_id: UUID, user_id: UUID, update: bytes, error: str) -> None:
         try:
