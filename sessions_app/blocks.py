@@ -7,12 +7,14 @@ recurses into nested values until the stack, and with it the process, ends.
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left, bisect_right, insort
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 MAX_CLIENT_ID = 2**53 - 1
 # Clocks and lengths: where one passes it, pycrdt counts on from 0.
@@ -24,6 +26,8 @@ _GC, _DELETED, _STRING, _ANY, _SKIP = 0, 1, 4, 8, 10
 _KIND, _HAS_KEY, _HAS_RIGHT, _HAS_LEFT = 0x1F, 0x20, 0x40, 0x80
 # How lib0 marks a value: undefined, null, two truths; a varint; floats and a big integer of fixed size; a string.
 _BARE_VALUES, _INTEGER, _FIXED_VALUES, _TEXT_VALUE = {120, 121, 126, 127}, 125, {124: 4, 123: 8, 122: 8}, 119
+
+_OUTSIDE_BMP = re.compile("[\U00010000-\U0010ffff]")
 
 # Client -> (first clock, clock after the last), sorted and apart.
 Ranges = dict[int, list[tuple[int, int]]]
@@ -57,11 +61,22 @@ class Extent:
     deleted: Ranges = field(default_factory=dict)
     # (client, clock) of each neighbour that a block names among those of another client.
     neighbours: list[tuple[int, int]] = field(default_factory=list)
-    # Of how many blocks and deletions it is told: the work of reading it.
+    # (client, clock) of the second half of each character outside the BMP: clocks count UTF-16 units.
+    halves: list[tuple[int, int]] = field(default_factory=list)
+    # (client, clock) of each place beside a neighbour, at which blocks part.
+    cuts: list[tuple[int, int]] = field(default_factory=list)
+    # How many blocks, deletions and halves it has: the work of reading it.
     parts: int = 0
 
     def contains(self, other: Extent) -> bool:
         return _contains(self.written, other.written) and _contains(self.deleted, other.deleted)
+
+    def parted(self) -> Iterator[tuple[int, int]]:
+        """(client, clock) of each place at which blocks part: beside a neighbour, and at both ends of a deletion."""
+        yield from self.cuts
+        for client, spans in self.deleted.items():
+            for clock in chain.from_iterable(spans):
+                yield client, clock
 
     def needs(self, clocks: Mapping[int, int]) -> dict[int, int]:
         """Client -> how many of its clocks must be there before this can be merged where so many are; {} when it can.
@@ -196,6 +211,13 @@ def _read(data: bytes) -> tuple[list[Block], Extent]:
             raise Unreadable("a block builds on itself or a later one")
         return client, clock
 
+    def units(text: str, client: int, clock: int) -> int:
+        """The length in UTF-16, whose halves are noted."""
+        outside = [found.start() for found in _OUTSIDE_BMP.finditer(text)]
+        extent.halves += ((client, clock + at + before + 1) for before, at in enumerate(outside))
+        extent.parts += len(outside)
+        return len(text) + len(outside)
+
     def bounded(clock: int) -> int:
         if clock > MAX_NUMBER:
             raise Unreadable("a clock is too large")
@@ -225,8 +247,10 @@ def _read(data: bytes) -> tuple[list[Block], Extent]:
             beside: tuple[int, int] | None = None
             if info & _HAS_LEFT:
                 beside = neighbour(client, clock)
+                extent.cuts.append((beside[0], beside[1] + 1))
             if info & _HAS_RIGHT:
                 right = neighbour(client, clock)
+                extent.cuts.append(right)
                 beside = beside or right
             if beside is None:
                 if number() != 1:
@@ -236,7 +260,7 @@ def _read(data: bytes) -> tuple[list[Block], Extent]:
                     string()
             if kind == _STRING:
                 text = string()
-                length = len(text) if text.isascii() else len(text.decode().encode("utf-16-le")) // 2
+                length = len(text) if text.isascii() else units(text.decode(), client, clock)
             elif kind == _DELETED:
                 length = number()
                 found.append(Block(client, clock, length, is_value=False, root=root, beside=beside))

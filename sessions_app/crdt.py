@@ -7,8 +7,10 @@ pycrdt counts text positions in UTF-8 bytes, and its panics are BaseException: b
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import uuid
+from array import array
 from bisect import bisect_left
 from collections import Counter
 from dataclasses import dataclass
@@ -32,6 +34,8 @@ SEED_CLIENT_ID = 1
 _FILE_ID = re.compile(r"f_[0-9a-f]{32}")
 _LINES = re.compile(r"[^\n]*\n|[^\n]+")
 _WORDS = re.compile(r"\w+|\s+|.", re.DOTALL)
+# In UTF-8.
+_OUTSIDE_BMP = re.compile(rb"[\xf0-\xf4][\x80-\xbf]{3}")
 # What pycrdt needs to merge n updates grows with the square of n: 37,000 keystrokes take 20 s at once, 0.3 s in groups.
 _MERGE_AT_ONCE = 16
 _REPLAY_BYTES = 4 * 1024 * 1024
@@ -453,6 +457,8 @@ class Replica:
         # Upper bounds, made exact when they reach a limit: measuring at every keystroke would encode the document.
         self._document_bound = len(update)
         self._text_bound = _largest_text(self._doc)
+        # Second halves of the characters outside the BMP, which nothing may part from the first.
+        self._halves = _halves_of(update)
         # Which blocks are in the map of files; None until somebody changes it.
         self._files: blocks.Ranges | None = None
         self._main: pycrdt.Text = self._doc.get(MAIN, type=pycrdt.Text)
@@ -531,6 +537,8 @@ class Replica:
             raise NotPlain("a value is not in the map of files")
         if needs := extent.needs(self._clocks):
             raise Early(needs)
+        if self._parts_a_character(update, extent):
+            raise Malformed("a character is cut in two")
         before = self._doc.get_state()
         news = _residual(before, update)
         if news == EMPTY_UPDATE:
@@ -579,9 +587,35 @@ class Replica:
         return change
 
     def _advance(self, extent: blocks.Extent) -> None:
+        # Only of what is new: of blocks that are here already, an update may say what it likes.
+        _note_halves(self._halves, (half for half in extent.halves if half[1] >= self._clocks.get(half[0], 0)))
         for client, spans in extent.written.items():
             if spans and spans[-1][1] > self._clocks.get(client, 0):
                 self._clocks[client] = spans[-1][1]
+
+    def _parts_a_character(self, update: bytes, extent: blocks.Extent) -> bool:
+        """Whether it builds on, deletes or continues half of one: pycrdt and Yjs make different texts of that, and
+        pycrdt another one when it loads the document than when it merged it."""
+        if not extent.halves and not self._halves:
+            return False
+        own = set(extent.halves)
+        if any((client, self._clocks.get(client, 0)) in own for client in extent.written):
+            return True
+
+        def is_half(place: tuple[int, int]) -> bool:
+            return place in own or _is_among(self._halves, place)
+
+        if not any(map(is_half, extent.parted())):
+            return False
+        # Pages send every deletion with what they write, and what the log has parted already stays so.
+        state = self.state()
+        gone = _read(self.diff(state))[1].deleted
+
+        def is_new(client: int, clock: int) -> bool:
+            spans = gone.get(client, [])
+            return not blocks.holds(spans, clock - 1, clock) and not blocks.holds(spans, clock, clock + 1)
+
+        return any(is_half(place) and is_new(*place) for place in _read(_residual(state, update))[1].parted())
 
     def edit(self, edits: Sequence[Edit]) -> Applied:
         """Change the entry file's text, as a page of this process would. Raises TooLarge before anything changed."""
@@ -721,6 +755,34 @@ def _read(update: bytes) -> tuple[list[blocks.Block], blocks.Extent]:
         raise NotPlain(str(error)) from error
     except blocks.Unreadable as error:
         raise Malformed(str(error)) from error
+
+
+# Client -> clocks, growing: as many bytes as the characters themselves have.
+_Halves = dict[int, "array[int]"]
+
+
+def _halves_of(update: bytes) -> _Halves:
+    found: _Halves = {}
+    # Most documents have no such character, and then need not be read.
+    if _OUTSIDE_BMP.search(update):
+        # Something else may have got in before that was refused.
+        with contextlib.suppress(Malformed):
+            _note_halves(found, _read(update)[1].halves)
+    return found
+
+
+def _note_halves(known: _Halves, halves: Iterable[tuple[int, int]]) -> None:
+    for client, clock in halves:
+        known.setdefault(client, array("I")).append(clock)
+
+
+def _is_among(halves: _Halves, place: tuple[int, int]) -> bool:
+    client, clock = place
+    clocks = halves.get(client)
+    if clocks is None:
+        return False
+    at = bisect_left(clocks, clock)
+    return at < len(clocks) and clocks[at] == clock
 
 
 def _doc_of(update: bytes) -> pycrdt.Doc[Any]:

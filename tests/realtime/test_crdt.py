@@ -185,6 +185,68 @@ def test_replica_knows_what_it_has_whichever_way_it_came():
     replica.close()
 
 
+TEXT = (crdt.SEED_CLIENT_ID, 1)
+EMOJI = yjs.update({7: (0, [yjs.string("a😀b", left=TEXT)])})
+
+
+@pytest.mark.parametrize("is_loaded_again", [False, True])
+@pytest.mark.parametrize(
+    "update",
+    [
+        yjs.update({8: (0, [yjs.string("X", left=(7, 1))])}),
+        yjs.update({8: (0, [yjs.string("X", left=TEXT, right=(7, 2))])}),
+        yjs.update({7: (4, [yjs.string("X", left=(7, 1))])}),
+        yjs.update({}, {7: [(1, 1)]}),
+        yjs.update({}, {7: [(2, 1)]}),
+        yjs.update({8: (0, [yjs.string("😀", left=TEXT)]), 9: (0, [yjs.string("X", left=(8, 0))])}),
+        # The end of another text under the same numbers.
+        yjs.update({7: (0, [yjs.string("a😀😀", left=TEXT)])}),
+    ],
+)
+def test_nothing_parts_the_halves_of_a_character(update, is_loaded_again):
+    """pycrdt would show one text to those who are here, another one to newcomers, and Yjs a third."""
+    replica = crdt.Replica(crdt.seed("x", "main.py"), LIMITS)
+    replica.apply(EMOJI)
+    if is_loaded_again:
+        replica = crdt.Replica(replica.diff(), LIMITS)
+    with pytest.raises(crdt.Malformed):
+        replica.apply(update)
+    for whole in (
+        yjs.update({8: (0, [yjs.string("L", left=(7, 0), right=(7, 1)), yjs.string("R", left=(7, 2), right=(7, 3))])}),
+        yjs.update({}, {7: [(1, 2)]}),
+    ):
+        replica.apply(whole)
+    assert replica.text() == "xaLRb"
+    replica.close()
+
+
+@pytest.mark.parametrize(
+    "cut", [yjs.update({}, {7: [(2, 1)]}), yjs.update({8: (0, [yjs.string("X", left=(7, 1), right=(7, 2))])})]
+)
+def test_what_an_old_log_has_parted_keeps_no_page_out(cut):
+    replica = crdt.Replica(crdt.seed("x", "main.py"), LIMITS)
+    replica.apply(EMOJI)
+    replica.absorb(cut)
+    everything = replica.diff()
+    for here in (replica, crdt.Replica(everything, LIMITS)):
+        # What a page answers, and what it types then: its deletions always come along.
+        assert here.apply(everything).change is None
+        here.apply(crdt.merge([yjs.update({9: (0, [yjs.string("Y", left=(7, 3))])}), everything]))
+        assert here.text().endswith("Y") or here.text().endswith("YX")
+        with pytest.raises(crdt.Malformed):
+            here.apply(crdt.merge([yjs.update({10: (0, [yjs.string("a😀", left=TEXT)])}, {10: [(1, 1)]}), everything]))
+        here.close()
+
+
+def test_nobody_can_say_what_others_have_written():
+    replica = crdt.Replica(crdt.seed("x", "main.py"), LIMITS)
+    replica.apply(yjs.update({7: (0, [yjs.string("abcd", left=TEXT)])}))
+    replica.apply(yjs.update({7: (0, [yjs.string("a😀de", left=TEXT)])}))
+    replica.apply(yjs.update({8: (0, [yjs.string("X", left=(7, 1), right=(7, 2))])}))
+    assert replica.text() == "xabXcde"
+    replica.close()
+
+
 def test_blocks_that_build_on_one_another_in_a_ring_are_never_kept():
     ring = bytes([2, 1, 9, 0, 0x84, 8, 0, 1, 0x61, 1, 8, 0, 0x84, 9, 0, 1, 0x62, 0])
     replica = crdt.Replica(crdt.seed("x", "main.py"), LIMITS)
