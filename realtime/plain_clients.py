@@ -32,8 +32,6 @@ OPERATION_BYTES = 1024
 # How long the line is kept for clients that come back.
 REMEMBERED_SECONDS = 60
 _KEEP_ALIVE = protocol.encode_text({"type": "keep-alive"})
-# Any state vector would do: a client that fell behind is told everything.
-_FROM_THE_START = b"\x00"
 
 
 @dataclass(slots=True)
@@ -66,7 +64,7 @@ class PlainConnection(Connection):
 
     def put_change(self, frame: Shared) -> None:
         """What a `state` tells again: dropped when the client does not keep up."""
-        super().put_update(frame, _FROM_THE_START)
+        super().put_update(frame, crdt.EMPTY_STATE)
 
     def await_commit(self, needs: int, ref: str | None, version: int) -> None:
         self._unsaved.append(_Unsaved(needs, time.monotonic(), ref, version))

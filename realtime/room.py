@@ -90,6 +90,8 @@ class Room:
         self.connections: dict[str, Connection] = {}
         # Those with frames that are not acknowledged yet: of a hundred sockets mostly one or two.
         self._unsettled: set[Connection] = set()
+        # Those of them that hold frames.
+        self._holding: set[Connection] = set()
         self._held_handle: asyncio.Handle | None = None
         self._held_timer: asyncio.TimerHandle | None = None
         self.queue: list[Change] = []
@@ -120,7 +122,8 @@ class Room:
         self._committed = 0
         self._touched = 0
         self._outgoing: list[bytes] = []
-        self._outgoing_base = b""
+        # The state vector that the next flush leads on from.
+        self._outgoing_base = self._replica.state()
         self._outgoing_from: set[Connection | None] = set()
         self._moved: set[int] = set()
         self._moved_by: set[Connection | None] = set()
@@ -198,6 +201,7 @@ class Room:
     def _forget(self, connection: Connection) -> None:
         del self.connections[connection.id]
         self._unsettled.discard(connection)
+        self._holding.discard(connection)
         metrics.CONNECTIONS.dec()
         metrics.BY_PERMISSION.labels(connection.permission).dec()
         self._host.left(connection)
@@ -274,7 +278,7 @@ class Room:
 
     def _answer_step1(self, connection: Connection, state: bytes) -> None:
         try:
-            update = self._everything() if state == b"\x00" else self._replica.diff(state)
+            update = self._everything() if state == crdt.EMPTY_STATE else self._replica.diff(state)
         except crdt.Malformed as error:
             raise protocol.ProtocolError("the state vector cannot be read") from error
         connection.pace.spend("updates", len(update))
@@ -316,9 +320,9 @@ class Room:
         connection.pace.spend("updates", len(update))
         try:
             if can_edit(connection.permission):
-                applied = self._replica.apply(update, connection.pace.spend_parts)
+                change = self._replica.apply(update, connection.pace.spend_parts)
             else:
-                applied = None
+                change = None
                 if self._replica.has_news(update, connection.pace.spend_parts):
                     self._refuse(connection, frame, "read_only", "You can read this session, but not change its text.")
         except crdt.NotPlain:
@@ -339,20 +343,23 @@ class Room:
             is_new = frame.waits_for is None
             connection.hold(frame, update, early.needs)
             self._unsettled.add(connection)
+            self._holding.add(connection)
             if is_new:
                 metrics.RESYNCS.labels("missing").inc()
                 self._ask(connection)
         else:
-            if applied is not None:
+            if can_edit(connection.permission):
                 metrics.UPDATES.inc()
-                self._accept(applied, connection)
+                self._accept(change, connection)
             connection.expect(frame, self._taken)
+            if connection.first_held is None:
+                self._holding.discard(connection)
             self.settle(connection)
 
     def take_held_soon(self) -> None:
         """Look in another turn of the loop whether the turn of a held frame has come: whoever let it in is done then,
         and has nothing to do with what comes of it."""
-        if self._held_handle is None and any(connection.first_held for connection in self._unsettled):
+        if self._held_handle is None and self._holding:
             self._held_handle = self._loop.call_soon(self._take_held)
 
     def _take_held(self) -> None:
@@ -360,7 +367,7 @@ class Room:
         self._held_handle = None
         if not self.ready.is_set():
             return
-        due = [(connection, frame) for connection in self._unsettled if (frame := self._due_frame(connection))]
+        due = [(connection, frame) for connection in self._holding if (frame := self._due_frame(connection))]
         if not due:
             return
         connection, frame = min(due, key=lambda pair: pair[0].pace.pause()[0])
@@ -392,14 +399,14 @@ class Room:
         else:
             self._unsettled.add(connection)
 
-    def _accept(self, applied: crdt.Applied, connection: Connection) -> None:
-        if applied.change is not None:
-            self.queue.append(Change(applied.change, UUID(connection.user_id)))
+    def _accept(self, change: bytes | None, connection: Connection) -> None:
+        if change is not None:
+            self.queue.append(Change(change, UUID(connection.user_id)))
             self._taken += 1
-            self._unsaved_bytes += len(applied.change)
+            self._unsaved_bytes += len(change)
             if self._unsaved_bytes > settings.ROOM_UNSAVED_MAX_BYTES:
                 self.has_space.clear()
-            self._relay(applied, connection, connection.user_id)
+            self._relay(change, connection, connection.user_id)
             self._host.commit_soon(self)
 
     def _refuse(self, connection: Connection, frame: Frame, code: Any, detail: str) -> None:
@@ -484,13 +491,13 @@ class Room:
         """Merge what the log holds up to `last_seq`; `users` made the updates, when that is known."""
         for update, user_id in zip(updates, users or [None] * len(updates), strict=True):
             try:
-                applied = self._replica.absorb(update)
+                change = self._replica.absorb(update)
             except (crdt.Malformed, crdt.Broken):
                 logger.exception("the log of %s holds an update that cannot be merged", self.session_id)
                 self._host.rebuild_soon(self)
                 return
-            if applied.change is not None:
-                self._relay(applied, None, user_id)
+            if change is not None:
+                self._relay(change, None, user_id)
         self.head = max(self.head, last_seq)
 
     def replace(self, loaded: documents.Loaded) -> None:
@@ -506,10 +513,9 @@ class Room:
         was, self.head = self.head, loaded.head
         if was > self.head:
             self._host.repair_soon(self, "gap")
-        base = b"\x00"
         frame = Shared(protocol.encode_update(replica.diff()))
         for connection in self.connections.values():
-            connection.put_update(frame, base)
+            connection.put_update(frame, crdt.EMPTY_STATE)
 
     def tell_degraded(self, is_degraded: bool) -> None:
         frame = Shared(protocol.encode_text({"type": "degraded", "is_degraded": is_degraded}))
@@ -586,9 +592,8 @@ class Room:
     def renew(self, now: float) -> None:
         """Tell other processes again who is here, forget people and cursors of those that fell silent, and ask again
         for what held frames lack: a socket may have answered before it had it."""
-        for connection in self._unsettled:
-            if connection.first_held:
-                self._ask(connection)
+        for connection in self._holding:
+            self._ask(connection)
         if now - self._announced_at > ANNOUNCE_SECONDS:
             self.announce_here()
         self._heard = {name: at for name, at in self._heard.items() if now - at <= REMOTE_PEOPLE_SECONDS}
@@ -604,14 +609,11 @@ class Room:
 
     # Telling the sockets
 
-    def _relay(self, applied: crdt.Applied, source: Connection | None, user_id: str | None) -> None:
-        assert applied.change is not None
+    def _relay(self, change: bytes, source: Connection | None, user_id: str | None) -> None:
         self._full = None
         if self._plain is not None:
             self._plain.note(self._replica.take_deltas(), self._replica.text_bytes(), user_id)
-        if not self._outgoing:
-            self._outgoing_base = applied.before
-        self._outgoing.append(applied.change)
+        self._outgoing.append(change)
         self._outgoing_from.add(source)
         self._flush_soon()
         self.take_held_soon()
@@ -665,6 +667,9 @@ class Room:
             for connection in self.connections.values():
                 if connection is not only:
                     connection.put_update(frame, self._outgoing_base)
+            # Of a replica that broke nothing more is asked; an older state is as good.
+            if self.ready.is_set():
+                self._outgoing_base = self._replica.state()
 
     # Who is here
 

@@ -71,6 +71,10 @@ class Extent:
     def contains(self, other: Extent) -> bool:
         return _contains(self.written, other.written) and _contains(self.deleted, other.deleted)
 
+    def continues(self, clocks: Mapping[int, int]) -> bool:
+        """Whether every block is new where so many clocks of each client are there, and none is skipped."""
+        return all(len(spans) == 1 and spans[0][0] == clocks.get(client, 0) for client, spans in self.written.items())
+
     def parted(self) -> Iterator[tuple[int, int]]:
         """(client, clock) of each place at which blocks part: beside a neighbour, and at both ends of a deletion."""
         yield from self.cuts

@@ -29,6 +29,8 @@ _FILES_ROOT = FILES.encode()
 MAIN = "main"
 MAX_FILES = 50
 EMPTY_UPDATE = b"\x00\x00"
+# The state vector of who has nothing.
+EMPTY_STATE = b"\x00"
 # The same text seeds to the same bytes, so a seed applied twice does not double it.
 SEED_CLIENT_ID = 1
 _FILE_ID = re.compile(r"f_[0-9a-f]{32}")
@@ -74,14 +76,6 @@ class Differs(RuntimeError):
 class Limits:
     text_bytes: int
     document_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class Applied:
-    """What an update did: `change` is None when it brought nothing new, and leads on from the state vector `before`."""
-
-    change: bytes | None
-    before: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -497,7 +491,7 @@ class Replica:
     def state(self) -> bytes:
         return self._doc.get_state()
 
-    def diff(self, state: bytes = b"\x00") -> bytes:
+    def diff(self, state: bytes = EMPTY_STATE) -> bytes:
         """What somebody at this state vector lacks. Raises Malformed."""
         try:
             return self._doc.get_update(state)
@@ -527,9 +521,10 @@ class Replica:
         """Whether as much of each client is here as an Early asked for."""
         return all(self._clocks.get(client, 0) >= count for client, count in needs.items())
 
-    def apply(self, update: bytes, count: Callable[[int], None] = _uncounted) -> Applied:
-        """Merge an update. Raises Malformed, Early or TooLarge before anything changed, Broken when it is half
-        applied. `count` is told of how many parts it was read, before anything else is done with it."""
+    def apply(self, update: bytes, count: Callable[[int], None] = _uncounted) -> bytes | None:
+        """Merge an update; returns what of it was new, None for nothing. Raises Malformed, Early or TooLarge before
+        anything changed, Broken when it is half applied. `count` is told of how many parts it was read, before
+        anything else is done with it."""
         found, extent = _read(update)
         count(extent.parts)
         has_values = any(block.is_value for block in found)
@@ -539,30 +534,34 @@ class Replica:
             raise Early(needs)
         if self._parts_a_character(update, extent):
             raise Malformed("a character is cut in two")
-        before = self._doc.get_state()
-        news = _residual(before, update)
+        # What is typed begins where the last update ended, and needs no search for what is here already.
+        news = update if extent.continues(self._clocks) else _residual(self.state(), update)
         if news == EMPTY_UPDATE:
-            return Applied(None, before)
+            return None
         self._check_size(news)
         if has_values and self._files is None:
             self._files = self._find_files()
         # What is whole is merged whole, but for blocks that build on one another in a ring.
         builds_on_itself = any(clock >= self._clocks.get(client, 0) for client, clock in extent.neighbours)
-        change = self._merge(news)
+        try:
+            change = self._merge(news)
+        except Broken:
+            # pycrdt decodes an update before it merges it: nothing has changed when it cannot do that again.
+            _residual(EMPTY_STATE, news)
+            raise
         self._advance(extent)
-        if builds_on_itself and _residual(self._doc.get_state(), news)[0] != 0:
+        if builds_on_itself and _residual(self.state(), news)[0] != 0:
             raise Broken("a part of it still waits for others")
         if has_values and change is not None:
             self._require_values_in_files(change)
-        return Applied(change, before)
+        return change
 
-    def absorb(self, update: bytes) -> Applied:
-        """Merge what the log holds already: what it may hold was asked when it was written. Raises Malformed or
-        Broken."""
-        before = self._doc.get_state()
-        news = _residual(before, update)
+    def absorb(self, update: bytes) -> bytes | None:
+        """Merge what the log holds already: what it may hold was asked when it was written. Returns what of it was
+        new, None for nothing. Raises Malformed or Broken."""
+        news = _residual(self.state(), update)
         if news == EMPTY_UPDATE:
-            return Applied(None, before)
+            return None
         change = self._merge(news)
         if change is not None:
             try:
@@ -570,7 +569,7 @@ class Replica:
             except Malformed:
                 self._clocks = _clocks(self._doc)
         self._files = None
-        return Applied(change, before)
+        return change
 
     def _merge(self, news: bytes) -> bytes | None:
         self._changes.clear()
@@ -617,9 +616,9 @@ class Replica:
 
         return any(is_half(place) and is_new(*place) for place in _read(_residual(state, update))[1].parted())
 
-    def edit(self, edits: Sequence[Edit]) -> Applied:
-        """Change the entry file's text, as a page of this process would. Raises TooLarge before anything changed."""
-        before = self._doc.get_state()
+    def edit(self, edits: Sequence[Edit]) -> bytes | None:
+        """Change the entry file's text, as a page of this process would; returns the change, None when there is none.
+        Raises TooLarge before anything changed."""
         inserted = sum(len(edit.insert.encode()) for edit in edits)
         if inserted:
             self._check_room(inserted, sum(edit.delete for edit in edits), len(edits))
@@ -639,7 +638,7 @@ class Replica:
             self._document_bound += len(change)
             self._text_bound += inserted
             self._advance(_read(change)[1])
-        return Applied(change, before)
+        return change
 
     def _check_room(self, inserted: int, deleted: int, count: int) -> None:
         if inserted > deleted and len(self._main) + inserted - deleted > self._limits.text_bytes:

@@ -237,7 +237,7 @@ async def test_update_that_breaks_the_replica_costs_nobody_anything(session, ali
         await one.text("ack")
         real, poison = crdt.Replica.apply, b"\x00\x01\x07\x01\x03\x09"
 
-        def fragile(self: crdt.Replica, update: bytes, *count: Any) -> crdt.Applied:
+        def fragile(self: crdt.Replica, update: bytes, *count: Any) -> bytes | None:
             if update == poison:
                 raise crdt.Broken("half-way")
             return real(self, update, *count)
