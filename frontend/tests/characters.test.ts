@@ -23,12 +23,19 @@ test("one emoji in another's place is a change of both halves, though they share
   assert.deepEqual(changed("a😀b", { from: 1, to: 2, insert: "\ud869" }), { text: "a\u{2a600}b", told: [[1, 3, "\u{2a600}"]], head: 0 });
 });
 
-test("an emoji put between the halves of two stands between them whole", () => {
-  assert.deepEqual(changed("😀", { from: 1, insert: "\ude01\ud83d" }), { text: "😁😀", told: [[0, 2, "😁😀"]], head: 0 });
+test("an emoji that is put before one with the same half is told whole, and the caret stands behind it", () => {
+  assert.deepEqual(changed("😀", { from: 1, insert: "\ude01\ud83d" }, { anchor: 2 }), {
+    text: "😁😀", told: [[0, 2, "😁😀"]], head: 2,
+  });
 });
 
-test("what is left of a parted character is U+FFFD, as Yjs would have it", () => {
-  assert.deepEqual(changed("a😀b", { from: 1, to: 2 }), { text: "a\ufffdb", told: [[1, 3, "\ufffd"]], head: 0 });
+test("what a deletion leaves of a character goes with it", () => {
+  assert.deepEqual(changed("a😀b", { from: 1, to: 2 }, { anchor: 1 }), { text: "ab", told: [[1, 3, ""]], head: 1 });
+  assert.deepEqual(changed("a😀b", { from: 2, to: 4 }, { anchor: 2 }), { text: "a", told: [[1, 4, ""]], head: 1 });
+  assert.deepEqual(changed("😀😁b", { from: 0, to: 3 }, { anchor: 0 }), { text: "b", told: [[0, 4, ""]], head: 0 });
+});
+
+test("half a character that is typed is U+FFFD, as Yjs would have it", () => {
   assert.deepEqual(changed("a😀b", { from: 2, insert: "x" }), { text: "a\ufffdx\ufffdb", told: [[1, 3, "\ufffdx\ufffd"]], head: 0 });
   assert.deepEqual(changed("", { from: 0, insert: "\ude00" }), { text: "\ufffd", told: [[0, 0, "\ufffd"]], head: 0 });
 });
