@@ -108,7 +108,7 @@ class Room:
         self.idle_since = time.monotonic()
         self._host = host
         self._loop = asyncio.get_running_loop()
-        self._replica = crdt.Replica(loaded.update, _limits())
+        self._replica = crdt.Replica(loaded.update, _limits(), loaded.halves)
         self._full: bytes | None = None
         self._awareness = AwarenessTable()
         self._remote: dict[str, _RemotePeople] = {}
@@ -328,6 +328,9 @@ class Room:
         except crdt.NotPlain:
             self._refuse(connection, frame, "invalid", "The update holds something other than text.")
             self.expel(connection, connections.BAD_FRAME, "not text")
+        except crdt.HalfCharacter:
+            self._refuse(connection, frame, "invalid", "The update cuts a character in two.")
+            self.expel(connection, connections.BAD_FRAME, "half a character")
         except crdt.Malformed:
             self._refuse(connection, frame, "invalid", "The update cannot be read.")
             self.expel(connection, connections.BAD_FRAME, "corrupt update")
@@ -502,7 +505,7 @@ class Room:
 
     def replace(self, loaded: documents.Loaded) -> None:
         """Start over from the log, keeping what is not committed yet. Raises Malformed or Broken."""
-        replica = crdt.Replica(loaded.update, _limits())
+        replica = crdt.Replica(loaded.update, _limits(), loaded.halves)
         for change in [*self.in_flight, *self.queue]:
             replica.absorb(change.payload)
         self._replica.close()

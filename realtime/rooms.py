@@ -13,6 +13,7 @@ import random
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
@@ -273,11 +274,13 @@ class Rooms:
             if not self.is_degraded:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(subscribed.wait(), SUBSCRIBE_SECONDS)
-            loaded = await self._read(documents.load, session_id)
+            loaded = await self._read(_load_for_room, documents.load, session_id)
             try:
                 room = Room(self, session_id, loaded)
             except (crdt.Malformed, crdt.Broken) as error:
-                room = Room(self, session_id, await self._read(documents.load_mended, session_id, error))
+                room = Room(
+                    self, session_id, await self._read(_load_for_room, documents.load_mended, session_id, error)
+                )
         except BaseException as error:
             listener.cancel()
             if not isinstance(error, SessionNotFound | asyncio.CancelledError):
@@ -534,11 +537,11 @@ class Rooms:
         delay = RETRY_SECONDS[0]
         while self._rooms.get(room.session_id) is room:
             try:
-                loaded = await self._read(documents.load, room.session_id)
+                loaded = await self._read(_load_for_room, documents.load, room.session_id)
                 try:
                     room.replace(loaded)
                 except (crdt.Malformed, crdt.Broken) as error:
-                    room.replace(await self._read(documents.load_mended, room.session_id, error))
+                    room.replace(await self._read(_load_for_room, documents.load_mended, room.session_id, error))
                 room.ready.set()
                 room.take_held_soon()
                 return
@@ -615,6 +618,12 @@ def _closing_on_error(function: Callable[..., T], args: tuple[Any, ...]) -> T:
     except BaseException:
         connection.close()
         raise
+
+
+def _load_for_room(load: Callable[..., documents.Loaded], *args: Any) -> documents.Loaded:
+    """With the halves, which take a second of a long document: the loop has not got that."""
+    loaded = load(*args)
+    return replace(loaded, halves=crdt.halves_of(loaded.update))
 
 
 def _merge(changes: list[Change]) -> list[documents.Entry]:

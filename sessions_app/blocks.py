@@ -8,13 +8,13 @@ recurses into nested values until the stack, and with it the process, ends.
 from __future__ import annotations
 
 import re
+from array import array
 from bisect import bisect_left, bisect_right, insort
 from dataclasses import dataclass, field
-from itertools import chain
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
 
 MAX_CLIENT_ID = 2**53 - 1
 # Clocks and lengths: where one passes it, pycrdt counts on from 0.
@@ -26,6 +26,9 @@ _GC, _DELETED, _STRING, _ANY, _SKIP = 0, 1, 4, 8, 10
 _KIND, _HAS_KEY, _HAS_RIGHT, _HAS_LEFT = 0x1F, 0x20, 0x40, 0x80
 # How lib0 marks a value: undefined, null, two truths; a varint; floats and a big integer of fixed size; a string.
 _BARE_VALUES, _INTEGER, _FIXED_VALUES, _TEXT_VALUE = {120, 121, 126, 127}, 125, {124: 4, 123: 8, 122: 8}, 119
+
+# Of a place in Halves.
+HALF_BYTES = 4
 
 _OUTSIDE_BMP = re.compile("[\U00010000-\U0010ffff]")
 
@@ -63,7 +66,8 @@ class Extent:
     neighbours: list[tuple[int, int]] = field(default_factory=list)
     # (client, clock) of the second half of each character outside the BMP: clocks count UTF-16 units.
     halves: list[tuple[int, int]] = field(default_factory=list)
-    # (client, clock) of each place beside a neighbour, at which blocks part.
+    # (client, clock) of each place at which blocks part: beside a neighbour, and at both ends of each deletion, not of
+    # what several make together, since pycrdt does one after the other.
     cuts: list[tuple[int, int]] = field(default_factory=list)
     # How many blocks, deletions and halves it has: the work of reading it.
     parts: int = 0
@@ -74,13 +78,6 @@ class Extent:
     def continues(self, clocks: Mapping[int, int]) -> bool:
         """Whether every block is new where so many clocks of each client are there, and none is skipped."""
         return all(len(spans) == 1 and spans[0][0] == clocks.get(client, 0) for client, spans in self.written.items())
-
-    def parted(self) -> Iterator[tuple[int, int]]:
-        """(client, clock) of each place at which blocks part: beside a neighbour, and at both ends of a deletion."""
-        yield from self.cuts
-        for client, spans in self.deleted.items():
-            for clock in chain.from_iterable(spans):
-                yield client, clock
 
     def needs(self, clocks: Mapping[int, int]) -> dict[int, int]:
         """Client -> how many of its clocks must be there before this can be merged where so many are; {} when it can.
@@ -109,6 +106,42 @@ class Extent:
                 if end > ends.get(client, 0):
                     need(client, end)
         return found
+
+
+class Halves:
+    """Where the second halves of a document's characters outside the BMP are: four bytes each, as such a character has
+    in UTF-8."""
+
+    def __init__(self) -> None:
+        # Client -> clocks, growing.
+        self._clocks: dict[int, array[int]] = {}
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __contains__(self, place: tuple[int, int]) -> bool:
+        client, clock = place
+        clocks = self._clocks.get(client)
+        return clocks is not None and (at := bisect_left(clocks, clock)) < len(clocks) and clocks[at] == clock
+
+    def add(self, halves: Iterable[tuple[int, int]]) -> None:
+        """Of each client, in order and after those that are here."""
+        for client, clock in halves:
+            self._clocks.setdefault(client, array("I")).append(clock)
+            self._count += 1
+
+    def discard(self, places: Iterable[tuple[int, int]]) -> None:
+        for client, clock in places:
+            if (client, clock) in self:
+                del self._clocks[client][bisect_left(self._clocks[client], clock)]
+                self._count -= 1
+
+    def cut_off(self, ends: Mapping[int, int]) -> None:
+        """Keep of each client what lies before its end."""
+        for client, clocks in self._clocks.items():
+            del clocks[bisect_left(clocks, ends.get(client, 0)) :]
+        self._count = sum(map(len, self._clocks.values()))
 
 
 def read(update: bytes) -> tuple[list[Block], Extent]:
@@ -290,12 +323,15 @@ def _read(data: bytes) -> tuple[list[Block], Extent]:
         if clock > first:
             written.append((first, clock))
     for _ in range(number()):
-        deleted = extent.deleted.setdefault(number(MAX_CLIENT_ID), [])
+        client = number(MAX_CLIENT_ID)
+        deleted = extent.deleted.setdefault(client, [])
         ranges = number()
         extent.parts += ranges
         for _ in range(ranges):
             clock = number()
-            deleted.append((clock, bounded(clock + number())))
+            end = bounded(clock + number())
+            deleted.append((clock, end))
+            extent.cuts += ((client, clock), (client, end))
     for client, spans in extent.deleted.items():
         if len(spans) > 1:
             extent.deleted[client] = joined(spans)

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import re
 import uuid
-from array import array
 from bisect import bisect_left
 from collections import Counter
 from dataclasses import dataclass
@@ -49,6 +48,10 @@ class Malformed(ValueError):
 
 class NotPlain(Malformed):
     """The update holds something that no text of ours may hold. Nothing was changed."""
+
+
+class HalfCharacter(Malformed):
+    """The update cuts a character in two. Nothing was changed."""
 
 
 class Early(ValueError):
@@ -433,6 +436,19 @@ def _common_prefix(one: str, other: str) -> int:
 def _uncounted(_parts: int) -> None: ...
 
 
+def halves_of(update: bytes) -> blocks.Halves:
+    """Of a document as the log has it. What it has cut already stays so, and is left to whoever edits there."""
+    found = blocks.Halves()
+    # Most documents have no such character, and then need not be read.
+    if _OUTSIDE_BMP.search(update):
+        # Something else may have got in before that was refused.
+        with contextlib.suppress(Malformed):
+            extent = _read(update)[1]
+            found.add(extent.halves)
+            found.discard(extent.cuts)
+    return found
+
+
 class Replica:
     """One live copy of a document. Create, use and close it on one thread: pycrdt's subscriptions require it.
 
@@ -441,7 +457,8 @@ class Replica:
     was set aside may bring blocks that wait for those of that row.
     """
 
-    def __init__(self, update: bytes, limits: Limits) -> None:
+    def __init__(self, update: bytes, limits: Limits, halves: blocks.Halves | None = None) -> None:
+        """`halves`: what halves_of says of the update, where that was asked in another thread."""
         self._limits = limits
         self._doc = _doc_of(update)
         # How many clocks of each client are here: what get_state says, without reading it at every keystroke.
@@ -451,8 +468,12 @@ class Replica:
         # Upper bounds, made exact when they reach a limit: measuring at every keystroke would encode the document.
         self._document_bound = len(update)
         self._text_bound = _largest_text(self._doc)
-        # Second halves of the characters outside the BMP, which nothing may part from the first.
-        self._halves = _halves_of(update)
+        # Which nothing may part from the first halves.
+        self._halves = halves_of(update) if halves is None else halves
+        # Whether blocks may wait for others: then more gets in with an update than it holds.
+        self._waits = _residual(self.state(), update)[0] != 0
+        if self._waits:
+            self._halves.cut_off(self._clocks)
         # Which blocks are in the map of files; None until somebody changes it.
         self._files: blocks.Ranges | None = None
         self._main: pycrdt.Text = self._doc.get(MAIN, type=pycrdt.Text)
@@ -532,13 +553,14 @@ class Replica:
             raise NotPlain("a value is not in the map of files")
         if needs := extent.needs(self._clocks):
             raise Early(needs)
-        if self._parts_a_character(update, extent):
-            raise Malformed("a character is cut in two")
+        if self._cuts_a_character(extent):
+            raise HalfCharacter("a character is cut in two")
         # What is typed begins where the last update ended, and needs no search for what is here already.
         news = update if extent.continues(self._clocks) else _residual(self.state(), update)
         if news == EMPTY_UPDATE:
             return None
         self._check_size(news)
+        self._check_halves(len(extent.halves))
         if has_values and self._files is None:
             self._files = self._find_files()
         # What is whole is merged whole, but for blocks that build on one another in a ring.
@@ -549,7 +571,10 @@ class Replica:
             # pycrdt decodes an update before it merges it: nothing has changed when it cannot do that again.
             _residual(EMPTY_STATE, news)
             raise
-        self._advance(extent)
+        if self._waits and change is not None:
+            self._note(change)
+        else:
+            self._advance(extent)
         if builds_on_itself and _residual(self.state(), news)[0] != 0:
             raise Broken("a part of it still waits for others")
         if has_values and change is not None:
@@ -564,10 +589,8 @@ class Replica:
             return None
         change = self._merge(news)
         if change is not None:
-            try:
-                self._advance(_read(change)[1])
-            except Malformed:
-                self._clocks = _clocks(self._doc)
+            self._waits = self._waits or _residual(self.state(), news)[0] != 0
+            self._note(change)
         self._files = None
         return change
 
@@ -585,36 +608,35 @@ class Replica:
         self._text_bound += len(change)
         return change
 
+    def _note(self, change: bytes) -> None:
+        """Of what got in that nobody has judged here: more than was told, or what the log has cut already."""
+        try:
+            extent = _read(change)[1]
+        except Malformed:
+            self._clocks = _clocks(self._doc)
+        else:
+            self._advance(extent)
+            self._halves.discard(extent.cuts)
+
     def _advance(self, extent: blocks.Extent) -> None:
-        # Only of what is new: of blocks that are here already, an update may say what it likes.
-        _note_halves(self._halves, (half for half in extent.halves if half[1] >= self._clocks.get(half[0], 0)))
+        self._halves.add(self._new_halves(extent))
         for client, spans in extent.written.items():
             if spans and spans[-1][1] > self._clocks.get(client, 0):
                 self._clocks[client] = spans[-1][1]
 
-    def _parts_a_character(self, update: bytes, extent: blocks.Extent) -> bool:
+    def _new_halves(self, extent: blocks.Extent) -> list[tuple[int, int]]:
+        """Of blocks that are here already, an update may say what it likes."""
+        return [half for half in extent.halves if half[1] >= self._clocks.get(half[0], 0)]
+
+    def _cuts_a_character(self, extent: blocks.Extent) -> bool:
         """Whether it builds on, deletes or continues half of one: pycrdt and Yjs make different texts of that, and
-        pycrdt another one when it loads the document than when it merged it."""
+        pycrdt another one when it loads the document than when it merged it. Also one that is deleted: the log has it
+        still."""
         if not extent.halves and not self._halves:
             return False
-        own = set(extent.halves)
-        if any((client, self._clocks.get(client, 0)) in own for client in extent.written):
-            return True
-
-        def is_half(place: tuple[int, int]) -> bool:
-            return place in own or _is_among(self._halves, place)
-
-        if not any(map(is_half, extent.parted())):
-            return False
-        # Pages send every deletion with what they write, and what the log has parted already stays so.
-        state = self.state()
-        gone = _read(self.diff(state))[1].deleted
-
-        def is_new(client: int, clock: int) -> bool:
-            spans = gone.get(client, [])
-            return not blocks.holds(spans, clock - 1, clock) and not blocks.holds(spans, clock, clock + 1)
-
-        return any(is_half(place) and is_new(*place) for place in _read(_residual(state, update))[1].parted())
+        own = set(self._new_halves(extent))
+        continued = ((client, self._clocks.get(client, 0)) for client in extent.written)
+        return any(place in own or place in self._halves for place in (*extent.cuts, *continued))
 
     def edit(self, edits: Sequence[Edit]) -> bytes | None:
         """Change the entry file's text, as a page of this process would; returns the change, None when there is none.
@@ -622,6 +644,7 @@ class Replica:
         inserted = sum(len(edit.insert.encode()) for edit in edits)
         if inserted:
             self._check_room(inserted, sum(edit.delete for edit in edits), len(edits))
+            self._check_halves(sum(len(_OUTSIDE_BMP.findall(edit.insert.encode())) for edit in edits))
         self._changes.clear()
         try:
             with self._doc.transaction():
@@ -712,6 +735,11 @@ class Replica:
         if not all(blocks.covers(self._files, block) for block in merged if block.is_value):
             raise Broken("a value is not in the map of files")
 
+    def _check_halves(self, more: int) -> None:
+        """Those of deleted characters stay until the log is compacted and loaded again."""
+        if more and blocks.HALF_BYTES * (len(self._halves) + more) > self._limits.document_bytes:
+            raise TooLarge("document")
+
     def _check_size(self, news: bytes) -> None:
         # An update cannot add more text than it has bytes.
         size = len(news)
@@ -754,34 +782,6 @@ def _read(update: bytes) -> tuple[list[blocks.Block], blocks.Extent]:
         raise NotPlain(str(error)) from error
     except blocks.Unreadable as error:
         raise Malformed(str(error)) from error
-
-
-# Client -> clocks, growing: as many bytes as the characters themselves have.
-_Halves = dict[int, "array[int]"]
-
-
-def _halves_of(update: bytes) -> _Halves:
-    found: _Halves = {}
-    # Most documents have no such character, and then need not be read.
-    if _OUTSIDE_BMP.search(update):
-        # Something else may have got in before that was refused.
-        with contextlib.suppress(Malformed):
-            _note_halves(found, _read(update)[1].halves)
-    return found
-
-
-def _note_halves(known: _Halves, halves: Iterable[tuple[int, int]]) -> None:
-    for client, clock in halves:
-        known.setdefault(client, array("I")).append(clock)
-
-
-def _is_among(halves: _Halves, place: tuple[int, int]) -> bool:
-    client, clock = place
-    clocks = halves.get(client)
-    if clocks is None:
-        return False
-    at = bisect_left(clocks, clock)
-    return at < len(clocks) and clocks[at] == clock
 
 
 def _doc_of(update: bytes) -> pycrdt.Doc[Any]:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from uuid import UUID
 
+    from sessions_app import blocks
+
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
@@ -67,6 +69,8 @@ class Loaded:
     update: bytes
     # How many rows were merged into the snapshot.
     tail_rows: int = 0
+    # Of the update, for a replica; None for whoever needs none.
+    halves: blocks.Halves | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 
 import pycrdt
 import pytest
@@ -198,6 +199,9 @@ EMOJI = yjs.update({7: (0, [yjs.string("a😀b", left=TEXT)])})
         yjs.update({7: (4, [yjs.string("X", left=(7, 1))])}),
         yjs.update({}, {7: [(1, 1)]}),
         yjs.update({}, {7: [(2, 1)]}),
+        # pycrdt does one after the other, and parts the character for the first.
+        yjs.update({}, {7: [(1, 1), (2, 1)]}),
+        yjs.update({}, {7: [(0, 2), (1, 2)]}),
         yjs.update({8: (0, [yjs.string("😀", left=TEXT)]), 9: (0, [yjs.string("X", left=(8, 0))])}),
         # The end of another text under the same numbers.
         yjs.update({7: (0, [yjs.string("a😀😀", left=TEXT)])}),
@@ -209,7 +213,7 @@ def test_nothing_parts_the_halves_of_a_character(update, is_loaded_again):
     replica.apply(EMOJI)
     if is_loaded_again:
         replica = crdt.Replica(replica.diff(), LIMITS)
-    with pytest.raises(crdt.Malformed):
+    with pytest.raises(crdt.HalfCharacter):
         replica.apply(update)
     for whole in (
         yjs.update({8: (0, [yjs.string("L", left=(7, 0), right=(7, 1)), yjs.string("R", left=(7, 2), right=(7, 3))])}),
@@ -220,22 +224,139 @@ def test_nothing_parts_the_halves_of_a_character(update, is_loaded_again):
     replica.close()
 
 
-@pytest.mark.parametrize(
-    "cut", [yjs.update({}, {7: [(2, 1)]}), yjs.update({8: (0, [yjs.string("X", left=(7, 1), right=(7, 2))])})]
-)
-def test_what_an_old_log_has_parted_keeps_no_page_out(cut):
+class Units:
+    """What a text is made of in the order of its blocks, one UTF-16 unit at a time, deleted ones too."""
+
+    def __init__(self) -> None:
+        self.ids = [TEXT]
+        self.units = {TEXT: b"x\0"}
+        self.gone: set[tuple[int, int]] = set()
+        self.ends: Counter[int] = Counter()
+
+    @property
+    def text(self) -> str:
+        return b"".join(self.units[one] for one in self.ids if one not in self.gone).decode("utf-16-le")
+
+    def is_half(self, one: tuple[int, int]) -> bool:
+        return one in self.units and 0xDC <= self.units[one][1] <= 0xDF
+
+    def insertion(self, chance: random.Random) -> tuple[bytes, bool]:
+        client, at = chance.randint(7, 9), chance.randint(1, len(self.ids))
+        right = self.ids[at] if at < len(self.ids) else None
+        text = "".join(chance.choices("ab😀é\U0001d4b3", k=chance.randint(1, 3)))
+        encoded, clock = text.encode("utf-16-le"), self.ends[client]
+        update = yjs.update({client: (clock, [yjs.string(text, left=self.ids[at - 1], right=right)])})
+        if right is not None and self.is_half(right):
+            return update, True
+        new = [(client, clock + number) for number in range(len(encoded) // 2)]
+        self.units |= {one: encoded[2 * number : 2 * number + 2] for number, one in enumerate(new)}
+        self.ids[at:at] = new
+        self.ends[client] += len(new)
+        return update, False
+
+    def deletion(self, chance: random.Random) -> tuple[bytes, bool]:
+        client = chance.choice(list(self.ends))
+        first, end = sorted(chance.sample(range(self.ends[client] + 1), 2))
+        part = chance.randint(first, end)
+        ranges = [(first, part - first), (part, end - part)] if first < part < end else [(first, end - first)]
+        update = yjs.update({}, {client: ranges})
+        if any(self.is_half((client, place)) for place in (first, part, end)):
+            return update, True
+        self.gone |= {(client, clock) for clock in range(first, end)}
+        return update, False
+
+
+@pytest.mark.parametrize("number", range(20))
+def test_whatever_is_not_refused_reads_the_same_here_loaded_and_from_the_log(number):
+    chance, units = random.Random(number), Units()
     replica = crdt.Replica(crdt.seed("x", "main.py"), LIMITS)
+    rows = [replica.diff()]
+    for _ in range(80):
+        update, cuts = (units.deletion if units.ends and chance.random() < 0.3 else units.insertion)(chance)
+        if cuts:
+            with pytest.raises(crdt.HalfCharacter):
+                replica.apply(update)
+        else:
+            rows += filter(None, [replica.apply(update)])
+        if chance.random() < 0.1:
+            replica.close()
+            replica = crdt.Replica(crdt.merge(rows), LIMITS)
+        assert replica.text() == crdt.text_of(replica.diff()) == crdt.text_of(crdt.merge(rows)) == units.text
+    replica.close()
+
+
+def test_nothing_is_put_between_the_halves_of_a_deleted_character():
+    """The log has the character still, and would part it for whoever loads it."""
+    replica = crdt.Replica(crdt.seed("x", "main.py"), LIMITS)
+    rows = [replica.diff(), EMOJI, yjs.update({}, {7: [(1, 2)]})]
+    for row in rows:
+        replica.apply(row)
+    between = yjs.update({8: (0, [yjs.string("X", left=(7, 1), right=(7, 2))])})
+    for here in (replica, crdt.Replica(crdt.merge(rows), LIMITS)):
+        with pytest.raises(crdt.HalfCharacter):
+            here.apply(between)
+        here.close()
+
+
+@pytest.mark.parametrize(
+    "cut",
+    [
+        yjs.update({}, {7: [(2, 1)]}),
+        yjs.update({}, {7: [(1, 1)]}),
+        yjs.update({8: (0, [yjs.string("X", left=(7, 1), right=(7, 2))])}),
+    ],
+)
+@pytest.mark.parametrize("is_loaded_again", [False, True])
+def test_what_an_old_log_has_cut_keeps_no_page_out(cut, is_loaded_again):
+    replica = crdt.Replica(crdt.seed("x", "main.py"), LIMITS)
+    rows = [replica.diff(), EMOJI, cut]
     replica.apply(EMOJI)
     replica.absorb(cut)
+    if is_loaded_again:
+        replica.close()
+        replica = crdt.Replica(crdt.merge(rows), LIMITS)
+    # What a page answers, and what it types then: its deletions always come along.
     everything = replica.diff()
-    for here in (replica, crdt.Replica(everything, LIMITS)):
-        # What a page answers, and what it types then: its deletions always come along.
-        assert here.apply(everything) is None
-        here.apply(crdt.merge([yjs.update({9: (0, [yjs.string("Y", left=(7, 3))])}), everything]))
-        assert here.text().endswith("Y") or here.text().endswith("YX")
-        with pytest.raises(crdt.Malformed):
-            here.apply(crdt.merge([yjs.update({10: (0, [yjs.string("a😀", left=TEXT)])}, {10: [(1, 1)]}), everything]))
-        here.close()
+    assert replica.apply(everything) is None
+    replica.apply(crdt.merge([yjs.update({9: (0, [yjs.string("Y😀", left=TEXT)])}), everything]))
+    assert "Y😀" in replica.text()
+    # And what it does to the half that it sees.
+    replica.apply(yjs.update({10: (0, [yjs.string("Z", left=(7, 1))])}, {7: [(1, 1)]}))
+    assert "Z" in replica.text()
+    with pytest.raises(crdt.HalfCharacter):
+        replica.apply(yjs.update({}, {9: [(1, 1)]}))
+    replica.close()
+
+
+def test_what_waited_for_a_row_that_was_set_aside_is_known_once_it_gets_in():
+    """Of its own client and of another one: what is typed beside it is not early, nor may it cut a character."""
+    first = yjs.update({7: (0, [yjs.string("a😀", left=TEXT)])})
+    waits = [
+        yjs.update({7: (3, [yjs.string("b😀c😀", left=(7, 2))])}),
+        yjs.update({8: (0, [yjs.string("d😀", left=(7, 2))])}),
+    ]
+    replica = crdt.Replica(crdt.merge([crdt.seed("x", "main.py"), *waits]), LIMITS)
+    assert replica.apply(first) is not None
+    assert sorted(replica.text()) == sorted("xa😀b😀c😀d😀")
+    for half in ((7, 1), (7, 4), (7, 7), (8, 1)):
+        with pytest.raises(crdt.HalfCharacter):
+            replica.apply(yjs.update({9: (0, [yjs.string("X", left=half)])}))
+    for number, whole in enumerate(((7, 2), (7, 5), (7, 8), (8, 2)), 10):
+        assert replica.apply(yjs.update({number: (0, [yjs.string("X", left=whole)])})) is not None
+    replica.close()
+
+
+def test_places_of_characters_that_come_and_go_are_bounded_as_the_document_is():
+    limits = crdt.Limits(text_bytes=100_000, document_bytes=20_000)
+    replica = crdt.Replica(crdt.seed("x", "main.py"), limits)
+    many, clock = 1000, 0
+    with pytest.raises(crdt.TooLarge):
+        for _ in range(20):
+            replica.apply(yjs.update({7: (clock, [yjs.string("😀" * many, left=TEXT)])}))
+            replica.apply(yjs.update({}, {7: [(clock, 2 * many)]}))
+            clock += 2 * many
+    assert replica.apply(yjs.update({8: (0, [yjs.string("still ", left=TEXT)])})) is not None
+    replica.close()
 
 
 def test_nobody_can_say_what_others_have_written():
