@@ -84,7 +84,7 @@ class ProfileForm(forms.Form):
     keymap = forms.ChoiceField(choices=[(keymap, keymap.capitalize()) for keymap in KEYMAPS], required=False)
     font_size = forms.IntegerField(min_value=FONT_SIZES[0], max_value=FONT_SIZES[1], required=False)
     tab_size = forms.IntegerField(min_value=TAB_SIZES[0], max_value=TAB_SIZES[1], required=False)
-    wrap = forms.ChoiceField(choices=[("", "By itself"), ("true", "Wrap"), ("false", "Scroll")], required=False)
+    wrap = forms.ChoiceField(choices=[("true", "Wrap"), ("false", "Scroll")], required=False)
 
     def editor_settings(self) -> dict[str, Any]:
         """What was chosen, in the shape of the API; what was left open is absent."""

@@ -115,13 +115,14 @@ class ProfileEdit(LoginRequiredMixin, FormView):
     def get_initial(self) -> dict[str, Any]:
         user = self.request.user
         chosen = user.preferences.get("editor_settings", {})
-        wrap = {True: "true", False: "false"}.get(chosen.get("wrap"), "")
         return {
             "username": user.username,
             "email": user.email,
             "theme": user.preferences.get("theme", "system"),
-            **{name: chosen.get(name) for name in ("keymap", "font_size", "tab_size")},
-            "wrap": wrap,
+            "keymap": chosen.get("keymap", "default"),
+            "font_size": chosen.get("font_size"),
+            "tab_size": chosen.get("tab_size"),
+            "wrap": "true" if chosen.get("wrap") else "false",
         }
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:

@@ -192,6 +192,18 @@ def test_the_profile_page_changes_name_address_and_theme(browser, alice):
 
 
 @pytest.mark.parametrize(
+    ("chosen", "shown"),
+    [({}, {"system", "default", "false"}), ({"keymap": "vim", "wrap": True}, {"system", "vim", "true"})],
+)
+def test_the_profile_page_shows_what_holds_also_where_nothing_was_chosen(client, alice, chosen, shown):
+    alice.preferences = {"editor_settings": chosen}
+    alice.save()
+    client.force_login(alice)
+    page = client.get("/profile").content.decode()
+    assert set(re.findall(r'value="(\w+)" checked', page)) == shown
+
+
+@pytest.mark.parametrize(
     ("changes", "word"),
     [
         ({"username": "BOB"}, "username is taken"),
