@@ -22,7 +22,7 @@ export function wholeCharacters(): Extension {
     });
     if (rewritten.length === 0) return transaction;
     // What is written again over itself becomes one change with its neighbour.
-    const changes = ChangeSet.of(rewritten, after.length);
+    const changes = ChangeSet.of(rewritten, after.length, transaction.startState.lineBreak);
     const keepsPlaces = rewritten.every(({ from, to, insert }) => insert.length === to - from);
     const selection = keepsPlaces ? transaction.newSelection : transaction.newSelection.map(changes);
     return [transaction, { changes, selection, sequential: true }];

@@ -7,7 +7,7 @@ import { wholeCharacters } from "../src/characters";
 type Change = [from: number, to: number, insert: string];
 
 function changed(doc: string, changes: ChangeSpec, selection?: { anchor: number }): { text: string; told: Change[]; head: number } {
-  const state = EditorState.create({ doc, extensions: wholeCharacters() });
+  const state = EditorState.create({ doc, extensions: [wholeCharacters(), EditorState.lineSeparator.of("\n")] });
   const transaction = state.update({ changes, selection, userEvent: "input" });
   assert.equal(transaction.isUserEvent("input"), true);
   const told: Change[] = [];
@@ -43,6 +43,12 @@ test("half a character that is typed is U+FFFD, as Yjs would have it", () => {
 test("a change of several places keeps those that need nothing", () => {
   assert.deepEqual(changed("x😀y😀", [{ from: 0, to: 1, insert: "X" }, { from: 5, to: 6, insert: "\ude01" }]), {
     text: "X😀y😁", told: [[0, 1, "X"], [4, 6, "😁"]], head: 0,
+  });
+});
+
+test("a carriage return beside it stays, as everywhere in the editor", () => {
+  assert.deepEqual(changed("a😀", { from: 2, to: 3, insert: "\ude01\r\n" }, { anchor: 5 }), {
+    text: "a😁\r\n", told: [[1, 3, "😁\r\n"]], head: 5,
   });
 });
 
