@@ -318,6 +318,8 @@ class Room:
     def _merge(self, connection: Connection, frame: Frame, update: bytes) -> None:
         """Take what the frame brought, hold it until what it builds on has arrived, or refuse it."""
         connection.pace.spend("updates", len(update))
+        # What waited may get in with it, which its sender has not seen either.
+        source = None if self._replica.waits else connection
         try:
             if can_edit(connection.permission):
                 change = self._replica.apply(update, connection.pace.spend_parts)
@@ -353,7 +355,7 @@ class Room:
         else:
             if can_edit(connection.permission):
                 metrics.UPDATES.inc()
-                self._accept(change, connection)
+                self._accept(change, connection, source)
             connection.expect(frame, self._taken)
             if connection.first_held is None:
                 self._holding.discard(connection)
@@ -402,14 +404,15 @@ class Room:
         else:
             self._unsettled.add(connection)
 
-    def _accept(self, change: bytes | None, connection: Connection) -> None:
+    def _accept(self, change: bytes | None, connection: Connection, source: Connection | None) -> None:
+        """Queue the change for the log, and tell it to everybody but its source."""
         if change is not None:
             self.queue.append(Change(change, UUID(connection.user_id)))
             self._taken += 1
             self._unsaved_bytes += len(change)
             if self._unsaved_bytes > settings.ROOM_UNSAVED_MAX_BYTES:
                 self.has_space.clear()
-            self._relay(change, connection, connection.user_id)
+            self._relay(change, source, connection.user_id)
             self._host.commit_soon(self)
 
     def _refuse(self, connection: Connection, frame: Frame, code: Any, detail: str) -> None:
@@ -438,7 +441,7 @@ class Room:
     def edit_text(self, connection: Connection, edits: Sequence[crdt.Edit]) -> None:
         """Change the entry file's text for this client. Raises TooLarge before anything changed, or Broken."""
         metrics.UPDATES.inc()
-        self._accept(self._replica.edit(edits), connection)
+        self._accept(self._replica.edit(edits), connection, connection)
 
     def rebuild(self) -> None:
         self._host.rebuild_soon(self)
@@ -504,18 +507,17 @@ class Room:
         self.head = max(self.head, last_seq)
 
     def replace(self, loaded: documents.Loaded) -> None:
-        """Start over from the log, keeping what is not committed yet. Raises Malformed or Broken."""
+        """Start over from the log, which is read up to the head, keeping what is not committed yet. Raises Malformed or
+        Broken."""
         replica = crdt.Replica(loaded.update, _limits(), loaded.halves)
         for change in [*self.in_flight, *self.queue]:
             replica.absorb(change.payload)
         self._replica.close()
         self._replica, self._full = replica, None
+        self._outgoing_base = replica.state()
         if self._plain is not None:
             self._plain.follow()
-        # What was committed while the log was read is neither in it nor waits here any more.
-        was, self.head = self.head, loaded.head
-        if was > self.head:
-            self._host.repair_soon(self, "gap")
+        self.head = loaded.head
         frame = Shared(protocol.encode_update(replica.diff()))
         for connection in self.connections.values():
             connection.put_update(frame, crdt.EMPTY_STATE)
@@ -670,7 +672,7 @@ class Room:
             for connection in self.connections.values():
                 if connection is not only:
                     connection.put_update(frame, self._outgoing_base)
-            # Of a replica that broke nothing more is asked; an older state is as good.
+            # Of a replica that broke nothing more is asked.
             if self.ready.is_set():
                 self._outgoing_base = self._replica.state()
 

@@ -247,6 +247,9 @@ class Rooms:
         self._forget_broken()
         times = self._broke.setdefault(user_id, [])
         times.append(time.monotonic())
+        if len(times) >= BROKE_MAX and settings.RATE_LIMITS:
+            for socket, its_room in list(self._sockets.get(user_id, {}).items()):
+                its_room.expel(socket, connections.TOO_MANY, "too many of your updates could not be merged")
         if len(times) == 1:
             logger.warning("an update of user %s broke the replica of %s: %s", user_id, room.session_id, error)
             self._spawn(self._quarantine(room.session_id, UUID(user_id), update, str(error)))
@@ -538,10 +541,14 @@ class Rooms:
         while self._rooms.get(room.session_id) is room:
             try:
                 loaded = await self._read(_load_for_room, documents.load, room.session_id)
+                if loaded.head < room.head:
+                    # What was committed while the log was read is neither in it nor waits in the room any more.
+                    continue
                 try:
                     room.replace(loaded)
                 except (crdt.Malformed, crdt.Broken) as error:
-                    room.replace(await self._read(_load_for_room, documents.load_mended, room.session_id, error))
+                    await self._read(documents.load_mended, room.session_id, error)
+                    continue
                 room.ready.set()
                 room.take_held_soon()
                 return

@@ -69,6 +69,8 @@ class Extent:
     # (client, clock) of each place at which blocks part: beside a neighbour, and at both ends of each deletion, not of
     # what several make together, since pycrdt does one after the other.
     cuts: list[tuple[int, int]] = field(default_factory=list)
+    # Whether a block has no length: pycrdt takes it, and divides by it when somebody asks for the document.
+    has_empty: bool = False
     # How many blocks, deletions and halves it has: the work of reading it.
     parts: int = 0
 
@@ -273,7 +275,9 @@ def _read(data: bytes) -> tuple[list[Block], Extent]:
             at += 1
             kind = info & _KIND
             if kind == _GC:
-                clock = bounded(clock + number())
+                length = number()
+                extent.has_empty |= length == 0
+                clock = bounded(clock + length)
                 continue
             if kind == _SKIP:
                 if clock > first:
@@ -319,6 +323,7 @@ def _read(data: bytes) -> tuple[list[Block], Extent]:
                 found.append(Block(client, clock, length, is_value=True, root=root, beside=beside))
             else:
                 raise NotPlain(f"a block is of kind {kind}")
+            extent.has_empty |= length == 0
             clock = bounded(clock + length)
         if clock > first:
             written.append((first, clock))
@@ -332,6 +337,8 @@ def _read(data: bytes) -> tuple[list[Block], Extent]:
             end = bounded(clock + number())
             deleted.append((clock, end))
             extent.cuts += ((client, clock), (client, end))
+    if at != len(data):
+        raise Unreadable("the update does not end where it says")
     for client, spans in extent.deleted.items():
         if len(spans) > 1:
             extent.deleted[client] = joined(spans)

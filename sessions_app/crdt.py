@@ -470,9 +470,9 @@ class Replica:
         self._text_bound = _largest_text(self._doc)
         # Which nothing may part from the first halves.
         self._halves = halves_of(update) if halves is None else halves
-        # Whether blocks may wait for others: then more gets in with an update than it holds.
-        self._waits = _residual(self.state(), update)[0] != 0
-        if self._waits:
+        # Whether blocks have waited for others since this was loaded: then more may get in than an update holds.
+        self.waits = _residual(self.state(), update)[0] != 0
+        if self.waits:
             self._halves.cut_off(self._clocks)
         # Which blocks are in the map of files; None until somebody changes it.
         self._files: blocks.Ranges | None = None
@@ -548,6 +548,8 @@ class Replica:
         anything else is done with it."""
         found, extent = _read(update)
         count(extent.parts)
+        if extent.has_empty:
+            raise Malformed("a block is empty")
         has_values = any(block.is_value for block in found)
         if any(block.is_value and block.root not in (None, _FILES_ROOT) for block in found):
             raise NotPlain("a value is not in the map of files")
@@ -560,7 +562,7 @@ class Replica:
         if news == EMPTY_UPDATE:
             return None
         self._check_size(news)
-        self._check_halves(len(extent.halves))
+        self._check_halves(len(self._new_halves(extent)))
         if has_values and self._files is None:
             self._files = self._find_files()
         # What is whole is merged whole, but for blocks that build on one another in a ring.
@@ -571,10 +573,9 @@ class Replica:
             # pycrdt decodes an update before it merges it: nothing has changed when it cannot do that again.
             _residual(EMPTY_STATE, news)
             raise
-        if self._waits and change is not None:
-            self._note(change)
-        else:
-            self._advance(extent)
+        self._advance(extent)
+        if self.waits:
+            self._look_again()
         if builds_on_itself and _residual(self.state(), news)[0] != 0:
             raise Broken("a part of it still waits for others")
         if has_values and change is not None:
@@ -588,9 +589,11 @@ class Replica:
         if news == EMPTY_UPDATE:
             return None
         change = self._merge(news)
+        self.waits = self.waits or _residual(self.state(), news)[0] != 0
         if change is not None:
-            self._waits = self._waits or _residual(self.state(), news)[0] != 0
             self._note(change)
+        if self.waits:
+            self._look_again()
         self._files = None
         return change
 
@@ -609,7 +612,7 @@ class Replica:
         return change
 
     def _note(self, change: bytes) -> None:
-        """Of what got in that nobody has judged here: more than was told, or what the log has cut already."""
+        """Of what the log holds, which may cut what it has cut already."""
         try:
             extent = _read(change)[1]
         except Malformed:
@@ -617,6 +620,14 @@ class Replica:
         else:
             self._advance(extent)
             self._halves.discard(extent.cuts)
+
+    def _look_again(self) -> None:
+        """More may have got in than was told, or less."""
+        clocks = _clocks(self._doc)
+        if clocks != self._clocks:
+            self._clocks = clocks
+            self._halves = halves_of(self.diff())
+            self._halves.cut_off(clocks)
 
     def _advance(self, extent: blocks.Extent) -> None:
         self._halves.add(self._new_halves(extent))
@@ -754,7 +765,7 @@ class Replica:
             raise TooLarge("document")
         if text_bytes > self._limits.text_bytes and text_bytes > _largest_text(self._doc):
             raise TooLarge("text")
-        self._document_bound, self._text_bound = document_bytes - size, text_bytes - size
+        self._document_bound, self._text_bound = document_bytes, text_bytes
 
 
 def _run_length(most: int, holds: Callable[[int], bool]) -> int:

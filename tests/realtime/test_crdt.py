@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 from collections import Counter
 
@@ -316,15 +317,73 @@ def test_what_an_old_log_has_cut_keeps_no_page_out(cut, is_loaded_again):
         replica.close()
         replica = crdt.Replica(crdt.merge(rows), LIMITS)
     # What a page answers, and what it types then: its deletions always come along.
-    everything = replica.diff()
-    assert replica.apply(everything) is None
-    replica.apply(crdt.merge([yjs.update({9: (0, [yjs.string("Y😀", left=TEXT)])}), everything]))
+    deletions = replica.diff(replica.state())
+    assert replica.apply(deletions) is None
+    replica.apply(crdt.merge([yjs.update({9: (0, [yjs.string("Y😀", left=TEXT)])}), deletions]))
     assert "Y😀" in replica.text()
     # And what it does to the half that it sees.
     replica.apply(yjs.update({10: (0, [yjs.string("Z", left=(7, 1))])}, {7: [(1, 1)]}))
     assert "Z" in replica.text()
     with pytest.raises(crdt.HalfCharacter):
         replica.apply(yjs.update({}, {9: [(1, 1)]}))
+    replica.close()
+
+
+@pytest.mark.parametrize(
+    "blocks",
+    [
+        [yjs.skip(1), yjs.gc(0)],
+        [yjs.gc(0)],
+        [yjs.string("X", left=TEXT), yjs.gc(0)],
+        [yjs.string("", left=TEXT), yjs.string("X", left=TEXT)],
+    ],
+)
+def test_blocks_without_length_are_refused(blocks):
+    """pycrdt takes them, and divides by their length when the next one asks for the document."""
+    replica = crdt.Replica(crdt.seed("x", "main.py"), LIMITS)
+    with pytest.raises(crdt.Malformed):
+        replica.apply(yjs.update({8: (0, blocks)}))
+    assert crdt.text_of(replica.diff()) == "x"
+    replica.close()
+
+
+def test_what_stands_behind_an_update_is_refused():
+    replica = crdt.Replica(crdt.seed("x", "main.py"), LIMITS)
+    with pytest.raises(crdt.Malformed):
+        replica.apply(EMOJI + b"\0")
+    assert replica.text() == "x"
+    replica.close()
+
+
+@pytest.mark.parametrize("deleted", [{}, {7: [(0, 1)] * 5000}])
+def test_no_update_makes_room_for_a_text_that_is_too_large(deleted):
+    limits = crdt.Limits(text_bytes=10_000, document_bytes=100_000)
+    replica = crdt.Replica(crdt.seed("x", "main.py"), limits)
+    replica.apply(yjs.update({7: (0, [yjs.string("a" * 9_000, left=TEXT)])}))
+    replica.apply(yjs.update({7: (9_000, [yjs.string("b", left=(7, 8_999))])}, deleted))
+    with pytest.raises(crdt.TooLarge):
+        replica.apply(yjs.update({7: (9_001, [yjs.string("c" * 2_000, left=(7, 9_000))])}))
+    replica.close()
+
+
+def test_early_rows_of_a_log_are_known_once_what_they_build_on_is_here():
+    """Also where pycrdt leaves a hole, and tells nothing of what fills it later."""
+    rows = [
+        crdt.merge([crdt.seed("x", "main.py"), yjs.update({7: (0, [yjs.string("ab", left=TEXT)])})]),
+        yjs.update({7: (3, [yjs.string("😀", left=(7, 2))])}),
+        yjs.update({7: (5, [yjs.string("e", left=(7, 1))])}),
+        yjs.update({7: (2, [yjs.string("c", left=(7, 0))])}),
+    ]
+    replica = crdt.Replica(rows[0], LIMITS)
+    for row in rows[1:]:
+        replica.absorb(row)
+    assert replica.waits
+    with contextlib.suppress(crdt.Early):
+        replica.apply(yjs.update({7: (6, [yjs.string("N", left=(7, 5))])}))
+    replica.apply(crdt.merge([*rows, yjs.update({7: (6, [yjs.string("N", left=(7, 5))])})]))
+    assert replica.text() == crdt.text_of(replica.diff()) == "xac😀beN"
+    with pytest.raises(crdt.HalfCharacter):
+        replica.apply(yjs.update({9: (0, [yjs.string("X", left=(7, 3))])}))
     replica.close()
 
 
@@ -355,7 +414,10 @@ def test_places_of_characters_that_come_and_go_are_bounded_as_the_document_is():
             replica.apply(yjs.update({7: (clock, [yjs.string("😀" * many, left=TEXT)])}))
             replica.apply(yjs.update({}, {7: [(clock, 2 * many)]}))
             clock += 2 * many
-    assert replica.apply(yjs.update({8: (0, [yjs.string("still ", left=TEXT)])})) is not None
+    # A page that has some of them and answers with all it has.
+    here = yjs.update({9: (0, [yjs.string("😀", left=TEXT)])})
+    replica = crdt.Replica(crdt.merge([replica.diff(), here]), limits)
+    assert replica.apply(crdt.merge([yjs.update({8: (0, [yjs.string("still ", left=TEXT)])}), here])) is not None
     replica.close()
 
 

@@ -188,11 +188,12 @@ async def test_person_whose_updates_break_the_document_again_and_again_stays_out
     """Each of them has the document loaded again for everybody in the room."""
     settings.RATE_LIMITS = True
     ring = {101: (0, [yjs.string("a", left=(102, 0))]), 102: (0, [yjs.string("b", left=(101, 0))])}
-    async with socket(alice, session) as one:
+    async with socket(alice, session) as one, socket(bob, session) as other_tab:
         for _ in range(rooms.BROKE_MAX):
             async with socket(bob, session) as hostile:
                 await say(hostile, yjs.update(ring))
                 assert await hostile.close_code() == connections.BAD_FRAME
+        assert await other_tab.close_code() == connections.TOO_MANY
         async with socket(bob, session) as outside:
             assert await outside.close_code() == connections.TOO_MANY
         await one.type(session, "x")
