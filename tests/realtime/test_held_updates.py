@@ -184,6 +184,21 @@ async def test_rows_committed_while_the_document_is_loaded_again_are_not_lost(se
             assert str(shown.get("main", type=pycrdt.Text)) == "kept print(1)\n"
 
 
+async def test_what_a_damaged_log_held_back_reaches_also_who_lets_it_in(session, alice):
+    """As where a row was set aside: what built on it waits in the replica until a page sends it again."""
+    early = yjs.update({8: (0, [yjs.string("late ", left=(7, 0))])})
+    await sync_to_async(documents.append)({session.pk: [documents.Entry(early, None, "server")]})
+    async with socket(alice, session) as one:
+        await one.text("hello")
+        await say(one, yjs.update({7: (0, [yjs.string("a", left=TEXT)])}))
+        told = protocol.decode(await one.binary(b"\x00\x02"))[0].update
+        assert b"late " in told
+        await one.text("ack")
+        await say(one, yjs.update({9: (0, [yjs.string("!", left=(8, 4))])}))
+        assert (await one.text("ack"))["received"] == 2
+    assert "alate !" in await text_of(session)
+
+
 async def test_person_whose_updates_break_the_document_again_and_again_stays_outside(session, alice, bob, settings):
     """Each of them has the document loaded again for everybody in the room."""
     settings.RATE_LIMITS = True
