@@ -68,6 +68,11 @@ class Visitor:
         self.expect_saved()
         return self.page.url
 
+    def let_everybody_read(self) -> None:
+        self.page.get_by_role("button", name="Share").click()
+        self.page.get_by_text("Anyone signed in can read").click()
+        self.page.keyboard.press("Escape")
+
     @property
     def editor(self):
         return self.page.locator(".cm-content")
