@@ -320,8 +320,9 @@ class Room:
         connection.pace.spend("updates", len(update))
         # What waited may get in with it, which its sender has not seen either.
         source = None if self._replica.waits else connection
+        may_edit = can_edit(connection.permission)
         try:
-            if can_edit(connection.permission):
+            if may_edit:
                 change = self._replica.apply(update, connection.pace.spend_parts)
             else:
                 change = None
@@ -353,7 +354,7 @@ class Room:
                 metrics.RESYNCS.labels("missing").inc()
                 self._ask(connection)
         else:
-            if can_edit(connection.permission):
+            if may_edit:
                 metrics.UPDATES.inc()
                 self._accept(change, connection, source)
             connection.expect(frame, self._taken)
