@@ -38,10 +38,11 @@ let hasCopy = false;
 /** Offered texts that are nowhere but in this page. */
 const unkeptCopies = new Set<string>();
 
-/** Tells screen readers, one after the other: a later message must not swallow an earlier one. */
+/** Tells screen readers, one after the other: a later message must not swallow an earlier one. They hear nothing that is
+ * outside an open dialog. */
 function announce(words: string): void {
   const line = make("p", {}, words);
-  byId("announcer").append(line);
+  (document.querySelector("dialog[open] [role=status]") ?? byId("announcer")).append(line);
   setTimeout(() => line.remove(), 10_000);
 }
 

@@ -49,7 +49,12 @@ export class ShareDialog {
       void this.#add();
     });
     byId<HTMLInputElement>("share-allow-guests").addEventListener("change", (event) => {
-      void this.#setGuests(event.target as HTMLInputElement);
+      void this.#switch(event.target as HTMLInputElement, async (allows_guests) => {
+        await call("PATCH", this.#path, { allows_guests });
+        this.page.session.allows_guests = allows_guests;
+        await this.#readGuests();
+        this.announce(allows_guests ? "People with a link can come in without an account." : "Guests are out, and no others can come.");
+      });
     });
     byId("share-leave-button").addEventListener("click", () => void this.#leaveSession());
     byId<HTMLFormElement>("share-transfer-form").addEventListener("submit", (event) => {
@@ -57,7 +62,11 @@ export class ShareDialog {
       void this.#handOver();
     });
     byId<HTMLInputElement>("share-public").addEventListener("change", (event) => {
-      void this.#setPublic(event.target as HTMLInputElement);
+      void this.#switch(event.target as HTMLInputElement, async (is_public) => {
+        await call("PATCH", this.#path, { is_public });
+        this.page.session.is_public = is_public;
+        this.announce(is_public ? "Anyone signed in can read this session." : "Only the people you share it with can read this session.");
+      });
     });
   }
 
@@ -221,17 +230,6 @@ export class ShareDialog {
     }));
   }
 
-  async #setGuests(control: HTMLInputElement): Promise<void> {
-    const wanted = control.checked;
-    const done = await this.#try(async () => {
-      await call("PATCH", this.#path, { allows_guests: wanted });
-      this.page.session.allows_guests = wanted;
-      await this.#readGuests();
-      this.announce(wanted ? "People with a link can come in without an account." : "Guests are out, and no others can come.");
-    });
-    if (!done) control.checked = !wanted;
-  }
-
   #personRow({ user, permission }: Collaborator): HTMLElement {
     const mine = this.permission();
     const name = make("span", {}, user.username, user.id === this.page.user.id && " (you)");
@@ -286,17 +284,18 @@ export class ShareDialog {
     await this.#try(async () => {
       const session = await call<Page["session"]>("POST", `${this.#path}/transfer`, { username });
       this.page.session.owner = session.owner;
-      this.announce(`${username} owns this session now. You manage it.`);
       this.#dialog.close();
+      this.announce(`${username} owns this session now. You manage it.`);
     });
   }
 
-  async #setPublic(control: HTMLInputElement): Promise<void> {
+  /** Until the server has answered, the switch does not take another press. */
+  async #switch(control: HTMLInputElement, save: (wanted: boolean) => Promise<void>): Promise<void> {
     const wanted = control.checked;
-    const done = await this.#try(async () => {
-      await call("PATCH", this.#path, { is_public: wanted });
-      this.page.session.is_public = wanted;
-    });
+    control.disabled = true;
+    const done = await this.#try(() => save(wanted));
+    control.disabled = false;
+    control.focus();
     if (!done) control.checked = !wanted;
   }
 

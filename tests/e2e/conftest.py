@@ -71,6 +71,7 @@ class Visitor:
     def let_everybody_read(self) -> None:
         self.page.get_by_role("button", name="Share").click()
         self.page.get_by_text("Anyone signed in can read").click()
+        expect(self.page.locator("#share [role=status]")).to_contain_text("Anyone signed in can read this session.")
         self.page.keyboard.press("Escape")
 
     @property
