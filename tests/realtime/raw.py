@@ -51,18 +51,24 @@ def masked(opcode: int, payload: bytes = b"", *, fin: bool = True, rsv1: bool = 
     return bytes([first]) + length + b"\x00\x00\x00\x00" + payload
 
 
+async def frame_of(reader: asyncio.StreamReader) -> tuple[int, bytes]:
+    """Opcode and payload of the next frame of the server."""
+    async with asyncio.timeout(60):
+        first, second = await reader.readexactly(2)
+        size = second & 0x7F
+        if size == 126:
+            size = struct.unpack("!H", await reader.readexactly(2))[0]
+        elif size == 127:
+            size = struct.unpack("!Q", await reader.readexactly(8))[0]
+        return first & 0x0F, await reader.readexactly(size)
+
+
 async def close_of(reader: asyncio.StreamReader) -> tuple[int, str]:
     """The code and the reason that the server closes with; what it says before is passed over."""
     async with asyncio.timeout(60):
         while True:
-            first, second = await reader.readexactly(2)
-            size = second & 0x7F
-            if size == 126:
-                size = struct.unpack("!H", await reader.readexactly(2))[0]
-            elif size == 127:
-                size = struct.unpack("!Q", await reader.readexactly(8))[0]
-            payload = await reader.readexactly(size)
-            if first & 0x0F == 8:
+            opcode, payload = await frame_of(reader)
+            if opcode == 8:
                 return struct.unpack("!H", payload[:2])[0], payload[2:].decode()
 
 

@@ -15,7 +15,7 @@ import pytest
 from sessions_app import crdt
 from tests.live import PASSWORD
 from tests.realtime.page import close_code, page
-from tests.realtime.raw import ask, close_of, flood, masked, raw_socket
+from tests.realtime.raw import ask, close_of, flood, frame_of, masked, raw_socket
 from tests.realtime.test_limits import memory_bytes, works
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tests.realtime.page import Page
 
 QUERY_AWARENESS = b"\x03"
+STEP_1 = b"\x00\x00\x01\x00"
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +71,31 @@ async def test_what_is_no_conversation_ends_and_nobody_else_notices(room, strict
         await works(one)
         assert memory_bytes(strict) - before < 16 << 20
         writer.transport.abort()
+
+
+async def test_message_that_comes_in_two_pieces_is_understood_wherever_it_is_cut(room):
+    _, bob, session_id = room
+    # What follows the header looks like a whole message of its own.
+    mask = b"\x82\x82\x00\x01"
+    frame = b"\x82\x84" + mask + bytes(byte ^ key for byte, key in zip(STEP_1, mask, strict=True))
+    for cut in range(1, len(frame)):
+        reader, writer = await raw_socket(bob, session_id)
+        writer.write(frame[:cut])
+        await asyncio.sleep(0.05)
+        writer.write(frame[cut:])
+        opcode, payload = await frame_of(reader)
+        assert (opcode, payload[:2]) == (2, b"\x00\x01"), cut
+        writer.transport.abort()
+
+
+async def test_message_within_one_that_has_not_ended_is_refused(room):
+    _, bob, session_id = room
+    reader, writer = await raw_socket(bob, session_id)
+    writer.write(masked(2, STEP_1[:1], fin=False))
+    await asyncio.sleep(0.05)
+    writer.write(masked(2, STEP_1))
+    assert (await close_of(reader))[0] == 1002
+    writer.close()
 
 
 async def test_pings_of_a_peer_that_reads_no_answer_cost_no_memory(room, strict):
@@ -211,7 +237,7 @@ async def test_peer_that_reads_nothing_costs_little_and_its_connection_ends(room
         reader, writer = await raw_socket(bob, session_id)
         reader._transport.pause_reading()  # type: ignore[attr-defined]
         # Answers for more than the kernel holds.
-        await flood(writer, masked(2, b"\x00\x00\x01\x00") * 1000, 8 << 20)
+        await flood(writer, masked(2, STEP_1) * 1000, 8 << 20)
         assert memory_bytes(strict) - before < 16 << 20
         alice.call("DELETE", f"/api/sessions/{session_id}/collaborators/{bob.id}", 204)
         async with asyncio.timeout(60):
