@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-import uuid
 from collections import deque
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from django.utils.crypto import constant_time_compare
 
@@ -23,8 +23,6 @@ from realtime.limits import Pace
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
     from uuid import UUID
-
-    from accounts.models import User
 
     Send = Callable[[dict[str, Any]], Awaitable[None]]
     # Takes an encoded WebSocket frame; False when the socket cannot take it now.
@@ -96,7 +94,7 @@ class Frame:
 class Connection:
     def __init__(
         self,
-        user_id: str,
+        user_id: UUID,
         username: str,
         hue: int,
         permission: str,
@@ -113,8 +111,10 @@ class Connection:
         scopes: frozenset[str] | None = None,
         expires_at: float | None = None,
     ) -> None:
-        self.id = uuid.uuid4().hex
-        self.user_id = user_id
+        self.id = uuid4().hex
+        # As frames name the person; and as the log and the access table do.
+        self.user_id = str(user_id)
+        self.author = user_id
         self.username = username
         self.hue = hue
         self.permission = permission
@@ -176,9 +176,9 @@ class Connection:
     def comes_by_cookie(self) -> bool:
         return bool(self.session_key)
 
-    def is_signed_in_as(self, user: User) -> bool:
+    def is_signed_in_with(self, password_mark: str) -> bool:
         # A personal token has a life of its own.
-        return self.token_id is not None or constant_time_compare(self.password_mark, user.get_session_auth_hash())
+        return self.token_id is not None or constant_time_compare(self.password_mark, password_mark)
 
     # What goes out
 

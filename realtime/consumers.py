@@ -91,7 +91,7 @@ class SessionConsumer(AsyncConsumer):
         _require_epoch(scope, room)
         kind = PlainConnection if spoken == JSON_SUBPROTOCOL else Connection
         connection = kind(
-            str(user.pk),
+            user.pk,
             user.username,
             user.hue,
             permission,

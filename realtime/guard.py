@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from realtime.connections import Connection
     from realtime.room import Room
 
-    Pairs = set[tuple[UUID, str]]
+    Pairs = set[tuple[UUID, UUID]]
     Read = Callable[..., Awaitable[Any]]
 
 logger = logging.getLogger(__name__)
@@ -71,10 +71,10 @@ class Guard:
         members = [(room, member, member.sign_in) for room in checked for member in room.connections.values()]
         if not members:
             return
-        pairs = {(room.session_id, member.user_id) for room, member, _ in members}
+        pairs = {(room.session_id, member.author) for room, member, _ in members}
         keys = {member.session_key for _, member, _ in members if member.session_key}
         token_ids = {member.token_id for _, member, _ in members if member.token_id is not None}
-        users, permissions, sign_ins = await self._read(_look, pairs, keys, token_ids)
+        marks, permissions, sign_ins = await self._read(_look, pairs, keys, token_ids)
         for room, member, sign_in in members:
             if member.id not in room.connections:
                 continue
@@ -82,22 +82,22 @@ class Guard:
                 # Renewed meanwhile, with a sign-in that may be younger than this look.
                 self.check_soon(room)
                 continue
-            if (user := users.get(member.user_id)) is None:
+            if (mark := marks.get(member.author)) is None:
                 room.expel(member, connections.SIGNED_OUT, "the account is not active")
-            elif not _is_signed_in(member, user, sign_ins):
+            elif not _is_signed_in(member, mark, sign_ins):
                 # Signing in again and changing the password give the browser a new cookie: it may come back with that
                 # one, and is told that it is signed out when it has none.
                 code = connections.SIGN_IN_CHANGED if member.comes_by_cookie else connections.SIGNED_OUT
                 room.expel(member, code, "the sign-in has changed")
-            elif (permission := permissions[room.session_id, user.pk]) is None:
+            elif (permission := permissions[room.session_id, member.author]) is None:
                 room.expel(member, connections.LOST_ACCESS, "no access any more")
             else:
                 room.set_permission(member, str(within_scopes(permission, member.scopes)))
 
 
-def _is_signed_in(member: Connection, user: User, sign_ins: _SignIns) -> bool:
+def _is_signed_in(member: Connection, password_mark: str, sign_ins: _SignIns) -> bool:
     return (
-        member.is_signed_in_as(user)
+        member.is_signed_in_with(password_mark)
         and (not member.session_key or member.session_key in sign_ins.sessions)
         and (not member.family or member.family in sign_ins.families)
         and (member.token_id is None or member.token_id in sign_ins.tokens)
@@ -115,11 +115,11 @@ class _SignIns(NamedTuple):
 
 def _look(
     pairs: Pairs, keys: set[str], token_ids: set[UUID]
-) -> tuple[dict[str, User], dict[tuple[UUID, UUID], str | None], _SignIns]:
-    """The active people by id, what each may in which session, and the sign-ins of theirs that hold."""
-    wanted = {user_id for _, user_id in pairs}
-    users = {str(user.pk): user for user in User.objects.filter(able(), pk__in=wanted)}
-    families = live_families([user.pk for user in users.values()])
+) -> tuple[dict[UUID, str], dict[tuple[UUID, UUID], str | None], _SignIns]:
+    """The mark of each active person's sign-ins, what each may in which session, and the sign-ins that hold."""
+    users = {user.pk: user for user in User.objects.filter(able(), pk__in={user_id for _, user_id in pairs})}
+    families = live_families(list(users))
     sessions = open_sessions(keys) if keys else set()
     permissions = permissions_in([(session_id, users[user_id]) for session_id, user_id in pairs if user_id in users])
-    return users, permissions, _SignIns(sessions, families, open_tokens(token_ids))
+    marks = {user_id: user.get_session_auth_hash() for user_id, user in users.items()}
+    return marks, permissions, _SignIns(sessions, families, open_tokens(token_ids))

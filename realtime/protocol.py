@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 SUBPROTOCOL = "codecrafter.v1"
 # For clients without a CRDT: the same text frames, and deltas instead of binary frames.
 JSON_SUBPROTOCOL = "codecrafter.json.v1"
+# Made once: json.dumps makes one for every call that is not plain.
+_JSON = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 # The text frames that clients send: all, and those without a CRDT also the others.
 PAGE_MESSAGES = ("chat", "token")
 PLAIN_MESSAGES = ("join-session", "code-change", "cursor-move")
@@ -250,7 +252,7 @@ def is_ref(value: object) -> bool:
 
 
 def encode_text(frame: TextFrame | Mapping[str, Any]) -> str:
-    return json.dumps(frame, separators=(",", ":"), allow_nan=False)
+    return _JSON.encode(frame)
 
 
 def encode_websocket_frame(payload: bytes | str) -> bytes:
@@ -301,7 +303,7 @@ def encode_awareness(entries: Iterable[AwarenessEntry]) -> bytes:
     body = bytearray(_number(len(listed)))
     for entry in listed:
         # ASCII, so that a lone surrogate in a name stays an escape and never becomes broken UTF-8.
-        text = json.dumps(entry.state, separators=(",", ":"), allow_nan=False).encode("ascii")
+        text = _JSON.encode(entry.state).encode("ascii")
         body += _number(entry.client_id) + _number(entry.clock) + _byte_string(text)
     return b"\x01" + _byte_string(bytes(body))
 

@@ -11,7 +11,6 @@ import time
 from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
-from uuid import UUID
 
 from django.conf import settings
 
@@ -25,6 +24,7 @@ from sessions_app.models import CHAT_MAX_CHARACTERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from uuid import UUID
 
     from realtime.connections import Connection
 
@@ -408,7 +408,7 @@ class Room:
     def _accept(self, change: bytes | None, connection: Connection, source: Connection | None) -> None:
         """Queue the change for the log, and tell it to everybody but its source."""
         if change is not None:
-            self.queue.append(Change(change, UUID(connection.user_id)))
+            self.queue.append(Change(change, connection.author))
             self._taken += 1
             self._unsaved_bytes += len(change)
             if self._unsaved_bytes > settings.ROOM_UNSAVED_MAX_BYTES:
@@ -470,8 +470,8 @@ class Room:
 
     # The log
 
-    def committed(self, count: int, appended: documents.Appended) -> None:
-        """The oldest `count` changes are on disk; their rows have these numbers."""
+    def committed(self, count: int, appended: documents.Appended, rows: Sequence[documents.Entry]) -> None:
+        """The oldest `count` changes are on disk, as these rows with these numbers."""
         self.in_flight.clear()
         self._committed += count
         self._unsaved_bytes = sum(len(change.payload) for change in self.queue)
@@ -484,6 +484,8 @@ class Room:
             self._host.repair_soon(self, "gap")
         for connection in tuple(self._unsettled):
             self.settle(connection, appended.last_seq)
+        if self._is_heard:
+            self.ring(documents.bell(self.epoch, appended.first_seq, appended.last_seq, rows, self._host.process))
 
     def worked_in(self) -> bool:
         """Whether anything was committed since the last time this was asked."""
@@ -578,12 +580,17 @@ class Room:
         if message.get("asks") or is_new:
             self.announce_here()
 
+    @property
+    def _is_heard(self) -> bool:
+        """Whether another process is known to have this room open."""
+        return bool(self._heard) and not self._host.is_alone
+
     def ring(self, message: dict[str, Any], *, to_strangers: bool = False) -> None:
         """Tell the other processes; nobody while none is known to have this room open.
 
         One that opens it reads the log and announces itself, and both then say how far they know the log to go.
         """
-        if self._host.is_alone or not (self._heard or to_strangers):
+        if not (self._is_heard or (to_strangers and not self._host.is_alone)):
             return
         events.ring_document(self.session_id, {"process": self._host.process, "epoch": self.epoch.hex, **message})
 

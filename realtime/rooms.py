@@ -41,7 +41,7 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 GATHER_SECONDS = 0.001
-COMMIT_SECONDS = 0.02
+COMMIT_SECONDS = 0.04
 LAST_COMMIT_SECONDS = 5
 # How many sessions the log names that could not be saved at the end.
 NAMED_UNSAVED = 20
@@ -444,22 +444,21 @@ class Rooms:
             self._readers.shutdown(wait=True)
 
     async def _commit_forever(self) -> None:
+        next_at = 0.0
         while True:
             await self._work.wait()
             # The relay goes first: a commit that starts at once holds the interpreter while the sockets wait.
-            await asyncio.sleep(GATHER_SECONDS)
+            await asyncio.sleep(max(GATHER_SECONDS, next_at - self._loop.time()))
             self._work.clear()
-            started = self._loop.time()
+            next_at = self._loop.time() + COMMIT_SECONDS
             dirty, self._dirty = [room for room in self._dirty if room.queue and room not in self._waiting], set()
             if not dirty:
                 continue
             for room in dirty:
                 room.in_flight, room.queue = room.queue, []
-            is_written = await self._commit(dirty)
-            # Whether the database is away or one room's rows are at fault: the others lose no more than a first retry.
-            wait = COMMIT_SECONDS - (self._loop.time() - started) if is_written else RETRY_SECONDS[0]
-            if wait > 0:
-                await asyncio.sleep(wait)
+            if not await self._commit(dirty):
+                # Whether the database is away or one room's rows are at fault: the others lose no more than this.
+                next_at = self._loop.time() + RETRY_SECONDS[0]
 
     def _rest(self, room: Room) -> None:
         """Try the room again later, each time twice as late. What it queues meanwhile waits with it."""
@@ -497,8 +496,7 @@ class Rooms:
                 continue
             rows = entries[room.session_id]
             metrics.COMMITTED.inc(len(rows))
-            room.committed(len(room.in_flight), given)
-            room.ring(documents.bell(room.epoch, given.first_seq, given.last_seq, rows, self.process))
+            room.committed(len(room.in_flight), given, rows)
             if room.queue:
                 self.commit_soon(room)
         if not self._dirty and not self._waiting:

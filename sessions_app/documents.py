@@ -18,6 +18,7 @@ from django.db import connection, transaction
 from django.db.models import F
 from django.utils import timezone
 
+from codecrafter.http.prepared import binding_cursor
 from sessions_app import crdt, events, metrics
 from sessions_app.errors import RevisionPassed, SessionNotFound, TextTooLarge
 from sessions_app.models import CodeSession, Document, Quarantined, Segment, Snapshot, Update
@@ -195,7 +196,7 @@ def _append_at_once(wanted: Mapping[UUID, Sequence[Entry]]) -> dict[UUID, Append
         for session_id, group in wanted.items()
         for number, entry in enumerate(group, 1)
     ]
-    with connection.cursor() as cursor:
+    with binding_cursor(connection) as cursor:
         cursor.execute(
             _APPEND_AT_ONCE,
             [
@@ -233,7 +234,7 @@ SELECT id, before, head FROM moved
 
 def _append_one(session_id: UUID, entry: Entry) -> dict[UUID, Appended]:
     """The same for what one person types alone: half the work of arrays and joins, on both sides."""
-    with connection.cursor() as cursor:
+    with binding_cursor(connection) as cursor:
         cursor.execute(_APPEND_ONE, [len(entry.payload), session_id, entry.payload, entry.user_id, entry.origin])
         row = cursor.fetchone()
     return {session_id: Appended(row[0], row[0])} if row else {}

@@ -36,7 +36,7 @@ class Prepared:
         sql, params, converters = self._compiled or self._compile()
         connection = connections[DEFAULT_DB_ALIAS]
         given = {place: _adapted(connection, key) for place, key in zip(self._placeholders, keys, strict=True)}
-        with _cursor(connection) as cursor:
+        with binding_cursor(connection) as cursor:
             cursor.execute(sql, [given[value] if isinstance(value, uuid.UUID) else value for value in params])
             row = cursor.fetchone()
         return row and tuple(_converted(row, converters, connection))
@@ -52,7 +52,7 @@ class Prepared:
         return self._compiled
 
 
-def _cursor(connection: Any) -> Any:
+def binding_cursor(connection: Any) -> Any:
     """On PostgreSQL one that sends the values beside the query, as Django's own do not: else nothing is prepared."""
     if connection.vendor != "postgresql":
         return connection.cursor()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from uuid import UUID
 
 import pytest
 
@@ -127,17 +128,17 @@ def test_client_that_another_process_says_has_left_is_announced_again(table):
 
 
 def test_somebody_elses_claim_at_another_process_moves_nobodys_cursor(table):
-    one = connection("alice", "1")
+    one = connection()
     table.take(one, [AwarenessEntry(7, 1, {})], 0)
     clock = entries(table.encode({7}))[7].clock
-    assert table.take_remote("other", encode_awareness([AwarenessEntry(7, clock + 5, state("2"))]), 1) == set()
-    assert entries(table.encode({7}))[7].state["user"]["id"] == "1"
+    assert table.take_remote("other", encode_awareness([AwarenessEntry(7, clock + 5, state("another"))]), 1) == set()
+    assert entries(table.encode({7}))[7].state["user"]["id"] == one.user_id
 
 
 def test_no_frame_about_a_crowd_is_too_long_to_be_said_again(table):
     """The npm client repeats each frame that it hears, and a frame with too many entries would close it for good."""
     for number in range(250):
-        table.take(connection(user_id=str(number)), [AwarenessEntry(number, 1, {})], 0)
+        table.take(connection(number=number), [AwarenessEntry(number, 1, {})], 0)
     frames = table.encode(table.present())
     assert all(len(decode(frame)[0].entries) <= protocol.MAX_AWARENESS_ENTRIES // 2 for frame in frames)
     assert entries(frames).keys() == table.present()
@@ -150,7 +151,7 @@ async def test_reader_who_was_too_slow_for_cursors_gets_the_table_later():
         asked.append(since)
         return [b"table"]
 
-    one = connections.Connection("1", "alice", 1, "write", speaks_json=True, catch_up=catch_up)
+    one = connections.Connection(UUID(int=1), "alice", 1, "write", speaks_json=True, catch_up=catch_up)
     for _ in range(300):
         one.put_awareness(Shared(b"c" * 1000))
     assert one._outbox_bytes <= connections.OUTBOX_MAX_BYTES

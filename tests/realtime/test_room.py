@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from typing import Any
+from uuid import UUID
 
 import pytest
 from asgiref.sync import sync_to_async
@@ -266,11 +267,11 @@ def caret(client: int, clock: int) -> dict[str, Any]:
     return {"anchor": position, "head": position}
 
 
-def connection(name: str = "alice", user_id: str = "1") -> Connection:
+def connection(name: str = "alice", number: int = 1) -> Connection:
     async def catch_up(state: bytes) -> list[bytes]:
         return [b"diff from " + state]
 
-    return Connection(user_id, name, 1, "write", speaks_json=True, catch_up=catch_up)
+    return Connection(UUID(int=number), name, 1, "write", speaks_json=True, catch_up=catch_up)
 
 
 async def written(one: Connection) -> list[Any]:
@@ -340,7 +341,7 @@ async def test_awareness_clock_only_grows_whatever_a_client_says():
 
 
 async def test_client_id_moves_to_its_owners_newer_socket_and_to_nobody_elses():
-    table, one, again, stranger = AwarenessTable(), connection(), connection(), connection("mallory", "2")
+    table, one, again, stranger = AwarenessTable(), connection(), connection(), connection("mallory", 2)
     table.take(one, [AwarenessEntry(7, 1, {})], 0)
     assert table.take(stranger, [AwarenessEntry(7, 99, {})], 0) == set()
     assert table.take(again, [AwarenessEntry(7, 1, {})], 0) == {7}
@@ -350,7 +351,7 @@ async def test_client_id_moves_to_its_owners_newer_socket_and_to_nobody_elses():
 
 async def test_cursors_of_a_process_that_fell_silent_expire():
     table, one = AwarenessTable(), connection()
-    frame = protocol.encode_awareness([AwarenessEntry(9, 3, {"user": {"id": "2"}})])
+    frame = protocol.encode_awareness([AwarenessEntry(9, 3, {"user": {"id": str(UUID(int=2))}})])
     assert table.take_remote("other", frame, 0) == {9}
     table.take(one, [AwarenessEntry(7, 1, {})], 0)
     assert table.expire(10) == set()
@@ -374,7 +375,7 @@ async def test_frame_passes_the_outbox_only_while_nothing_waits_there():
     async def send(message: dict[str, Any]) -> None:
         out.append(protocol.encode_websocket_frame(message.get("bytes") or message["text"]))
 
-    one = Connection("1", "alice", 1, "write", speaks_json=True, catch_up=catch_up, write_frame=write_frame)
+    one = Connection(UUID(int=1), "alice", 1, "write", speaks_json=True, catch_up=catch_up, write_frame=write_frame)
     one.put_update(Shared(b"first"), b"")
     writer = asyncio.create_task(one.write(send))
     await until(lambda: len(out) == 1)
