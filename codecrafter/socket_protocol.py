@@ -1,7 +1,7 @@
-"""uvicorn's WebSocket protocol (server.py serves with it), with three things added.
+"""uvicorn's WebSocket protocol (server.py serves with it), changed in three things.
 
-A way to write a frame that is encoded already. A short way in for the frames that nearly all are. And what a hostile
-peer could use is taken away. uvicorn stops reading a socket while the application has an unread message, so a reader
+A frame that is encoded already can be written. A message as short as most are takes a short way in. And what a hostile
+peer could use is taken away: uvicorn stops reading a socket while the application has an unread message, so a reader
 that takes its time pushes back to the peer's TCP.
 What it leaves open: a read of 256 KiB is parsed at once, which may be 40,000 messages; pings, pongs and fragments never
 reach the application and so cost a peer nothing; answers to pings pile up for a peer that reads nothing; a connection
@@ -88,7 +88,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         return True
 
     def _is_between_messages(self) -> bool:
-        if self.conn.state is not State.OPEN or self.conn.current_size is not None:
+        if self.conn.state is not State.OPEN or self.conn.current_size is not None or self.conn.debug:
             return False
         waiting: Any = self.conn.parser
         while waiting.gi_yieldfrom is not None:
@@ -167,6 +167,11 @@ class SocketProtocol(WebSocketsSansIOProtocol):
 
     def handle_parser_exception(self) -> None:
         if self._is_deaf:
+            return
+        if not self.handshake_complete:
+            # It speaks before it was let in, and nobody there would understand a close frame.
+            self._is_deaf = True
+            self.transport.abort()
             return
         if not isinstance(self.conn.parser_exc, PayloadTooBig):
             super().handle_parser_exception()

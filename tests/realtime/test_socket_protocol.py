@@ -1,0 +1,128 @@
+"""A short message that comes alone goes past the parser: what the application hears, and what the peer is told, must be
+the same as through it."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import Any
+
+import pytest
+import uvicorn
+from uvicorn.server import ServerState
+
+from codecrafter.socket_protocol import SocketProtocol
+from tests.realtime.raw import HANDSHAKE
+
+REQUEST = "\r\n".join(["GET / HTTP/1.1", "Host: here", *(f"{k}: {v}" for k, v in HANDSHAKE.items()), "", ""]).encode()
+
+
+class Parsing(SocketProtocol):
+    def _take_alone(self, data: bytes) -> bool:
+        return False
+
+
+class Counting(SocketProtocol):
+    taken = 0
+
+    def _take_alone(self, data: bytes) -> bool:
+        is_taken = super()._take_alone(data)
+        Counting.taken += is_taken
+        return is_taken
+
+
+class Wire(asyncio.Transport):
+    """Keeps what is written; nothing is ever slow."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = b""
+        self.is_closed = False
+
+    def write(self, data: Any) -> None:
+        self.written += data
+
+    def close(self) -> None:
+        self.is_closed = True
+
+    abort = close
+
+    def is_closing(self) -> bool:
+        return self.is_closed
+
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None: ...
+
+
+async def conversation(kind: type[SocketProtocol], pieces: list[bytes]) -> tuple[list[Any], bytes]:
+    """What the application hears of the pieces, one read after the other, and what it and the server answer."""
+    heard: list[Any] = []
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        while True:
+            message = await receive()
+            heard.append(message)
+            if message["type"] == "websocket.disconnect":
+                return
+
+    config = uvicorn.Config(application, ws_max_size=300, ws_per_message_deflate=False, log_config=None)
+    protocol = kind(config, ServerState(), {})
+    wire = Wire()
+    protocol.connection_made(wire)
+    for piece in [REQUEST, *pieces]:
+        if not wire.is_closed:
+            protocol.data_received(piece)
+        for _ in range(4):
+            await asyncio.sleep(0)
+    protocol.connection_lost(None)
+    await asyncio.gather(*protocol.tasks)
+    return heard, wire.written
+
+
+def frame(chance: random.Random) -> bytes:
+    """Mostly a good one."""
+    opcode = chance.choice([2] * 40 + [1, 0, 9, 10, 8, 3])
+    size = chance.choice([0, 1, 4, 30, 124, 125] * 5 + [126, 200, 400])
+    first = opcode | chance.choice([0x80] * 30 + [0, 0xC0])
+    # With four bytes behind it, the second mask looks like the beginning of another message.
+    mask = chance.choice([chance.randbytes(4), b"\x82\x82\x00\x01"])
+    length = bytes([0x80 | size]) if size < 126 else b"\xfe" + size.to_bytes(2)
+    return bytes([first]) + length + mask + chance.randbytes(size)
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_whatever_way_a_message_takes_the_same_is_heard_and_answered(seed):
+    chance = random.Random(seed)
+    Counting.taken = 0
+    for _ in range(200):
+        pieces = []
+        for _ in range(chance.randint(1, 8)):
+            sent = b"".join(frame(chance) for _ in range(chance.choice([1, 1, 1, 2])))
+            cut = chance.choice([0, 0, 2, chance.randint(0, len(sent))])
+            pieces += [piece for piece in (sent[:cut], sent[cut:]) if piece]
+        assert await conversation(Counting, pieces) == await conversation(Parsing, pieces)
+    assert Counting.taken > 100
+
+
+async def test_peer_that_speaks_nonsense_before_it_is_let_in_is_let_go(caplog):
+    early = asyncio.Event()
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await early.wait()
+        await send({"type": "websocket.accept"})
+
+    config = uvicorn.Config(application, ws_max_size=300, ws_per_message_deflate=False, log_config=None)
+    for nonsense in (b"\x82\x01\x03", b"\x82\xff" + b"\xff" * 12):
+        wire = Wire()
+        protocol = SocketProtocol(config, ServerState(), {})
+        protocol.connection_made(wire)
+        protocol.data_received(REQUEST + nonsense)
+        assert wire.is_closed
+        early.set()
+        await asyncio.gather(*protocol.tasks)
+        assert wire.written == b""
+    assert not caplog.records
