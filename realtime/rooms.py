@@ -450,13 +450,16 @@ class Rooms:
             # The relay goes first: a commit that starts at once holds the interpreter while the sockets wait.
             await asyncio.sleep(max(GATHER_SECONDS, next_at - self._loop.time()))
             self._work.clear()
-            next_at = self._loop.time() + COMMIT_SECONDS
             dirty, self._dirty = [room for room in self._dirty if room.queue and room not in self._waiting], set()
             if not dirty:
                 continue
+            next_at = self._loop.time() + COMMIT_SECONDS
             for room in dirty:
                 room.in_flight, room.queue = room.queue, []
-            if not await self._commit(dirty):
+            is_written = await self._commit(dirty)
+            if not self._dirty and not self._waiting:
+                self._saved.set()
+            if not is_written:
                 # Whether the database is away or one room's rows are at fault: the others lose no more than this.
                 next_at = self._loop.time() + RETRY_SECONDS[0]
 
@@ -499,8 +502,6 @@ class Rooms:
             room.committed(len(room.in_flight), given, rows)
             if room.queue:
                 self.commit_soon(room)
-        if not self._dirty and not self._waiting:
-            self._saved.set()
         return True
 
     async def _commit_each(self, dirty: list[Room], *, may_be_away: bool) -> bool:

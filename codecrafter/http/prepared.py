@@ -4,7 +4,7 @@
     find.first(key)
 
 The queryset is built with placeholders, so nothing in it may depend on the values, nor on the time. PostgreSQL plans
-it once per connection.
+it once per connection, as it does every statement that binding_cursor() sends.
 """
 
 from __future__ import annotations
