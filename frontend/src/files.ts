@@ -140,16 +140,16 @@ export class Files {
     const isDone = await this.#try(async () => {
       if (subject) {
         await call("PATCH", this.#address(subject.id), { path });
-        this.options.announce(`${subject.path} is called ${path} now.`);
         return;
       }
       const { id } = await call<{ id: string }>("POST", this.#address(), { path });
-      this.options.announce(`${path} was created.`);
       // It comes with the document, before this answer or after it.
       this.#wanted = id;
       this.#changed();
     });
-    if (isDone) this.options.focus();
+    if (!isDone) return;
+    this.options.announce(subject ? `${subject.path} is called ${path} now.` : `${path} was created.`);
+    this.options.focus();
   }
 
   async #remove(): Promise<void> {
@@ -160,10 +160,10 @@ export class Files {
       this.#delete.textContent = "Delete it for everyone";
       return;
     }
-    await this.#try(async () => {
+    const isDone = await this.#try(async () => {
       await call("DELETE", this.#address(subject.id));
-      this.options.announce(`${subject.path} was deleted.`);
     });
+    if (isDone) this.options.announce(`${subject.path} was deleted.`);
   }
 
   #address(id = ""): string {

@@ -569,7 +569,7 @@ const runs = new Runs({
   },
 });
 
-new ShareDialog(page, () => session.permission, announce);
+new ShareDialog(page, () => session.permission, announce, problem);
 setUpThemeSwitch();
 runButton.addEventListener("click", () => void startRun());
 stopButton.addEventListener("click", stopRun);

@@ -31,12 +31,14 @@ export class ShareDialog {
   readonly #guests = byId("share-guest-list");
   readonly #leave = byId("share-leave");
   readonly #transfer = byId("share-transfer");
+  readonly #saving = new Set<HTMLInputElement>();
   readonly #path: string;
 
   constructor(
     private readonly page: Page,
     private readonly permission: () => Permission,
     private readonly announce: (words: string) => void,
+    private readonly problem: (words: string) => void,
   ) {
     this.#path = `/api/sessions/${page.session.id}`;
     byId("share-open").addEventListener("click", () => void this.open());
@@ -52,8 +54,8 @@ export class ShareDialog {
       void this.#switch(event.target as HTMLInputElement, async (allows_guests) => {
         await call("PATCH", this.#path, { allows_guests });
         this.page.session.allows_guests = allows_guests;
-        await this.#readGuests();
         this.announce(allows_guests ? "People with a link can come in without an account." : "Guests are out, and no others can come.");
+        void this.#try(() => this.#readGuests());
       });
     });
     byId("share-leave-button").addEventListener("click", () => void this.#leaveSession());
@@ -74,13 +76,10 @@ export class ShareDialog {
     this.#say("");
     const manages = canManage(this.permission());
     byId("share-add").hidden = !manages;
-    byId<HTMLInputElement>("share-public").disabled = !manages;
-    byId<HTMLInputElement>("share-public").checked = this.page.session.is_public;
     byId("share-leave-button").textContent = "Leave this session";
     byId("share-transfer-button").textContent = "Make owner";
     byId("share-guests").hidden = !manages;
-    byId<HTMLInputElement>("share-allow-guests").disabled = this.permission() !== "owner";
-    byId<HTMLInputElement>("share-allow-guests").checked = this.page.session.allows_guests;
+    this.#showSwitches();
     this.#link.replaceChildren();
     this.#dialog.showModal();
     await this.#try(async () => {
@@ -176,8 +175,8 @@ export class ShareDialog {
     return make("div", { class: "row" }, field, button);
   }
 
-  async #makeInvite(path: string, terms: object = {}): Promise<void> {
-    await this.#try(async () => {
+  async #makeInvite(path: string, terms: object = {}): Promise<boolean> {
+    return this.#try(async () => {
       const { id, url } = await call<Invite>("POST", `${this.#path}/${path}`, terms);
       const invites = await list<Invite>(`${this.#path}/invites`);
       const made = invites.find((invite) => invite.id === id);
@@ -187,8 +186,9 @@ export class ShareDialog {
   }
 
   async #rotateInvite(invite: Invite): Promise<void> {
-    await this.#makeInvite(`invites/${invite.id}/rotate`);
-    this.announce("The link has a new address. The old one does not work any more.");
+    if (await this.#makeInvite(`invites/${invite.id}/rotate`)) {
+      this.announce("The link has a new address. The old one does not work any more.");
+    }
   }
 
   async #revokeInvite(invite: Invite): Promise<void> {
@@ -289,14 +289,28 @@ export class ShareDialog {
     });
   }
 
-  /** Until the server has answered, the switch does not take another press. */
+  /** A press before the server has answered the last one changes nothing. */
   async #switch(control: HTMLInputElement, save: (wanted: boolean) => Promise<void>): Promise<void> {
     const wanted = control.checked;
-    control.disabled = true;
-    const done = await this.#try(() => save(wanted));
-    control.disabled = false;
-    control.focus();
-    if (!done) control.checked = !wanted;
+    if (this.#saving.has(control)) {
+      control.checked = !wanted;
+      return;
+    }
+    this.#saving.add(control);
+    await this.#try(() => save(wanted));
+    this.#saving.delete(control);
+    this.#showSwitches();
+  }
+
+  #showSwitches(): void {
+    const show = (id: string, isOn: boolean, mayChange: boolean): void => {
+      const control = byId<HTMLInputElement>(id);
+      if (this.#saving.has(control)) return;
+      control.checked = isOn;
+      control.disabled = !mayChange;
+    };
+    show("share-public", this.page.session.is_public, canManage(this.permission()));
+    show("share-allow-guests", this.page.session.allows_guests, this.permission() === "owner");
   }
 
   async #try(work: () => Promise<void>): Promise<boolean> {
@@ -311,6 +325,7 @@ export class ShareDialog {
   }
 
   #say(words: string): void {
+    if (words && !this.#dialog.open) this.problem(words);
     this.#problem.textContent = words;
     this.#problem.hidden = !words;
   }

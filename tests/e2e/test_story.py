@@ -12,7 +12,7 @@ from tests.live import LiveServer
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from playwright.sync_api import Page
+    from playwright.sync_api import Page, Route
 
 SLOW_PROGRAM = """import time
 for step in range(1, 5):
@@ -174,6 +174,43 @@ def test_an_emoji_in_another_ones_place_is_saved_whole_whoever_puts_it_there(liv
     ana.page.reload()
     ana.expect_saved()
     assert ana.text() == wanted
+
+
+def test_switch_that_is_being_saved_takes_no_second_press_and_shows_what_was_saved(live, visit):
+    ana = visit(live, "ana")
+    ana.sign_up()
+    ana.create_session("Python", "Two presses")
+    held: list[Route] = []
+    ana.page.route("**/api/sessions/*", lambda route: held.append(route) if is_change(route) else route.continue_())
+    switch = ana.page.get_by_role("switch", name="Anyone signed in can read")
+
+    def share() -> None:
+        ana.page.get_by_role("button", name="Share").click()
+
+    share()
+    with ana.page.expect_request(lambda request: request.method == "PATCH"):
+        switch.click()
+    switch.click()
+    ana.page.keyboard.press("Escape")
+    share()
+    expect(switch).to_be_checked()
+    switch.click()
+    held.pop().continue_()
+    expect(ana.page.locator("#share [role=status]")).to_contain_text("Anyone signed in can read this session.")
+    expect(switch).to_be_checked()
+    assert not held
+    # One that is not saved is said to whoever has closed the dialog, too.
+    with ana.page.expect_request(lambda request: request.method == "PATCH"):
+        switch.click()
+    ana.page.keyboard.press("Escape")
+    held.pop().abort()
+    expect(ana.page.locator("#notices")).to_contain_text("The server did not answer.")
+    share()
+    expect(switch).to_be_checked()
+
+
+def is_change(route: Route) -> bool:
+    return route.request.method == "PATCH"
 
 
 def test_a_reader_sees_everything_and_changes_nothing(live, visit):

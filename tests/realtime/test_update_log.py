@@ -11,6 +11,7 @@ import pycrdt
 import pytest
 from django.db import connection
 
+from realtime.rooms import _append
 from sessions_app import crdt, documents
 from sessions_app.documents import Entry
 from sessions_app.errors import RevisionPassed, SessionNotFound, TextTooLarge
@@ -46,6 +47,30 @@ def test_append_gives_consecutive_numbers_to_many_documents_at_once(session, ali
     assert documents.heads(entries) == dict.fromkeys(entries, 3)
     assert documents.updates_after(session.pk, 1) == ([entry.payload for entry in entries[session.pk]], 3)
     assert Update.objects.get(document_id=session.pk, seq=3).user_id == alice.pk
+
+
+def write_as_nobody(session_id: uuid.UUID) -> None:
+    """What a room commits of people who have no account any more, alone and among others."""
+    for authors in ([uuid.uuid4()], [None, uuid.uuid4()]):
+        head = documents.load(session_id).head
+        entries = [Entry(typed(documents.load(session_id), "text"), author, "socket") for author in authors]
+        appended = _append({session_id: entries})
+        assert appended == {session_id: documents.Appended(head + 1, head + len(authors))}
+        rows = Update.objects.filter(document_id=session_id, seq__gt=head).order_by("seq")
+        assert [(bytes(row.payload), row.user_id) for row in rows] == [(entry.payload, None) for entry in entries]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_text_of_somebody_whose_account_is_gone_is_kept(session):
+    write_as_nobody(session.pk)
+
+
+def test_text_of_somebody_whose_account_is_gone_is_kept_by_postgresql(with_redis):
+    alice = with_redis[0].person("alice")
+    session_id = alice.new_session(content="")["id"]
+    code = "from uuid import UUID; from tests.realtime.test_update_log import write_as_nobody"
+    with_redis[0].manage("shell", "-v", "0", "-c", f"{code}; write_as_nobody(UUID('{session_id}'))")
+    assert alice.text(session_id) == "texttexttext"
 
 
 @pytest.mark.django_db(transaction=True)
