@@ -122,10 +122,10 @@ def no_program(program: str, limit: str | tuple[str, ...] | None = None, says: b
 
 
 NO_INODE_LIMIT = (
-    "bubblewrap mounts a tmpfs without a limit of inodes; memory or cpu time ends the program instead",
+    "bubblewrap mounts a tmpfs without a limit of inodes; memory or time ends the program instead",
     {
         "status": ("out_of_memory", "timed_out"),
-        "limit": ("memory", "cpu"),
+        "limit": ("memory", "cpu", "wall"),
         "exit_code": None,
         "stdout": None,
         "flags": (),
