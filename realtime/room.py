@@ -484,7 +484,7 @@ class Room:
             self._host.repair_soon(self, "gap")
         for connection in tuple(self._unsettled):
             self.settle(connection, appended.last_seq)
-        if self._is_heard:
+        if self.is_heard:
             self.ring(documents.bell(self.epoch, appended.first_seq, appended.last_seq, rows, self._host.process))
 
     def worked_in(self) -> bool:
@@ -581,7 +581,7 @@ class Room:
             self.announce_here()
 
     @property
-    def _is_heard(self) -> bool:
+    def is_heard(self) -> bool:
         """Whether another process is known to have this room open."""
         return bool(self._heard) and not self._host.is_alone
 
@@ -590,7 +590,7 @@ class Room:
 
         One that opens it reads the log and announces itself, and both then say how far they know the log to go.
         """
-        if not (self._is_heard or (to_strangers and not self._host.is_alone)):
+        if not (self.is_heard or (to_strangers and not self._host.is_alone)):
             return
         events.ring_document(self.session_id, {"process": self._host.process, "epoch": self.epoch.hex, **message})
 

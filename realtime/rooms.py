@@ -42,6 +42,8 @@ T = TypeVar("T")
 
 GATHER_SECONDS = 0.001
 COMMIT_SECONDS = 0.04
+# While another process has the room open, which hears of a change after its commit.
+HEARD_COMMIT_SECONDS = 0.02
 LAST_COMMIT_SECONDS = 5
 # How many sessions the log names that could not be saved at the end.
 NAMED_UNSAVED = 20
@@ -453,7 +455,8 @@ class Rooms:
             dirty, self._dirty = [room for room in self._dirty if room.queue and room not in self._waiting], set()
             if not dirty:
                 continue
-            next_at = self._loop.time() + COMMIT_SECONDS
+            is_heard = any(room.is_heard for room in dirty)
+            next_at = self._loop.time() + (HEARD_COMMIT_SECONDS if is_heard else COMMIT_SECONDS)
             for room in dirty:
                 room.in_flight, room.queue = room.queue, []
             is_written = await self._commit(dirty)
