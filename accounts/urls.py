@@ -76,6 +76,7 @@ page_urlpatterns: list[URLPattern | URLResolver] = [
     re_path(r"^account/confirm-email/(?P<key>[-:\w]+)/?$", allauth_views.confirm_email, name="account_confirm_email"),
     path("account/mfa/", include("allauth.mfa.urls")),
     path("account/social/", include("allauth.socialaccount.urls")),
+    path("account/social/oidc/<str:provider_id>/login/", views.log_in_at_provider),
     *_provider_urlpatterns,
     path("", include((_own_urlpatterns, "accounts"))),
 ]

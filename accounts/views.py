@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from allauth.account.views import LoginView, LogoutView, PasswordResetView, Reau
 from allauth.core.exceptions import ReauthenticationRequired
 from allauth.mfa.base.views import AuthenticateView
 from allauth.mfa.base.views import ReauthenticateView as MFAReauthenticateView
+from allauth.socialaccount.providers.openid_connect.views import login as openid_connect_login
 from allauth.usersessions.models import UserSession
 from asgiref.sync import sync_to_async
 from django.contrib import messages
@@ -20,13 +22,14 @@ from django.contrib.auth import logout, update_session_auth_hash
 from django.contrib.auth.mixins import LoginRequiredMixin
 from django.core.exceptions import ValidationError
 from django.http import StreamingHttpResponse
-from django.shortcuts import redirect
+from django.shortcuts import redirect, render
 from django.urls import reverse_lazy
 from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.utils.http import content_disposition_header
 from django.views.decorators.cache import never_cache
 from django.views.generic import FormView, TemplateView, View
+from requests import RequestException
 
 from accounts import access, actions, mail, privacy, tokens
 from accounts.errors import EmailTaken, TooMany, UsernameTaken
@@ -44,6 +47,7 @@ if TYPE_CHECKING:
     from accounts.access import SignedInPageRequest
     from accounts.models import User
 
+logger = logging.getLogger(__name__)
 _HEIR = re.compile(r"heir-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
 
 
@@ -91,6 +95,16 @@ class SignUp(_Counted, SignupView):
         except (UsernameTaken, EmailTaken) as refused:
             add_refusal(form, refused)
         return self.form_invalid(form)
+
+
+def log_in_at_provider(request: HttpRequest, provider_id: str) -> HttpResponse:
+    """The way to an OpenID Connect provider, which is asked where its pages are, and may be away."""
+    try:
+        response: HttpResponse = openid_connect_login(request, provider_id)
+    except RequestException as error:
+        logger.warning("the provider %s does not say where people log in: %s", provider_id, error)
+        return render(request, "socialaccount/authentication_error.html", status=502)
+    return response
 
 
 class PasswordReset(_Counted, PasswordResetView):

@@ -237,6 +237,10 @@ def test_names_that_the_sign_in_package_reverses_lead_somewhere(client, path):
     assert answer.status_code == 200
 
 
+def test_provider_that_is_not_configured_has_no_page(client):
+    assert client.get("/account/social/oidc/oidc/login/").status_code == 404
+
+
 def test_sign_ins_and_outs_are_noted_without_secrets(client, alice, django_capture_on_commit_callbacks):
     with django_capture_on_commit_callbacks(execute=True):
         client.post("/login", {"login": "alice", "password": PASSWORD})
