@@ -55,6 +55,13 @@ class SessionChanged(TypedDict):
     version: int
 
 
+class SessionModerated(TypedDict):
+    """`detail` is what holds for everybody from now on; empty when nothing does."""
+
+    type: Literal["session.moderated"]
+    detail: str
+
+
 class RunState(TypedDict):
     """`run` is the run as REST shows it, without its output."""
 
@@ -142,7 +149,7 @@ class Archived(Notice):
 
 
 AnyNotice = Joined | Left | RoleChanged | TitleChanged | LanguageChanged | Archived
-Event = SessionChanged | RunState | RunOutputPiece | RunInputTyped | Chat | ChatRemoved | AnyNotice
+Event = SessionChanged | SessionModerated | RunState | RunOutputPiece | RunInputTyped | Chat | ChatRemoved | AnyNotice
 
 
 # What concerns people wherever they are; every process with live rooms listens.

@@ -17,7 +17,7 @@ from activity import audit
 from activity.log import record
 from codecrafter.http.throttles import count_or_refuse
 from sessions_app import events
-from sessions_app.errors import AlreadyReported
+from sessions_app.errors import AlreadyReported, RunsFrozen, SessionLocked
 from sessions_app.models import CodeSession, Report
 
 if TYPE_CHECKING:
@@ -67,6 +67,12 @@ def observe_session(session: CodeSession, *, by: User, reason: str = "") -> bool
     return True
 
 
+def standing_measure(session: CodeSession) -> str:
+    """What everybody who has the session open is told of a lock or a freeze, with the reason; empty without one."""
+    said = SessionLocked.detail if session.locked_at else RunsFrozen.detail if session.frozen_at else ""
+    return f"{said} {session.moderation_reason}".strip() if said else ""
+
+
 @transaction.atomic
 def _change(
     session: CodeSession, by: User, verb: str, reason: str, wanted: dict[str, Any], changes: dict[str, Any]
@@ -85,6 +91,9 @@ def _change(
     if verb == "closed":
         # Before the check, which closes the sockets.
         events.announce_on_commit(session.pk, {"type": "notice", "kind": "archived", "by": events.speaker(by)})
+    else:
+        detail = standing_measure(CodeSession.objects.get(pk=session.pk))
+        events.announce_on_commit(session.pk, {"type": "session.moderated", "detail": detail})
     events.recheck_access_on_commit(session.pk)
     audit.append(f"session.{verb}", actor_id=by.pk, target_type="session", target_id=session.pk, reason=reason)
     return True

@@ -181,6 +181,7 @@ def session_detail(request: SignedInPageRequest, session_id: UUID) -> HttpRespon
         "page": _page_data(request, standing),
         "session_text": documents.entry_text(standing.session),
         "may_fork": standing.may(Action.FORK),
+        "measure": moderation.standing_measure(standing.session),
         "origin": _origin(request.user, standing.session),
     }
     response = render(request, "sessions_app/session_detail.html", context)

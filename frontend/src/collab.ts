@@ -73,6 +73,7 @@ export type ServerMessage =
   | ({ type: "chat" } & ChatMessage)
   | { type: "chat.removed"; id: string }
   | { type: "session.changed"; title: string; language: string; is_public: boolean; version: number }
+  | { type: "session.moderated"; detail: string }
   | { type: "run.state"; run: unknown }
   | { type: "run.output"; job_id: string; stream: string; offset: number; data_base64: string }
   | { type: "run.input"; job_id: string; user: Person; text: string }

@@ -250,6 +250,11 @@ function take(message: ServerMessage): void {
       showTitle();
       if (session.language !== message.language) showLanguage(message.language);
       break;
+    case "session.moderated":
+      byId("measure").hidden = !message.detail;
+      byId("measure").replaceChildren(make("p", {}, message.detail));
+      announce(message.detail || "The moderators have opened this session again.");
+      break;
     case "run.state":
       runs.take(message.run as Run);
       break;

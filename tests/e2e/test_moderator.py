@@ -95,6 +95,31 @@ def test_a_moderator_finds_a_bad_run_stops_it_and_answers_for_it(
     expect(entries.first).to_contain_text("user.suspension_lifted")
 
 
+def test_open_pages_say_what_a_moderator_does_to_their_session_and_why(
+    server: LiveServer, visit: Callable[[LiveServer, str], Visitor], mia: Visitor
+) -> None:
+    bob = visit(server, "bob")
+    bob.have_account()
+    session_id = ask(bob, "/api/sessions", title="Exam", language="bash")["id"]
+    bob.page.goto(f"{server.url}/sessions/{session_id}")
+    bob.expect_saved()
+    measure = bob.page.locator("#measure")
+    expect(measure).to_be_hidden()
+    row = f"{server.url}/admin/sessions_app/codesession/{session_id}/change/"
+    mia.page.goto(row)
+    press(mia.page, "Lock", "The <b>exam</b> is over")
+    said = "A moderator has locked this session: everybody reads, nobody changes it. The <b>exam</b> is over"
+    expect(measure).to_have_text(said)
+    expect(bob.editor).to_have_attribute("aria-readonly", "true")
+    bob.page.reload()
+    expect(measure).to_have_text(said)
+    mia.page.goto(row)
+    for _ in ("on the row's page", "on the page that asks"):
+        mia.page.get_by_role("button", name="Unlock", exact=True).click()
+    expect(measure).to_be_hidden()
+    expect(bob.editor).not_to_have_attribute("aria-readonly", "true")
+
+
 def log_in(visitor: Visitor) -> None:
     page = visitor.page
     page.goto(f"{visitor.url}/login")
