@@ -127,7 +127,9 @@ class SocketProtocol(WebSocketsSansIOProtocol):
             self._parse()
 
     def handle_ping(self) -> None:
-        if self._pays_for_frame():
+        if not self.handshake_complete:
+            self._let_go()
+        elif self._pays_for_frame():
             pong = b"".join(self.conn.data_to_send())
             if self.writable.is_set():
                 self.transport.write(pong)
@@ -150,7 +152,9 @@ class SocketProtocol(WebSocketsSansIOProtocol):
             super().handle_cont(event)
 
     def send_receive_event_to_app(self) -> None:
-        if not self.close_sent or self._pays_for_frame():
+        if not self.handshake_complete:
+            self._let_go()
+        elif not self.close_sent or self._pays_for_frame():
             super().send_receive_event_to_app()
 
     def _pays_for_frame(self) -> bool:
@@ -169,9 +173,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         if self._is_deaf:
             return
         if not self.handshake_complete:
-            # It speaks before it was let in, and nobody there would understand a close frame.
-            self._is_deaf = True
-            self.transport.abort()
+            self._let_go()
             return
         if not isinstance(self.conn.parser_exc, PayloadTooBig):
             super().handle_parser_exception()
@@ -180,6 +182,11 @@ class SocketProtocol(WebSocketsSansIOProtocol):
             # Messages that came before the one that is too large are good.
             self.handle_events()
             self._shut(TOO_LARGE, "frame too large")
+
+    def _let_go(self) -> None:
+        """Who speaks before being let in would not understand a close frame either (RFC 6455, 4.1)."""
+        self._is_deaf = True
+        self.transport.abort()
 
     def _shut(self, code: int, reason: str) -> None:
         """Close from here. What the peer still sends is thrown away unread: a reset would overtake the close frame."""

@@ -12,7 +12,7 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from codecrafter.socket_protocol import SocketProtocol
-from tests.realtime.raw import HANDSHAKE
+from tests.realtime.raw import HANDSHAKE, masked
 
 REQUEST = "\r\n".join(["GET / HTTP/1.1", "Host: here", *(f"{k}: {v}" for k, v in HANDSHAKE.items()), "", ""]).encode()
 
@@ -107,22 +107,34 @@ async def test_whatever_way_a_message_takes_the_same_is_heard_and_answered(seed)
     assert Counting.taken > 100
 
 
-async def test_peer_that_speaks_nonsense_before_it_is_let_in_is_let_go(caplog):
-    early = asyncio.Event()
+EARLY = {
+    "unmasked": b"\x82\x01\x03",
+    "too large": b"\x82\xff" + b"\xff" * 12,
+    "no UTF-8": masked(1, b"\xff"),
+    "a ping": masked(9),
+    "a good message": masked(2, b"\x00\x00\x01\x00"),
+}
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+@pytest.mark.parametrize("name", EARLY)
+async def test_peer_that_speaks_before_it_is_let_in_is_let_go_without_a_word(caplog, name, at_once):
+    let_in = asyncio.Event()
 
     async def application(scope: Any, receive: Any, send: Any) -> None:
         await receive()
-        await early.wait()
+        await let_in.wait()
         await send({"type": "websocket.accept"})
 
     config = uvicorn.Config(application, ws_max_size=300, ws_per_message_deflate=False, log_config=None)
-    for nonsense in (b"\x82\x01\x03", b"\x82\xff" + b"\xff" * 12):
-        wire = Wire()
-        protocol = SocketProtocol(config, ServerState(), {})
-        protocol.connection_made(wire)
-        protocol.data_received(REQUEST + nonsense)
-        assert wire.is_closed
-        early.set()
-        await asyncio.gather(*protocol.tasks)
-        assert wire.written == b""
+    wire = Wire()
+    protocol = SocketProtocol(config, ServerState(), {})
+    protocol.connection_made(wire)
+    for piece in [REQUEST + EARLY[name]] if at_once else [REQUEST, EARLY[name]]:
+        protocol.data_received(piece)
+        await asyncio.sleep(0)
+    assert wire.is_closed
+    let_in.set()
+    await asyncio.gather(*protocol.tasks)
+    assert wire.written == b""
     assert not caplog.records
