@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 from allauth.account import app_settings
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.core import context
+from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
 from django.contrib import messages
 from django.core.exceptions import ValidationError
 from django.shortcuts import redirect
 from django.utils.http import url_has_allowed_host_and_scheme
 
-from accounts.access import suspension_of
+from accounts.access import people_named, suspension_of
 from accounts.errors import AccountSuspended, CredentialsRefused, EmailTaken, UsernameTaken, refuse_suspended
 from accounts.lockout import refuse_locked
 from activity.log import record
@@ -23,6 +24,7 @@ from codecrafter.http.throttles import RateLimited
 logger = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
+    from allauth.socialaccount.models import SocialLogin
     from django.http import HttpRequest, HttpResponse
 
     from accounts.models import User
@@ -49,7 +51,7 @@ class AccountAdapter(DefaultAccountAdapter):
 
     def generate_unique_username(self, txts: list[str | None], regex: str | None = None) -> str:
         """For who comes through another's sign-in: what of their name fits into ours."""
-        return super().generate_unique_username(txts, regex or r"[^A-Za-z0-9_.-]")
+        return super().generate_unique_username(txts, regex or r"[^A-Za-z0-9_.@-]")
 
     def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
         """Nothing: the lockout counts in authenticate() itself."""
@@ -111,3 +113,22 @@ class AccountAdapter(DefaultAccountAdapter):
         return url_has_allowed_host_and_scheme(
             url, allowed_hosts={request.get_host()}, require_https=request.is_secure()
         )
+
+
+class ProviderAdapter(DefaultSocialAccountAdapter):
+    error_messages = DefaultSocialAccountAdapter.error_messages | {"email_taken": EmailTaken.detail}
+
+    def pre_social_login(self, request: HttpRequest, sociallogin: SocialLogin) -> None:
+        """Some providers say whether an address is confirmed in words."""
+        for address in sociallogin.email_addresses:
+            address.verified = address.verified in (True, "true")
+
+    def is_auto_signup_allowed(self, request: HttpRequest, sociallogin: SocialLogin) -> bool:
+        """Whose name is taken here is asked for another."""
+        allowed: bool = super().is_auto_signup_allowed(request, sociallogin)
+        return allowed and not people_named(sociallogin.user.username).exists()
+
+    def on_authentication_error(
+        self, request: HttpRequest, provider: Any, error: Any = None, exception: Any = None, **kwargs: Any
+    ) -> None:
+        logger.warning("the sign-in at %s failed: %s %r", provider, error, exception)

@@ -77,6 +77,7 @@ page_urlpatterns: list[URLPattern | URLResolver] = [
     path("account/mfa/", include("allauth.mfa.urls")),
     path("account/social/", include("allauth.socialaccount.urls")),
     path("account/social/oidc/<str:provider_id>/login/", views.log_in_at_provider),
+    path("account/social/oidc/<str:provider_id>/login/callback/", views.come_back_from_provider),
     *_provider_urlpatterns,
     path("", include((_own_urlpatterns, "accounts"))),
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from datetime import timedelta
+from functools import wraps
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -14,7 +15,7 @@ from allauth.account.views import LoginView, LogoutView, PasswordResetView, Reau
 from allauth.core.exceptions import ReauthenticationRequired
 from allauth.mfa.base.views import AuthenticateView
 from allauth.mfa.base.views import ReauthenticateView as MFAReauthenticateView
-from allauth.socialaccount.providers.openid_connect.views import login as openid_connect_login
+from allauth.socialaccount.providers.openid_connect import views as openid_connect
 from allauth.usersessions.models import UserSession
 from asgiref.sync import sync_to_async
 from django.contrib import messages
@@ -40,7 +41,7 @@ from codecrafter.http.problems import DomainError, NotFound
 from codecrafter.http.throttles import RateLimited, count_or_refuse
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from django.http import HttpRequest, HttpResponse
 
@@ -97,14 +98,22 @@ class SignUp(_Counted, SignupView):
         return self.form_invalid(form)
 
 
-def log_in_at_provider(request: HttpRequest, provider_id: str) -> HttpResponse:
-    """The way to an OpenID Connect provider, which is asked where its pages are, and may be away."""
-    try:
-        response: HttpResponse = openid_connect_login(request, provider_id)
-    except RequestException as error:
-        logger.warning("the provider %s does not say where people log in: %s", provider_id, error)
-        return render(request, "socialaccount/authentication_error.html", status=502)
-    return response
+def _provider_may_fail(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """Both views ask an OpenID Connect provider where its pages are: it may be away, or answer something else."""
+
+    @wraps(view)
+    def asking(request: HttpRequest, provider_id: str) -> HttpResponse:
+        try:
+            return view(request, provider_id)
+        except (RequestException, LookupError, TypeError, AttributeError) as error:
+            logger.warning("the provider %s does not say where its pages are: %r", provider_id, error)
+            return render(request, "socialaccount/authentication_error.html", status=502)
+
+    return asking
+
+
+log_in_at_provider = _provider_may_fail(openid_connect.login)
+come_back_from_provider = _provider_may_fail(openid_connect.callback)
 
 
 class PasswordReset(_Counted, PasswordResetView):

@@ -289,6 +289,7 @@ if env.str("EMAIL_URL", default=""):
 DEFAULT_FROM_EMAIL = env.str("EMAIL_FROM", default="CodeCrafter <codecrafter@localhost>")
 
 # Sign-in through others, each only when it is configured
+SOCIALACCOUNT_ADAPTER = "accounts.adapter.ProviderAdapter"
 SOCIALACCOUNT_FORMS = {"signup": "accounts.forms.SocialSignUpForm"}
 SOCIALACCOUNT_PROVIDERS: dict[str, dict[str, Any]] = {}
 # Where their pages are: the browser asks the form-action of our pages before it follows us there.

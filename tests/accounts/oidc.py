@@ -26,7 +26,7 @@ class Provider:
         # The claims about who is signed in there.
         self.person: dict[str, Any] = {}
         self.says_no = False
-        # "nothing": it closes the connection; "nonsense": it answers something else.
+        # "nothing": it closes the connection; "later": only when the browser was sent there; else what it answers.
         self.fails_with = ""
         self._granted: dict[str, dict[str, Any]] = {}
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
@@ -77,11 +77,14 @@ class Provider:
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                if provider.fails_with:
-                    if provider.fails_with == "nonsense":
-                        self._answer("nonsense")
-                    return
                 parts = urlsplit(self.path)
+                if provider.fails_with == "later":
+                    if parts.path == "/authorize":
+                        provider.fails_with = "nothing"
+                elif provider.fails_with:
+                    if provider.fails_with != "nothing":
+                        self._answer(provider.fails_with)
+                    return
                 if parts.path == "/authorize":
                     asked = {name: values[0] for name, values in parse_qs(parts.query).items()}
                     self.send_response(302)

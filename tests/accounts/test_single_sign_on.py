@@ -77,6 +77,23 @@ def test_newcomer_gets_an_account_and_comes_back_to_it(live, provider):
     assert renamed.username == "grace"
 
 
+def test_newcomer_whose_name_is_taken_here_chooses_another(live, provider):
+    alice = live.person("alice")
+    provider.person = {"sub": "8", "preferred_username": alice.username.upper(), "email": "other@school.example"}
+    browser = Browser(live)
+    asked = browser.log_in_at_school()
+    assert (asked.status_code, asked.url.path) == (200, "/account/social/signup/")
+    browser.press(asked.url.path, "Create account", username="other-alice", email="other@school.example")
+    assert browser.username == "other-alice"
+
+
+def test_address_is_not_made_a_name(live, provider):
+    provider.person = {"sub": "9", "email": "ann@school.example", "email_verified": "true"}
+    browser = Browser(live)
+    browser.log_in_at_school()
+    assert browser.username == "ann"
+
+
 @pytest.mark.parametrize("is_verified", [True, False])
 def test_address_of_somebody_here_opens_nothing(live, provider, is_verified):
     alice = live.person("alice")
@@ -142,12 +159,12 @@ def test_who_says_no_there_is_told_and_not_signed_in(live, provider):
         answer = browser.log_in_at_school()
     finally:
         provider.says_no = False
-    assert "You went back without logging in there." in answer.text
+    assert "You came back without logging in there." in answer.text
     assert browser.username is None
 
 
 def test_provider_that_is_away_or_talks_nonsense_is_no_failure_of_ours(live, provider):
-    for says in ("nothing", "nonsense"):
+    for says in ("nothing", "nonsense", "{}", "[]", "later"):
         provider.fails_with = says
         try:
             browser = Browser(live)
