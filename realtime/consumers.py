@@ -27,6 +27,7 @@ from realtime.rooms import Full, Unavailable, rooms
 from realtime.sign_in import SignIn
 from sessions_app.access import within_scopes
 from sessions_app.errors import SessionNotFound
+from sessions_app.moderation import standing_measure
 
 if TYPE_CHECKING:
     from realtime.connections import Send
@@ -56,7 +57,7 @@ class SessionConsumer(AsyncConsumer):
         await send({"type": "websocket.accept", "subprotocol": spoken})
         try:
             async with asyncio.timeout(settings.SOCKET_ADMISSION_SECONDS):
-                room, connection = await self._admit(scope, spoken)
+                room, connection, measure = await self._admit(scope, spoken)
         except TimeoutError:
             metrics.LIMITED.labels("admission").inc()
             await send({"type": "websocket.close", "code": connections.UNAVAILABLE, "reason": "not open in time"})
@@ -64,9 +65,10 @@ class SessionConsumer(AsyncConsumer):
         except _Refusal as refusal:
             await send({"type": "websocket.close", "code": refusal.code, "reason": refusal.reason})
             return
+        room.join(connection, measure)
         await _converse(scope, room, connection, receive, send)
 
-    async def _admit(self, scope: dict[str, Any], spoken: str | None) -> tuple[Room, Connection]:
+    async def _admit(self, scope: dict[str, Any], spoken: str | None) -> tuple[Room, Connection, str]:
         try:
             session_id = uuid.UUID(scope["url_route"]["kwargs"]["session_id"])
         except (KeyError, ValueError):
@@ -79,10 +81,8 @@ class SessionConsumer(AsyncConsumer):
             raise _Refusal(connections.RESTARTING, "the server restarts")
         try:
             asked, was_loaded = live.guard.asked, live.is_loaded(session_id)
-            permission = await live.permission(user, session_id)
-            if permission is None:
-                raise _Refusal(connections.ABSENT, "no such session")
-            permission = str(within_scopes(permission, scope.get("auth_scopes")))
+            standing = await live.standing(user, session_id)
+            permission = str(within_scopes(standing.shown_permission, scope.get("auth_scopes")))
             room = await live.open(session_id)
         except SessionNotFound:
             raise _Refusal(connections.ABSENT, "no such session") from None
@@ -115,7 +115,7 @@ class SessionConsumer(AsyncConsumer):
         if live.guard.asked != asked or not was_loaded:
             # Something has changed since the permission was read, or nobody listened for it.
             live.guard.check_soon(room)
-        return room, connection
+        return room, connection, standing_measure(standing.session)
 
 
 def _require_epoch(scope: dict[str, Any], room: Room) -> None:
@@ -131,7 +131,6 @@ def _require_epoch(scope: dict[str, Any], room: Room) -> None:
 
 async def _converse(scope: dict[str, Any], room: Room, connection: Connection, receive: Any, send: Send) -> None:
     loop = asyncio.get_running_loop()
-    room.join(connection)
     sign_in = SignIn(room, connection)
     deadline = loop.call_later(settings.SOCKET_FIRST_FRAME_SECONDS, _expel_silent, room, connection)
     sayings = Sayings(room, connection, partial(rooms().say, connection.user_id, room.session_id))

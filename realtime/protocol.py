@@ -110,6 +110,7 @@ class Hello(TypedDict):
     connection_id: str
     user: Person
     permission: str
+    measure: str
     epoch: str
     head: int
     is_degraded: bool

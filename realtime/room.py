@@ -152,7 +152,8 @@ class Room:
 
     # Sockets
 
-    def join(self, connection: Connection) -> None:
+    def join(self, connection: Connection, measure: str = "") -> None:
+        """`measure` is what a moderator's lock or freeze means here, if there is one."""
         self.connections[connection.id] = connection
         metrics.CONNECTIONS.inc()
         metrics.BY_PERMISSION.labels(connection.permission).inc()
@@ -162,6 +163,7 @@ class Room:
                 "connection_id": connection.id,
                 "user": {"id": connection.user_id, "username": connection.username},
                 "permission": connection.permission,
+                "measure": measure,
                 "epoch": str(self.epoch),
                 "head": self.head,
                 "is_degraded": self._host.is_degraded,

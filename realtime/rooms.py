@@ -27,7 +27,7 @@ from realtime.guard import Guard
 from realtime.layer_watch import LayerWatch
 from realtime.room import Room
 from sessions_app import actions, crdt, documents, events, tasks
-from sessions_app.access import can_edit, permission_in
+from sessions_app.access import Standing, can_edit, standing_in
 from sessions_app.errors import SessionNotFound
 from sessions_app.models import CodeSession
 
@@ -160,10 +160,12 @@ class Rooms:
         except Exception as error:
             raise Unavailable from error
 
-    async def permission(self, user: User, session_id: UUID) -> str | None:
-        """Raises Unavailable when the database does not answer."""
+    async def standing(self, user: User, session_id: UUID) -> Standing:
+        """Raises SessionNotFound, or Unavailable when the database does not answer."""
         try:
-            return await self._read(permission_in, user, session_id)
+            return await self._read(standing_in, user, session_id)
+        except SessionNotFound:
+            raise
         except Exception as error:
             logger.exception("the access of a socket could not be read")
             raise Unavailable from error
@@ -453,18 +455,16 @@ class Rooms:
             await asyncio.sleep(max(GATHER_SECONDS, next_at - self._loop.time()))
             self._work.clear()
             dirty, self._dirty = [room for room in self._dirty if room.queue and room not in self._waiting], set()
-            if not dirty:
-                continue
-            is_heard = any(room.is_heard for room in dirty)
-            next_at = self._loop.time() + (HEARD_COMMIT_SECONDS if is_heard else COMMIT_SECONDS)
-            for room in dirty:
-                room.in_flight, room.queue = room.queue, []
-            is_written = await self._commit(dirty)
+            if dirty:
+                is_heard = any(room.is_heard for room in dirty)
+                next_at = self._loop.time() + (HEARD_COMMIT_SECONDS if is_heard else COMMIT_SECONDS)
+                for room in dirty:
+                    room.in_flight, room.queue = room.queue, []
+                if not await self._commit(dirty):
+                    # Whether the database is away or one room's rows are at fault: the others lose no more than this.
+                    next_at = self._loop.time() + RETRY_SECONDS[0]
             if not self._dirty and not self._waiting:
                 self._saved.set()
-            if not is_written:
-                # Whether the database is away or one room's rows are at fault: the others lose no more than this.
-                next_at = self._loop.time() + RETRY_SECONDS[0]
 
     def _rest(self, room: Room) -> None:
         """Try the room again later, each time twice as late. What it queues meanwhile waits with it."""

@@ -138,14 +138,6 @@ def archived_standing(user: User | AnonymousUser, session_id: uuid.UUID | str) -
     return _standing(user, *_session(user, session_id, archived=True), Action.ARCHIVE, hide=True)
 
 
-def permission_in(user: User | AnonymousUser, session_id: uuid.UUID | str) -> str | None:
-    """What the socket may do: owner, admin, write or read; None when the session is absent to this user."""
-    try:
-        return standing_in(user, session_id).shown_permission
-    except SessionNotFound:
-        return None
-
-
 def within_scopes(permission: str | None, scopes: Collection[str] | None) -> str | None:
     """What is left of a permission for who came by a personal token; None as scopes: all of it."""
     if permission is None or scopes is None or Scope.EDIT in scopes:
@@ -156,7 +148,10 @@ def within_scopes(permission: str | None, scopes: Collection[str] | None) -> str
 def permissions_in(
     pairs: Collection[tuple[uuid.UUID, User]],
 ) -> dict[tuple[uuid.UUID, uuid.UUID], str | None]:
-    """permission_in() of many (session, user) pairs, by the ids of both, in two queries, three with guests."""
+    """What sockets may do, owner, admin, write or read; None where the session is absent to the user.
+
+    Of many (session, user) pairs, by the ids of both, in two queries, three with guests.
+    """
     session_ids, user_ids = {session_id for session_id, _ in pairs}, {user.pk for _, user in pairs}
     sessions = {found.pk: found for found in CodeSession.objects.filter(pk__in=session_ids, archived_at__isnull=True)}
     rows = Collaborator.objects.filter(session__in=session_ids, user__in=user_ids)

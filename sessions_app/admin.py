@@ -21,6 +21,7 @@ from codecrafter.http.admin import (
     OptionalReason,
     ReadOnlyInline,
     Reason,
+    ToldReason,
     link,
 )
 from sessions_app import actions, moderation
@@ -93,7 +94,20 @@ class CodeSessionAdmin(DeskAdmin):
     ordering = ("-updated_at",)
     fieldsets = (
         (None, {"fields": ("id", "title", "owner_link", "language", "is_public", "people", "runs", "more")}),
-        ("Moderation", {"fields": ("state", "locked_at", "frozen_at", "closed_at", "moderation_reason")}),
+        (
+            "Moderation",
+            {
+                "fields": (
+                    "state",
+                    "locked_at",
+                    "lock_reason",
+                    "frozen_at",
+                    "freeze_reason",
+                    "closed_at",
+                    "close_reason",
+                )
+            },
+        ),
         ("History", {"fields": ("metadata", "version", "created_at", "updated_at", "archived_at")}),
     )
     inlines = (CollaboratorInline, ReportInline)
@@ -118,7 +132,7 @@ class CodeSessionAdmin(DeskAdmin):
             _moderating(moderation.lock_session),
             "locked",
             "already were",
-            Reason,
+            ToldReason,
             fits=lambda session: session.locked_at is None,
         ),
         Button(
@@ -139,7 +153,7 @@ class CodeSessionAdmin(DeskAdmin):
             _moderating(moderation.freeze_session),
             "frozen",
             "already were",
-            Reason,
+            ToldReason,
             fits=lambda session: session.frozen_at is None,
         ),
         Button(

@@ -77,11 +77,14 @@ class CodeSession(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now_add=True)
     archived_at = models.DateTimeField(null=True, blank=True)
-    # Set by moderators: nobody changes anything, no program starts, the owner cannot bring it back; and why.
+    # Set by moderators: nobody changes anything, no program starts, the owner cannot bring it back. The reasons of the
+    # first two are told to everybody who has the session open, the third's to moderators.
     locked_at = models.DateTimeField(null=True, blank=True, editable=False)
+    lock_reason = models.CharField(max_length=500, blank=True, editable=False)
     frozen_at = models.DateTimeField(null=True, blank=True, editable=False)
+    freeze_reason = models.CharField(max_length=500, blank=True, editable=False)
     closed_at = models.DateTimeField(null=True, blank=True, editable=False)
-    moderation_reason = models.CharField(max_length=500, blank=True, editable=False)
+    close_reason = models.CharField(max_length=500, blank=True, editable=False)
 
     objects = CodeSessionQuerySet.as_manager()
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 def lock_session(session: CodeSession, *, by: User, reason: str = "") -> bool:
     """From now on everybody reads and nobody changes anything, open pages included."""
     now = timezone.now()
-    return _change(session, by, "locked", reason, {"locked_at": None}, {"locked_at": now, "moderation_reason": reason})
+    return _change(session, by, "locked", reason, {"locked_at": None}, {"locked_at": now, "lock_reason": reason})
 
 
 def unlock_session(session: CodeSession, *, by: User, reason: str = "") -> bool:
@@ -40,7 +40,7 @@ def unlock_session(session: CodeSession, *, by: User, reason: str = "") -> bool:
 def freeze_session(session: CodeSession, *, by: User, reason: str = "") -> bool:
     """From now on no program starts; the workers stop what runs (execution/companion.py)."""
     now = timezone.now()
-    return _change(session, by, "frozen", reason, {"frozen_at": None}, {"frozen_at": now, "moderation_reason": reason})
+    return _change(session, by, "frozen", reason, {"frozen_at": None}, {"frozen_at": now, "freeze_reason": reason})
 
 
 def unfreeze_session(session: CodeSession, *, by: User, reason: str = "") -> bool:
@@ -50,7 +50,7 @@ def unfreeze_session(session: CodeSession, *, by: User, reason: str = "") -> boo
 def close_session(session: CodeSession, *, by: User, reason: str = "") -> bool:
     """Archive it so that only a moderator brings it back. Its sockets close, its programs stop."""
     now = timezone.now()
-    changes = {"closed_at": now, "archived_at": now, "moderation_reason": reason}
+    changes = {"closed_at": now, "archived_at": now, "close_reason": reason}
     return _change(session, by, "closed", reason, {"closed_at": None}, changes)
 
 
@@ -68,9 +68,10 @@ def observe_session(session: CodeSession, *, by: User, reason: str = "") -> bool
 
 
 def standing_measure(session: CodeSession) -> str:
-    """What everybody who has the session open is told of a lock or a freeze, with the reason; empty without one."""
-    said = SessionLocked.detail if session.locked_at else RunsFrozen.detail if session.frozen_at else ""
-    return f"{said} {session.moderation_reason}".strip() if said else ""
+    """What everybody who has the session open is told of a lock or a freeze, with its reason; empty without one."""
+    if session.locked_at:
+        return f"{SessionLocked.detail} {session.lock_reason}".strip()
+    return f"{RunsFrozen.detail} {session.freeze_reason}".strip() if session.frozen_at else ""
 
 
 @transaction.atomic

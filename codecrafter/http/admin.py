@@ -74,12 +74,9 @@ class NoQuestions(forms.Form):
     pass
 
 
-def _reason(*, required: bool) -> forms.CharField:
+def _reason(*, required: bool, help_text: str = "Kept in the audit trail.") -> forms.CharField:
     return forms.CharField(
-        required=required,
-        max_length=REASON_MAX,
-        widget=forms.Textarea(attrs={"rows": 3}),
-        help_text="Kept in the audit trail.",
+        required=required, max_length=REASON_MAX, widget=forms.Textarea(attrs={"rows": 3}), help_text=help_text
     )
 
 
@@ -89,6 +86,10 @@ class OptionalReason(forms.Form):
 
 class Reason(forms.Form):
     reason = _reason(required=True)
+
+
+class ToldReason(forms.Form):
+    reason = _reason(required=True, help_text="Kept in the audit trail, and told to everybody concerned.")
 
 
 @dataclass(frozen=True)

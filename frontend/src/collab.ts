@@ -46,6 +46,8 @@ export interface Hello {
   connection_id: string;
   user: Person;
   permission: Permission;
+  /** What a moderator's lock or freeze means here; empty without one. */
+  measure: string;
   epoch: string;
   head: number;
   is_degraded?: boolean;

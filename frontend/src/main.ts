@@ -235,6 +235,15 @@ function setPermission(permission: Permission): void {
   showRun();
 }
 
+/** What a moderator's lock or freeze means here, or that it has ended. */
+function showMeasure(detail: string): void {
+  const bar = byId("measure");
+  if (bar.textContent?.trim() === detail) return;
+  bar.hidden = !detail;
+  bar.replaceChildren(make("p", {}, detail));
+  announce(detail || "The moderator's measure has ended. You can do again what your permission allows.");
+}
+
 function take(message: ServerMessage): void {
   switch (message.type) {
     case "presence": {
@@ -251,9 +260,7 @@ function take(message: ServerMessage): void {
       if (session.language !== message.language) showLanguage(message.language);
       break;
     case "session.moderated":
-      byId("measure").hidden = !message.detail;
-      byId("measure").replaceChildren(make("p", {}, message.detail));
-      announce(message.detail || "The moderators have opened this session again.");
+      showMeasure(message.detail);
       break;
     case "run.state":
       runs.take(message.run as Run);
@@ -520,6 +527,7 @@ function openDocument(epoch: string | null): void {
       hello: (hello) => {
         showDegraded(hello.is_degraded === true);
         if (hello.limits?.chat_characters) chat.limit = hello.limits.chat_characters;
+        showMeasure(hello.measure);
       },
       loaded: () => {
         isLoaded = true;

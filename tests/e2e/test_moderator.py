@@ -116,6 +116,7 @@ def test_open_pages_say_what_a_moderator_does_to_their_session_and_why(
     mia.page.goto(row)
     for _ in ("on the row's page", "on the page that asks"):
         mia.page.get_by_role("button", name="Unlock", exact=True).click()
+    expect(mia.page.get_by_text("1 unlocked.")).to_be_visible()
     expect(measure).to_be_hidden()
     expect(bob.editor).not_to_have_attribute("aria-readonly", "true")
 

@@ -29,6 +29,11 @@ REMOVE = """
 from sessions_app.models import Collaborator
 Collaborator.objects.filter(user__username={username!r}).delete()
 """
+LOCK = """
+from django.utils import timezone
+from sessions_app.models import CodeSession
+CodeSession.objects.filter(pk={session_id!r}).update(locked_at={locked_at}, lock_reason="The exam is over.")
+"""
 SIGN_OUT = """
 from django.contrib.sessions.models import Session
 Session.objects.all().delete()
@@ -166,6 +171,17 @@ def test_two_people_type_through_a_crash_and_a_restart_and_nothing_is_lost(toget
         # What is saved stays on no device.
         expect_nothing_on_the_device(visitor)
     assert ana.text() == ben.text() == together.owner.text(together.session_id)
+
+
+def test_page_that_was_away_says_what_a_moderator_did_meanwhile_and_when_that_has_ended(together):
+    measure = together.ana.page.locator("#measure")
+    for locked_at, said in (("timezone.now()", re.compile(r"locked this session.* The exam is over\.$")), ("None", "")):
+        together.crash()
+        together.set_in_database(LOCK, session_id=together.session_id, locked_at=locked_at)
+        together.live.start()
+        expect_state(together.ana, "^Read only$" if said else "^Saved")
+        expect(measure).to_have_text(said)
+        expect(measure).to_be_visible(visible=bool(said))
 
 
 def test_tab_that_was_closed_offline_is_merged_when_it_is_opened_again(together):

@@ -21,7 +21,6 @@ from sessions_app.access import (
     Action,
     archived_standing,
     can_edit,
-    permission_in,
     permissions_in,
     standing_in,
 )
@@ -34,6 +33,13 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.django_db
 Api = "Callable[[User | None], APIClient]"
 PEOPLE = ("alice", "bob", "carol", "mod")
+
+
+def permission_in(user: User, session_id: Any) -> str | None:
+    try:
+        return standing_in(user, session_id).shown_permission
+    except SessionNotFound:
+        return None
 
 
 @pytest.fixture
@@ -219,6 +225,22 @@ def test_reports_are_limited(settings: SettingsWrapper, api: Api, session: Any, 
     path = f"/api/sessions/{session.pk}/report"
     codes = [api(carol).post(path, {"reason": "spam"}).status_code for _ in range(2)]
     assert codes == [201, 429]
+
+
+def test_each_measure_keeps_its_own_reason(session: Any, alice: User, mod: User) -> None:
+    def told() -> str:
+        return moderation.standing_measure(standing_in(alice, session.pk).session)
+
+    moderation.freeze_session(session, by=mod, reason="Mining.")
+    moderation.lock_session(session, by=mod, reason="The exam is over.")
+    assert told().endswith("nobody changes it. The exam is over.")
+    moderation.unlock_session(session, by=mod)
+    assert told().endswith("can still be changed. Mining.")
+    moderation.close_session(session, by=mod, reason="For moderators only.")
+    moderation.reopen_session(session, by=mod)
+    assert told().endswith("can still be changed. Mining.")
+    moderation.unfreeze_session(session, by=mod)
+    assert told() == ""
 
 
 def test_the_page_says_why_nothing_can_be_changed(session: Any, alice: User, mod: User) -> None:
