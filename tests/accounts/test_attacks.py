@@ -214,6 +214,7 @@ NOBODYS = {
     "<int:pk>": "1",
     "<uuid:token_id>": str(uuid.UUID(int=1)),
     "<uuid:bot_id>": str(uuid.UUID(int=1)),
+    "<str:provider_id>": "oidc",
     "(?P<uidb36>[0-9A-Za-z]+)-(?P<key>[^/]+)": "1-set-password",
     "(?P<key>[-:\\w]+)": "abc",
 }
