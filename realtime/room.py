@@ -152,8 +152,8 @@ class Room:
 
     # Sockets
 
-    def join(self, connection: Connection, measure: str = "") -> None:
-        """`measure` is what a moderator's lock or freeze means here, if there is one."""
+    def join(self, connection: Connection, measure: str) -> None:
+        """`measure` is what a moderator's lock or freeze means here; empty without one."""
         self.connections[connection.id] = connection
         metrics.CONNECTIONS.inc()
         metrics.BY_PERMISSION.labels(connection.permission).inc()
