@@ -3,7 +3,8 @@
 A private one is kept in this process with the tag of the state that it shows, and asked for with the tag of the state
 that there is now, which takes one look into the database. So a commit, of a permission above all, ends it everywhere.
 A shared one is kept in the cache with a generation. Who changes what it shows starts a new generation when that is
-committed, and what somebody made of the old state meanwhile is of the old generation.
+committed, and what somebody made of the old state meanwhile is of the old generation. It is kept in Redis only: a
+cache of this process would not hear what another one, such as a management command, changes.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import logging
 import uuid
 from typing import TYPE_CHECKING, cast
 
+from django.conf import settings
 from django.core.cache import cache, caches
 from django.db import transaction
 
@@ -37,6 +39,8 @@ def keep(name: str, tag: str, body: bytes) -> None:
 
 def shared(name: str, make: Callable[[], bytes]) -> bytes:
     """The shared answer, made anew when there is none of this generation or the cache is away."""
+    if not settings.REDIS_URL:
+        return make()
     try:
         found = cache.get_many([_key(name), _generation_key(name)])
     except Exception:
@@ -54,8 +58,9 @@ def shared(name: str, make: Callable[[], bytes]) -> bytes:
 
 def forget(name: str) -> None:
     """What the shared answer shows is being changed: for who changes it at once, for all others on commit."""
-    _renew(name)
-    transaction.on_commit(lambda: _renew(name))
+    if settings.REDIS_URL:
+        _renew(name)
+        transaction.on_commit(lambda: _renew(name))
 
 
 def _renew(name: str) -> None:

@@ -327,7 +327,7 @@ function noticeWords(message: Notice): string {
 
 function runRefusal(): string {
   const language = page.languages.find(({ key }) => key === session.language);
-  return language?.available === false ? `${language.name} cannot be run on this server. Everything else works.` : "";
+  return language?.available === false ? `${language.unavailable_reason ?? "It cannot be run here."} Everything else works.` : "";
 }
 
 function showRun(): void {
@@ -341,15 +341,16 @@ let isStarting = false;
 
 async function startRun(): Promise<void> {
   if (isStarting || !isLoaded || !canEdit(session.permission)) return;
-  const refusal = runRefusal();
-  if (refusal) {
-    problem(refusal);
-    return;
-  }
   isStarting = true;
   runButton.dataset.busy = "yes";
-  panes.show("output");
   try {
+    // What could not run when the page was opened may run by now.
+    if (runRefusal()) await readLanguages().catch(() => undefined);
+    if (runRefusal()) {
+      problem(runRefusal());
+      return;
+    }
+    panes.show("output");
     const isSaved = await collab.settled(SETTLE_MS);
     const stdin = stdinField.value;
     const run = await call<Run>("POST", "/api/execute", {
@@ -403,9 +404,10 @@ async function readLanguages(): Promise<void> {
   page.languages = await call<Language[]>("GET", "/api/execute/languages");
   for (const option of languageMenu.options) {
     const language = page.languages.find(({ key }) => key === option.value);
-    if (language?.available === false) option.text = `${language.name} (cannot be run here)`;
+    if (language) option.text = language.available ? language.name : `${language.name} (cannot be run here)`;
   }
   showLanguageName();
+  showRun();
   runs.refresh();
 }
 

@@ -16,6 +16,8 @@ export interface Language {
   /** Known once GET /api/execute/languages has answered: what runs here is the workers' knowledge. */
   version?: string | null;
   available?: boolean;
+  /** A sentence. */
+  unavailable_reason?: string | null;
   limits?: Limits;
 }
 

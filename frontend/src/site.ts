@@ -57,20 +57,20 @@ async function placeLanguages(): Promise<void> {
   if (!common || !more) return;
   const languages = await call<Language[]>("GET", "/api/execute/languages");
   const chips = [...common.children, ...more.children];
-  const absent: Element[] = [];
-  for (const chip of chips) {
-    const input = chip.querySelector("input");
-    const language = languages.find(({ key }) => key === input?.value);
-    if (language?.available !== false) continue;
-    absent.push(chip);
+  const absent = chips.flatMap((chip) => {
+    const key = chip.querySelector("input")?.value;
+    const language = languages.find((row) => row.key === key);
+    return language?.available === false ? [{ chip, language }] : [];
+  });
+  // Where nothing can run, as before the first worker has looked, nothing is better than the rest.
+  if (absent.length === 0 || absent.length === chips.length) return;
+  for (const { chip, language } of absent) {
     chip.classList.add("unavailable");
     chip.setAttribute("title", `You can write ${language.name} here; this server cannot run it.`);
     chip.lastElementChild?.append(make("span", { class: "visually-hidden" }, " (cannot be run on this server)"));
   }
-  // Where nothing can run, as before the first worker has looked, nothing is better than the rest.
-  if (absent.length === 0 || absent.length === chips.length) return;
   const focused = document.activeElement;
-  more.append(...absent);
+  more.append(...absent.map(({ chip }) => chip));
   const summary = more.parentElement?.querySelector("summary span");
   if (summary) summary.textContent = `${more.childElementCount} more languages`;
   if (!common.querySelector("input:checked")) common.querySelector("input")?.click();

@@ -130,18 +130,24 @@ def test_the_browsable_page_of_a_kept_session_is_still_a_page(path, client, api,
 # The languages
 
 
+@pytest.fixture
+def shared(settings):
+    """The cache of the tests stands for Redis, whose commands Django's caches have in common."""
+    settings.REDIS_URL = "redis://stands-for.example"
+
+
 def available(client):
     return {row["key"] for row in client.get(LANGUAGES).json() if row["available"]}
 
 
-def test_the_languages_are_asked_for_once(client):
+def test_the_languages_are_asked_for_once(shared, client):
     first = client.get(LANGUAGES)
     assert queries(lambda: client.get(LANGUAGES)) == []
     again = client.get(LANGUAGES)
     assert (again.json(), again["Content-Type"]) == (first.json(), first["Content-Type"])
 
 
-def test_a_language_that_comes_goes_fails_or_is_switched_is_seen_at_once(client):
+def test_a_language_that_comes_goes_fails_or_is_switched_is_seen_at_once(shared, client):
     assert available(client) == set()
     AvailableLanguage.objects.create(key="python", version="3.11", checked_at=timezone.now())
     assert available(client) == {"python"}
@@ -158,7 +164,7 @@ def test_a_language_that_comes_goes_fails_or_is_switched_is_seen_at_once(client)
 
 
 @pytest.mark.django_db(transaction=True)
-def test_what_was_read_of_the_old_state_while_a_change_was_on_its_way_is_not_kept(client):
+def test_what_was_read_of_the_old_state_while_a_change_was_on_its_way_is_not_kept(shared, client):
     """Who reads while the change is in its transaction reads the old state, and must not keep it for others."""
     with transaction.atomic():
         AvailableLanguage.objects.create(key="python", version="3.11", checked_at=timezone.now())
@@ -184,9 +190,16 @@ def test_without_the_cache_a_ticket_is_refused_and_the_reason_told(no_redis, api
     assert (answer.status_code, answer.json()["code"]) == (503, "tickets_unavailable")
 
 
-def test_without_the_cache_the_languages_are_there(no_redis, client):
+def test_without_the_cache_the_languages_are_there(shared, no_redis, client):
     AvailableLanguage.objects.create(key="python", version="3.11", checked_at=timezone.now())
     assert available(client) == {"python"}
+
+
+def test_without_redis_what_another_process_changes_is_seen_at_once(client):
+    assert available(client) == set()
+    # Without signals, as in `manage.py selftest` beside the server.
+    AvailableLanguage.objects.bulk_create([AvailableLanguage(key="c", version="12", checked_at=timezone.now())])
+    assert available(client) == {"c"}
 
 
 # Lists

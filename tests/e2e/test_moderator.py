@@ -132,9 +132,21 @@ def log_in(visitor: Visitor) -> None:
 FIND_FAULTY = "from execution import availability; availability.keep_self_test('bash', '5', 'greet printed nothing')"
 
 
-def test_a_moderator_has_a_faulty_language_try_itself_again(server: LiveServer, mia: Visitor) -> None:
+def test_a_faulty_language_runs_in_pages_that_are_open_once_a_moderator_had_it_try_itself_again(
+    server: LiveServer, visit: Callable[[LiveServer, str], Visitor], mia: Visitor
+) -> None:
     server.wait_for_languages()
     server.manage("shell", "-v", "0", "-c", FIND_FAULTY)
+    bob = visit(server, "bob")
+    bob.have_account()
+    session_id = ask(bob, "/api/sessions", title="Patience", language="bash", content="echo at last\n")["id"]
+    bob.page.goto(f"{server.url}/sessions/{session_id}")
+    bob.expect_saved()
+    run = bob.page.get_by_role("button", name="Run", exact=True)
+    expect(run).to_be_disabled()
+    # It can be pressed nevertheless, and says why.
+    run.click(force=True)
+    expect(bob.page.locator("#notices")).to_contain_text("Bash does not work here at present: greet printed nothing")
     page, row = mia.page, f"{server.url}/admin/execution/availablelanguage/bash/change/"
     page.goto(row)
     state = page.locator(".field-state .readonly")
@@ -149,3 +161,6 @@ def test_a_moderator_has_a_faulty_language_try_itself_again(server: LiveServer, 
         page.wait_for_timeout(500)
     expect(state).to_have_text("Available")
     expect(page.locator(".field-fault .readonly")).to_have_text("-")
+    run.click(force=True)
+    expect(bob.page.locator("#runs")).to_contain_text("at last")
+    expect(run).to_be_enabled()
