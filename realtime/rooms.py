@@ -1,7 +1,8 @@
 """The live rooms of one event loop: opening, group commit, doorbell, access checks, the slow tick, drain.
 
 Every database call of the live part is made here, in threads of our own: Channels' shared thread would make all
-typing wait for the slowest page. The channel layer may lose what it likes: the tick finds it in the log.
+typing wait for the slowest page. Commits to PostgreSQL need one only when log_writer.py fails. The channel layer may
+lose what it likes: the tick finds it in the log.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
+import psycopg
 from channels.layers import InMemoryChannelLayer, get_channel_layer
 from django.conf import settings
 from django.db import IntegrityError, InterfaceError, OperationalError, connection
@@ -25,6 +27,7 @@ from accounts.models import User, able
 from realtime import connections, metrics, protocol
 from realtime.guard import Guard
 from realtime.layer_watch import LayerWatch
+from realtime.log_writer import LogWriter
 from realtime.room import Room
 from sessions_app import actions, crdt, documents, events, tasks
 from sessions_app.access import Standing, can_edit, standing_in
@@ -45,6 +48,8 @@ COMMIT_SECONDS = 0.04
 # While another process has the room open, which hears of a change after its commit.
 HEARD_COMMIT_SECONDS = 0.02
 LAST_COMMIT_SECONDS = 5
+# Whatever kept it from writing, a connection that was not to be had above all, keeps nobody waiting again at once.
+LOG_WRITER_REST_SECONDS = 30
 # How many sessions the log names that could not be saved at the end.
 NAMED_UNSAVED = 20
 # An update that breaks a replica has the document loaded again for everybody in the room. Of one person's, the first is
@@ -112,6 +117,10 @@ class Rooms:
         self._resting: dict[Room, float] = {}
         self._waiting: dict[Room, asyncio.TimerHandle] = {}
         self._work = asyncio.Event()
+        # Sets _work when it is time for the next commit; None while nothing waits for that.
+        self._work_timer: asyncio.TimerHandle | None = None
+        # In the loop's time.
+        self._next_commit_at = 0.0
         self._saved = asyncio.Event()
         self._saved.set()
         self._running: set[asyncio.Task[Any]] = set()
@@ -120,6 +129,8 @@ class Rooms:
         self._broke: dict[str, list[float]] = {}
         # One thread writes, so that commits never queue behind loads; its connection stays open.
         self._writer = ThreadPoolExecutor(1, "room-commit")
+        self._log_writer = LogWriter() if connection.vendor == "postgresql" else None
+        self._log_writer_rests_until = 0.0
         self._readers = ThreadPoolExecutor(4, "room-read")
         self._loop = asyncio.get_running_loop()
         self._layer_watch = LayerWatch(self.process, self._layer_changed, self._listen_again)
@@ -228,6 +239,13 @@ class Rooms:
     def commit_soon(self, room: Room) -> None:
         self._dirty.add(room)
         self._saved.clear()
+        if self._work_timer is None:
+            # The relay goes first: a commit that starts at once holds the interpreter while the sockets wait.
+            wait = max(GATHER_SECONDS, self._next_commit_at - self._loop.time())
+            self._work_timer = self._loop.call_later(wait, self._commit_now)
+
+    def _commit_now(self) -> None:
+        self._work_timer = None
         self._work.set()
 
     def repair_soon(self, room: Room, cause: str) -> None:
@@ -443,26 +461,27 @@ class Rooms:
                 self._forget(room)
             if not self.is_draining:
                 _open.pop(self._loop, None)
+            if self._log_writer is not None:
+                self._log_writer.close()
             self._writer.submit(connection.close)
             self._writer.shutdown(wait=True)
             self._readers.shutdown(wait=True)
 
     async def _commit_forever(self) -> None:
-        next_at = 0.0
         while True:
             await self._work.wait()
-            # The relay goes first: a commit that starts at once holds the interpreter while the sockets wait.
-            await asyncio.sleep(max(GATHER_SECONDS, next_at - self._loop.time()))
+            if (wait := self._next_commit_at - self._loop.time()) > GATHER_SECONDS:
+                await asyncio.sleep(wait)
             self._work.clear()
             dirty, self._dirty = [room for room in self._dirty if room.queue and room not in self._waiting], set()
             if dirty:
                 is_heard = any(room.is_heard for room in dirty)
-                next_at = self._loop.time() + (HEARD_COMMIT_SECONDS if is_heard else COMMIT_SECONDS)
+                self._next_commit_at = self._loop.time() + (HEARD_COMMIT_SECONDS if is_heard else COMMIT_SECONDS)
                 for room in dirty:
                     room.in_flight, room.queue = room.queue, []
                 if not await self._commit(dirty):
                     # Whether the database is away or one room's rows are at fault: the others lose no more than this.
-                    next_at = self._loop.time() + RETRY_SECONDS[0]
+                    self._next_commit_at = self._loop.time() + RETRY_SECONDS[0]
             if not self._dirty and not self._waiting:
                 self._saved.set()
 
@@ -481,7 +500,7 @@ class Rooms:
         entries = {room.session_id: _merge(room.in_flight) for room in dirty}
         started = time.monotonic()
         try:
-            appended = await self._write(_append, entries)
+            appended = await self._add_to_log(entries)
         except Exception as error:
             if len(dirty) > 1:
                 return await self._commit_each(dirty, may_be_away=isinstance(error, OperationalError | InterfaceError))
@@ -506,6 +525,16 @@ class Rooms:
             if room.queue:
                 self.commit_soon(room)
         return True
+
+    async def _add_to_log(self, entries: dict[UUID, list[documents.Entry]]) -> dict[UUID, documents.Appended]:
+        """What the log writer cannot do, the thread does, or says why not; what both wrote says nothing new."""
+        if self._log_writer is not None and self._loop.time() >= self._log_writer_rests_until:
+            try:
+                return await self._log_writer.append(entries)
+            except (psycopg.Error, TimeoutError) as error:
+                logger.warning("commits go through a thread for %d s: %s", LOG_WRITER_REST_SECONDS, error)
+                self._log_writer_rests_until = self._loop.time() + LOG_WRITER_REST_SECONDS
+        return await self._write(_append, entries)
 
     async def _commit_each(self, dirty: list[Room], *, may_be_away: bool) -> bool:
         """One room's rows may be at fault, and the others must not wait for it. Whether anything was written."""

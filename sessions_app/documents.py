@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from django.conf import settings
 from django.db import connection, transaction
@@ -155,8 +155,33 @@ def append(entries: Mapping[UUID, Sequence[Entry]]) -> dict[UUID, Appended]:
         return {}
     if connection.vendor != "postgresql":
         return _append_step_by_step(wanted)
-    ((session_id, group), *others) = wanted.items()
-    return _append_at_once(wanted) if others or len(group) > 1 else _append_one(session_id, group[0])
+    with binding_cursor(connection) as cursor:
+        cursor.execute(*append_statement(wanted))
+        return appended(cursor.fetchall())
+
+
+def append_statement(entries: Mapping[UUID, Sequence[Entry]]) -> tuple[str, list[Any]]:
+    """append() as one statement of PostgreSQL, which is its own transaction, and its values; no group may be empty."""
+    ((session_id, group), *others) = entries.items()
+    if not others and len(group) == 1:
+        (entry,) = group
+        return _APPEND_ONE, [len(entry.payload), session_id, entry.payload, entry.user_id, entry.origin]
+    rows = [
+        (session_id, number, entry.payload, entry.user_id, entry.origin)
+        for session_id, group in entries.items()
+        for number, entry in enumerate(group, 1)
+    ]
+    return _APPEND_AT_ONCE, [
+        list(entries),
+        [len(group) for group in entries.values()],
+        [sum(len(entry.payload) for entry in group) for group in entries.values()],
+        *map(list, zip(*rows, strict=True)),
+    ]
+
+
+def appended(rows: Iterable[tuple[UUID, int, int]]) -> dict[UUID, Appended]:
+    """What the statement answers."""
+    return {session_id: Appended(first_seq, last_seq) for session_id, first_seq, last_seq in rows}
 
 
 @transaction.atomic
@@ -186,29 +211,7 @@ def _append_step_by_step(wanted: Mapping[UUID, Sequence[Entry]]) -> dict[UUID, A
     return appended
 
 
-def _append_at_once(wanted: Mapping[UUID, Sequence[Entry]]) -> dict[UUID, Appended]:
-    """The same as one statement of PostgreSQL, which is its own transaction: a fifth of the round trips and the work.
-
-    A row of `moved` is only updated once `locked` has it, and `locked` takes them in order.
-    """
-    entries = [
-        (session_id, number, entry.payload, entry.user_id, entry.origin)
-        for session_id, group in wanted.items()
-        for number, entry in enumerate(group, 1)
-    ]
-    with binding_cursor(connection) as cursor:
-        cursor.execute(
-            _APPEND_AT_ONCE,
-            [
-                list(wanted),
-                [len(group) for group in wanted.values()],
-                [sum(len(entry.payload) for entry in group) for group in wanted.values()],
-                *map(list, zip(*entries, strict=True)),
-            ],
-        )
-        return {session_id: Appended(before + 1, head) for session_id, before, head in cursor.fetchall()}
-
-
+# A row of `moved` is only updated once `locked` has it, and `locked` takes them in order.
 _APPEND_AT_ONCE = f"""
 WITH wanted AS (SELECT * FROM unnest(%s::uuid[], %s::bigint[], %s::bigint[]) AS w (id, count, bytes)),
 locked AS (
@@ -228,18 +231,11 @@ added AS (
         AS e (id, number, payload, user_id, origin)
     JOIN moved m ON m.id = e.id
 )
-SELECT id, before, head FROM moved
+SELECT id, before + 1, head FROM moved
 """  # noqa: S608 (the names are the models')
 
 
-def _append_one(session_id: UUID, entry: Entry) -> dict[UUID, Appended]:
-    """The same for what one person types alone: half the work of arrays and joins, on both sides."""
-    with binding_cursor(connection) as cursor:
-        cursor.execute(_APPEND_ONE, [len(entry.payload), session_id, entry.payload, entry.user_id, entry.origin])
-        row = cursor.fetchone()
-    return {session_id: Appended(row[0], row[0])} if row else {}
-
-
+# The same for what one person types alone: half the work of arrays and joins.
 _APPEND_ONE = f"""
 WITH moved AS (
     UPDATE {Document._meta.db_table} SET head = head + 1, tail_bytes = tail_bytes + %s
@@ -247,9 +243,9 @@ WITH moved AS (
 ),
 added AS (
     INSERT INTO {Update._meta.db_table} (document_id, seq, payload, user_id, origin, created_at)
-    SELECT session_id, head, %s, %s::uuid, %s, now() FROM moved
+    SELECT session_id, head, %s::bytea, %s::uuid, %s::text, now() FROM moved
 )
-SELECT head FROM moved
+SELECT session_id, head, head FROM moved
 """  # noqa: S608 (the names are the models')
 
 
