@@ -183,7 +183,7 @@ EXPORT_MAX_BYTES = env.int("EXPORT_MAX_BYTES", default=1024 * 1024 * 1024)
 if REDIS_URL:
     CHANNEL_LAYERS: dict[str, dict[str, Any]] = {
         "default": {
-            "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+            "BACKEND": "codecrafter.redis_layer.RedisLayer",
             "CONFIG": {
                 # redis-py 8 times out a silent read after 5 s by default, which would close every idle socket.
                 "hosts": [

@@ -6,13 +6,13 @@ import asyncio
 import random
 from typing import Any
 
-from channels_redis.pubsub import RedisPubSubChannelLayer
+from codecrafter.redis_layer import RedisLayer
 
 DROPPED = 0.2
 LATE_SECONDS = 0.1
 
 
-class LossyLayer(RedisPubSubChannelLayer):
+class LossyLayer(RedisLayer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._chance = random.Random(20)
