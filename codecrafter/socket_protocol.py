@@ -44,6 +44,9 @@ class SocketProtocol(WebSocketsSansIOProtocol):
     A hundred sockets that are told the same would each encode it, and each pass two coroutines, on the way of `send`.
     """
 
+    # As in realtime/connections.py: what is asked for every frame.
+    __slots__ = ("close_sent", "handshake_complete", "transport", "writable")
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         # Read from the socket and not parsed yet; only while reading is paused.

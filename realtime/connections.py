@@ -92,6 +92,10 @@ class Frame:
 
 
 class Connection:
+    # What a room that tells a hundred sockets something asks of each: not of a dict elsewhere, for every one of them is
+    # fetched from memory that the processor has not seen since the last time.
+    __slots__ = ("__dict__", "_is_idle", "_write_frame", "last_sent")
+
     def __init__(
         self,
         user_id: UUID,
@@ -183,7 +187,9 @@ class Connection:
     # What goes out
 
     def put_update(self, frame: Shared, base: bytes) -> None:
-        if not self._write_now(frame) and self._behind is None:
+        if self._is_idle and self._write_frame is not None and self._write_frame(frame.wire):
+            self.last_sent = frame.at
+        elif self._behind is None:
             self._put(_Item(_Kind.UPDATE, frame.payload, base))
 
     def put_awareness(self, frame: Shared) -> None:

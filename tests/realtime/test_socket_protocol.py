@@ -1,17 +1,21 @@
-"""A short message that comes alone goes past the parser: what the application hears, and what the peer is told, must be
-the same as through it."""
+"""The short ways past the parser and past `send`: what the application hears, and what the peer is told, must be
+the same as on the long ones."""
 
 from __future__ import annotations
 
 import asyncio
 import random
+import socket
+from functools import partial
 from typing import Any
 
 import pytest
 import uvicorn
+import uvloop
 from uvicorn.server import ServerState
 
 from codecrafter.socket_protocol import SocketProtocol
+from realtime.protocol import encode_websocket_frame
 from tests.realtime.raw import HANDSHAKE, masked
 
 REQUEST = "\r\n".join(["GET / HTTP/1.1", "Host: here", *(f"{k}: {v}" for k, v in HANDSHAKE.items()), "", ""]).encode()
@@ -138,3 +142,55 @@ async def test_peer_that_speaks_before_it_is_let_in_is_let_go_without_a_word(cap
     await asyncio.gather(*protocol.tasks)
     assert wire.written == b""
     assert not caplog.records
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
+def test_peer_that_reads_slowly_is_told_everything_whole_and_in_order(run):
+    told, heard = run(conversation_with_slow_reader(random.Random(3)))
+    assert heard == told
+
+
+async def conversation_with_slow_reader(chance: random.Random) -> tuple[list[bytes], list[bytes]]:
+    told: list[bytes] = []
+    ways = {"frame": 0, "send": 0, "send instead": 0}
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        write = scope["extensions"]["codecrafter.frames"]["write"]
+        await receive()
+        await send({"type": "websocket.accept"})
+        for _ in range(1500):
+            told.append(chance.randbytes(chance.choice([3, 60, 60, 60, 125, 4000, 70_000])))
+            way = "send"
+            if chance.random() < 0.9:
+                way = "frame" if write(encode_websocket_frame(told[-1])) else "send instead"
+            ways[way] += 1
+            if way != "frame":
+                await send({"type": "websocket.send", "bytes": told[-1]})
+            await asyncio.sleep(chance.choice([0, 0, 0.001]))
+        await send({"type": "websocket.close"})
+        assert not write(b"after the end")
+
+    config = uvicorn.Config(application, ws_per_message_deflate=False, log_config=None)
+    config.load()
+    loop = asyncio.get_running_loop()
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
+    server = await loop.create_server(partial(SocketProtocol, config, ServerState(), {}), sock=listener)
+    with socket.socket() as peer:
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+        peer.connect(listener.getsockname())
+        reader, writer = await asyncio.open_connection(sock=peer, limit=8192)
+        writer.write(REQUEST)
+        await reader.readuntil(b"\r\n\r\n")
+        heard = []
+        while (opcode := (await reader.readexactly(1))[0]) == 0x82:
+            size = (await reader.readexactly(1))[0]
+            if size >= 126:
+                size = int.from_bytes(await reader.readexactly(2 if size == 126 else 8))
+            heard.append(await reader.readexactly(size))
+            await asyncio.sleep(chance.choice([0, 0, 0, 0.001]))
+        assert opcode == 0x88
+        writer.close()
+    server.close()
+    assert all(count > 50 for count in ways.values()), ways
+    return told, heard
