@@ -73,8 +73,9 @@ class Guard:
             return
         pairs = {(room.session_id, member.author) for room, member, _ in members}
         keys = {member.session_key for _, member, _ in members if member.session_key}
+        by_token = {member.author for _, member, _ in members if member.family}
         token_ids = {member.token_id for _, member, _ in members if member.token_id is not None}
-        marks, permissions, sign_ins = await self._read(_look, pairs, keys, token_ids)
+        marks, permissions, sign_ins = await self._read(_look, pairs, keys, by_token, token_ids)
         for room, member, sign_in in members:
             if member.id not in room.connections:
                 continue
@@ -114,11 +115,11 @@ class _SignIns(NamedTuple):
 
 
 def _look(
-    pairs: Pairs, keys: set[str], token_ids: set[UUID]
+    pairs: Pairs, keys: set[str], by_token: set[UUID], token_ids: set[UUID]
 ) -> tuple[dict[UUID, str], dict[tuple[UUID, UUID], str | None], _SignIns]:
     """The mark of each active person's sign-ins, what each may in which session, and the sign-ins that hold."""
     users = {user.pk: user for user in User.objects.filter(able(), pk__in={user_id for _, user_id in pairs})}
-    families = live_families(list(users))
+    families = live_families(by_token) if by_token else set()
     sessions = open_sessions(keys) if keys else set()
     permissions = permissions_in([(session_id, users[user_id]) for session_id, user_id in pairs if user_id in users])
     marks = {user_id: user.get_session_auth_hash() for user_id, user in users.items()}
