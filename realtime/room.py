@@ -32,6 +32,7 @@ logger = logging.getLogger(__name__)
 
 # The first change of a quiet room is relayed at once; while a room is busy, one frame per window.
 MERGE_SECONDS = 0.02
+BASE_SECONDS = 1
 REMOTE_PEOPLE_SECONDS = 30
 ANNOUNCE_SECONDS = 10
 ASK_AGAIN_SECONDS = 5
@@ -122,8 +123,9 @@ class Room:
         self._committed = 0
         self._touched = 0
         self._outgoing: list[bytes] = []
-        # The state vector that the next flush leads on from.
-        self._outgoing_base = self._replica.state()
+        # A state vector that the next flush leads on from, and the loop's time when it was read. Everybody was put
+        # what came up to it, so an older one makes what a slow reader is sent a little longer, not wrong.
+        self._outgoing_base, self._outgoing_base_at = self._replica.state(), 0.0
         self._outgoing_from: set[Connection | None] = set()
         self._moved: set[int] = set()
         self._moved_by: set[Connection | None] = set()
@@ -683,8 +685,8 @@ class Room:
                 if connection is not only:
                     connection.put_update(frame, self._outgoing_base)
             # Of a replica that broke nothing more is asked.
-            if self.ready.is_set():
-                self._outgoing_base = self._replica.state()
+            if self._flushed_at - self._outgoing_base_at > BASE_SECONDS and self.ready.is_set():
+                self._outgoing_base, self._outgoing_base_at = self._replica.state(), self._flushed_at
 
     # Who is here
 
