@@ -240,8 +240,8 @@ class Rooms:
         self._dirty.add(room)
         self._saved.clear()
         if self._work_timer is None:
-            # The relay goes first: a commit that starts at once holds the interpreter while the sockets wait.
-            wait = max(GATHER_SECONDS, self._next_commit_at - self._loop.time())
+            # The relay goes first; a thread that commits at once would hold the interpreter while the sockets wait.
+            wait = max(0 if self._log_writer else GATHER_SECONDS, self._next_commit_at - self._loop.time())
             self._work_timer = self._loop.call_later(wait, self._commit_now)
 
     def _commit_now(self) -> None:
