@@ -187,9 +187,7 @@ class Connection:
     # What goes out
 
     def put_update(self, frame: Shared, base: bytes) -> None:
-        if self._is_idle and self._write_frame is not None and self._write_frame(frame.wire):
-            self.last_sent = frame.at
-        elif self._behind is None:
+        if not self._write_now(frame) and self._behind is None:
             self._put(_Item(_Kind.UPDATE, frame.payload, base))
 
     def put_awareness(self, frame: Shared) -> None:
