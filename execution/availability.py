@@ -50,7 +50,7 @@ class Availability:
 def available_languages() -> list[Availability]:
     """Every language of the table, in its order, with the version that runs here or why it does not."""
     rows = AvailableLanguage.objects.in_bulk()
-    reason = _reason() if any(key not in rows for key in languages.LANGUAGES) else ""
+    reason = _reason(is_known=bool(rows)) if any(key not in rows for key in languages.LANGUAGES) else ""
     return [_availability(language, rows.get(key), reason) for key, language in languages.LANGUAGES.items()]
 
 
@@ -71,13 +71,17 @@ def is_available(language: languages.Language) -> bool:
 def why_unavailable(language: languages.Language) -> str:
     """One sentence for the person who pressed Run."""
     row = AvailableLanguage.objects.filter(key=language.key).first()
-    return _availability(language, row, _reason()).unavailable_reason
+    reason = _reason(is_known=AvailableLanguage.objects.exists())
+    return _availability(language, row, reason).unavailable_reason
 
 
-def _reason() -> str:
-    """Why a language that is not available is not; `{}` stands for its name."""
+def _reason(*, is_known: bool) -> str:
+    """Why a language that is not available is not; `{}` stands for its name. `is_known`: whether any was reported."""
     live = Worker.objects.filter(seen_at__gte=timezone.now() - WORKER_SILENCE)
     if any(worker.sandbox for worker in live):
+        if not is_known:
+            # A worker says that it lives before it has tried its languages, which takes seconds.
+            return "It is not known yet whether {} runs here. Try again in a moment."
         return "{} is not installed where programs run here."
     for worker in live:
         return f"Programs cannot run here yet. {worker.detail}".replace("{", "{{").replace("}", "}}")

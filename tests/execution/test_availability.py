@@ -7,8 +7,10 @@ import subprocess
 import sys
 
 import pytest
+from django.utils import timezone
 
 from execution import availability
+from execution.models import Worker
 from execution.sandbox.doctor import checks
 from tests.live import ROOT
 
@@ -25,6 +27,13 @@ def test_what_answers_is_available_with_its_version(api):
     assert rows["lua"]["available"] is False
     availability._report_languages({"lua": "5.4.4"})
     assert listed(api)["python"]["available"] is False
+
+
+def test_before_a_new_worker_has_tried_its_languages_none_is_called_absent(db, api):
+    Worker.objects.create(name="new", sandbox="bubblewrap", seen_at=timezone.now())
+    assert listed(api)["python"]["unavailable_reason"].startswith("It is not known yet whether Python runs here.")
+    availability._report_languages({"lua": "5.4.4"})
+    assert listed(api)["python"]["unavailable_reason"] == "Python is not installed where programs run here."
 
 
 def test_a_failed_self_test_makes_a_language_unavailable_until_its_version_changes(alice, api):
