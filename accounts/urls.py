@@ -36,6 +36,7 @@ _own_urlpatterns = [
     path("account/delete", views.AccountDelete.as_view(), name="account-delete"),
     path("account/bots", views.BotMake.as_view(), name="bot-make"),
     path("account/bots/<uuid:bot_id>/retire", views.BotRetire.as_view(), name="bot-retire"),
+    path("account/unsent-form", views.UnsentForm.as_view(), name="unsent-form"),
     path("account/email/send", views.EmailConfirmationResend.as_view(), name="email-confirmation-resend"),
 ]
 

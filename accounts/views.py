@@ -32,7 +32,7 @@ from django.views.decorators.cache import never_cache
 from django.views.generic import FormView, TemplateView, View
 from requests import RequestException
 
-from accounts import access, actions, mail, privacy, tokens
+from accounts import access, actions, mail, privacy, tokens, unsent_forms
 from accounts.errors import EmailTaken, TooMany, UsernameTaken
 from accounts.forms import BotForm, ProfileForm, SignUpForm, TokenForm, add_refusal
 from accounts.models import Scope
@@ -212,6 +212,19 @@ class SignIns(LoginRequiredMixin, TemplateView):
                 actions.note_sign_ins_ended(user)
                 messages.success(request, "That browser is signed out.")
         return redirect("accounts:sign-ins")
+
+
+@method_decorator(never_cache, name="dispatch")
+class UnsentForm(LoginRequiredMixin, View):
+    """The form that was posted after the last sign-in had ended, as it was filled in."""
+
+    http_method_names = ["get", "head"]
+
+    def get(self, request: SignedInPageRequest) -> HttpResponse:
+        form = unsent_forms.take(request)
+        if form is None:
+            return redirect("sessions_app:session-list")
+        return render(request, "accounts/unsent_form.html", {"form": form})
 
 
 @method_decorator(never_cache, name="dispatch")

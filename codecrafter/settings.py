@@ -110,6 +110,8 @@ MIDDLEWARE = [
     "csp.middleware.CSPMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "accounts.guests.NobodyElsewhere",
+    "accounts.unsent_forms.KeepUnsentForms",
+    "codecrafter.http.page_errors.PageErrors",
     "codecrafter.http.throttles.RateLimits",
 ]
 ROOT_URLCONF = "codecrafter.urls"
@@ -251,6 +253,7 @@ AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_CLIENT_IP_CALLABLE = "codecrafter.http.client.counted_address"
 AXES_ENABLE_ADMIN = AXES_VERBOSE = False
 LOGIN_URL = "/login"
+CSRF_FAILURE_VIEW = "accounts.unsent_forms.csrf_failure"
 LOGIN_REDIRECT_URL = "/sessions"
 ACCOUNT_ADAPTER = "accounts.adapter.AccountAdapter"
 ACCOUNT_LOGIN_METHODS = {"username", "email"}

@@ -116,8 +116,12 @@ class Standing:
 
     @property
     def shown_permission(self) -> str:
-        """What the person is told and their sockets may do: a moderator reads, and so do all where it is locked."""
-        return self.permission if self.permission and self.session.locked_at is None else Permission.READ.value
+        return shown_permission(self.session, self.permission)
+
+
+def shown_permission(session: CodeSession, permission: str | None) -> str:
+    """What a person is told and their sockets may do: a moderator reads, and in a locked session everybody does."""
+    return permission if permission and session.locked_at is None else Permission.READ.value
 
 
 def can_edit(permission: str | None) -> bool:

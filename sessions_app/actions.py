@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import unicodedata
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,9 @@ from django.utils import timezone
 
 from activity import audit
 from activity.log import record
+from codecrafter.http.lines import visible
 from codecrafter.http.throttles import count_or_refuse
+from codecrafter.http.times import moment
 from sessions_app import crdt, documents, events, files, history, languages, sharing, zips
 from sessions_app.access import Action, Standing, standing_in
 from sessions_app.errors import (
@@ -302,7 +303,7 @@ def chat_event(message: ChatMessage, user: User, ref: str | None = None) -> even
         "id": str(message.pk),
         "user": events.speaker(user),
         "text": message.text,
-        "created_at": message.created_at.isoformat(),
+        "created_at": moment(message.created_at),
     }
     if ref is not None:
         event["ref"] = ref
@@ -310,14 +311,8 @@ def chat_event(message: ChatMessage, user: User, ref: str | None = None) -> even
 
 
 # Control characters, and those that reverse how the text around them is shown.
-_UNSEEN = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-_LINE_ENDS = str.maketrans({"\t": "    ", "\x85": "\n", "\u2028": "\n", "\u2029": "\n"})
-
-
 def _clean(text: str) -> str:
-    """The message as it is stored: composed characters, \\n for every line end, and nothing that cannot be seen."""
-    text = _UNSEEN.sub("", crdt.normalise(text).translate(_LINE_ENDS))
-    text = unicodedata.normalize("NFC", text).strip()
+    text = visible(text.replace("\0", ""))
     if not any(unicodedata.category(character)[0] not in "CZ" for character in text):
         raise NothingSaid(errors={"text": [NothingSaid.detail]})
     if len(text) > CHAT_MAX_CHARACTERS:

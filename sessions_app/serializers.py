@@ -9,12 +9,14 @@ from django.conf import settings
 from django.core.validators import ProhibitNullCharactersValidator
 from rest_framework import serializers
 
+from codecrafter.http.lines import one_line
 from codecrafter.http.times import moment
 from sessions_app import crdt, languages
-from sessions_app.access import OWNER
+from sessions_app.access import OWNER, shown_permission
 from sessions_app.languages.templates import template_of
 from sessions_app.models import (
     REPORT_MAX_CHARACTERS,
+    TITLE_MAX_CHARACTERS,
     UP_TO_WRITE,
     ChatMessage,
     CodeSession,
@@ -64,6 +66,16 @@ class TextField(serializers.CharField):
         return text
 
 
+class TitleField(serializers.CharField):
+    """The title of a session: one line that shows all it holds."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(max_length=TITLE_MAX_CHARACTERS, **kwargs)
+
+    def to_internal_value(self, data: Any) -> str:
+        return one_line(super().to_internal_value(data)) or self.fail("blank")
+
+
 class PersonSerializer(serializers.Serializer):
     id = serializers.UUIDField()
     username = serializers.CharField()
@@ -104,9 +116,8 @@ class SessionSerializer(serializers.ModelSerializer):
         standing: Standing | None = self.context.get("standing")
         if standing is not None:
             return standing.shown_permission
-        if session.owner_id == self.context["request"].user.pk:
-            return OWNER
-        return getattr(session, "given_permission", None) or Permission.READ.value
+        is_owner = session.owner_id == self.context["request"].user.pk
+        return shown_permission(session, OWNER if is_owner else getattr(session, "given_permission", None))
 
 
 class SessionDetailSerializer(SessionSerializer):
@@ -119,7 +130,7 @@ class SessionDetailSerializer(SessionSerializer):
 
 
 class SessionInput(serializers.Serializer):
-    title = serializers.CharField(max_length=120, required=False)
+    title = TitleField(required=False)
     language = LanguageField(required=False)
     content = TextField(required=False)
     is_public = serializers.BooleanField(required=False)
@@ -132,7 +143,7 @@ class SessionInput(serializers.Serializer):
             # 1e400 is JSON, and too large for a number here; no database would take what it is read as.
             raise serializers.ValidationError("The metadata holds a number that is too large.", "invalid") from None
         if len(encoded) > METADATA_MAX_BYTES:
-            raise serializers.ValidationError("The metadata is larger than 16 KiB.", "too_large")
+            raise serializers.ValidationError(f"The metadata is larger than {METADATA_MAX_BYTES} bytes.", "too_large")
         # PostgreSQL's jsonb holds neither of these.
         if r"\u0000" in encoded or any(
             "\ud800" <= character <= "\udfff" for character in json.dumps(value, ensure_ascii=False)
@@ -142,7 +153,7 @@ class SessionInput(serializers.Serializer):
 
 
 class SessionCreateInput(SessionInput):
-    title = serializers.CharField(max_length=120)
+    title = TitleField()
     language = LanguageField(default="javascript")
     template = serializers.CharField(
         max_length=30, required=False, help_text="In the place of `content`: a key of GET /api/templates."
@@ -173,13 +184,13 @@ class TemplateSerializer(serializers.Serializer):
 
 
 class ForkInput(serializers.Serializer):
-    title = serializers.CharField(max_length=120, required=False)
+    title = TitleField(required=False)
 
 
 class ImportInput(serializers.Serializer):
     """What stands in the query beside an archive."""
 
-    title = serializers.CharField(max_length=120, required=False)
+    title = TitleField(required=False)
     language = LanguageField(required=False)
 
 
@@ -189,7 +200,7 @@ class SessionChangeInput(SessionInput):
 
 
 class SessionReplaceInput(SessionChangeInput):
-    title = serializers.CharField(max_length=120)
+    title = TitleField()
     language = LanguageField()
 
 

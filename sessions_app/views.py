@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING, Any
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.views import redirect_to_login
-from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.db.models import Q
-from django.http import Http404
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.csrf import ensure_csrf_cookie
@@ -19,9 +17,11 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from accounts.errors import GuestNameRefused
 from accounts.guests import is_guest, open_to_guests, sign_guest_in
 from codecrafter.http.client import counted_address
+from codecrafter.http.lines import one_line
+from codecrafter.http.problems import Invalid
 from codecrafter.http.throttles import RateLimited, count_or_refuse
 from sessions_app import actions, documents, languages, moderation, sharing
-from sessions_app.access import OWNER, Action, Standing, archived_standing, standing_in
+from sessions_app.access import OWNER, Action, Standing, archived_standing, shown_permission, standing_in
 from sessions_app.errors import (
     AlreadyReported,
     ArchiveRefused,
@@ -34,7 +34,7 @@ from sessions_app.errors import (
 )
 from sessions_app.forms import ReportForm
 from sessions_app.languages.templates import HELLO, template_of, templates_of
-from sessions_app.models import CodeSession, Permission
+from sessions_app.models import TITLE_MAX_CHARACTERS, CodeSession, Permission
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -56,7 +56,7 @@ def home(request: HttpRequest) -> HttpResponse:
 @login_required
 def session_list(request: SignedInPageRequest) -> HttpResponse:
     shown = request.GET.get("filter", "all")
-    query = request.GET.get("q", "").replace("\0", "").strip()[:120]
+    query = request.GET.get("q", "").replace("\0", "").strip()[:TITLE_MAX_CHARACTERS]
     page = Paginator(_listed(request.user, shown if shown in FILTERS else "all", query), PER_PAGE).get_page(
         request.GET.get("page")
     )
@@ -91,7 +91,7 @@ def _describe(session: Any, user: User) -> None:
     session.language_name = known.name if known else session.language
     session.people = [session.owner, *(collaborator.user for collaborator in collaborators)]
     session.owner_username = session.owner.username
-    session.permission = OWNER if session.owner_id == user.pk else given.get(user.pk, Permission.READ.value)
+    session.permission = shown_permission(session, OWNER if session.owner_id == user.pk else given.get(user.pk))
 
 
 def _choices() -> list[dict[str, Any]]:
@@ -104,7 +104,7 @@ def _choices() -> list[dict[str, Any]]:
 @require_GET
 @login_required
 def explore(request: SignedInPageRequest) -> HttpResponse:
-    query = request.GET.get("q", "").replace("\0", "").strip()[:120]
+    query = request.GET.get("q", "").replace("\0", "").strip()[:TITLE_MAX_CHARACTERS]
     language = request.GET.get("language", "")
     sessions = CodeSession.objects.recommended().matching(query)
     if language in languages.LANGUAGES:
@@ -125,7 +125,9 @@ def session_create(request: SignedInPageRequest) -> HttpResponse:
     except KeyError:
         messages.error(request, "That language is not known here. Choose one of the list.")
         return redirect("sessions_app:session-list")
-    title = request.POST.get("title", "").replace("\0", "").strip()[:120]
+    title = one_line(request.POST.get("title", "").replace("\0", ""))
+    if len(title) > TITLE_MAX_CHARACTERS:
+        raise Invalid(f"A title may have up to {TITLE_MAX_CHARACTERS} characters.")
     try:
         content = template_of(language, request.POST.get("template") or HELLO).content
     except KeyError:
@@ -142,7 +144,7 @@ def session_import(request: SignedInPageRequest) -> HttpResponse:
     if archive is None:
         messages.error(request, "Choose a zip archive first.")
         return redirect("sessions_app:session-list")
-    title = (archive.name or "").removesuffix(".zip").replace("\0", "").strip()[:120]
+    title = one_line((archive.name or "").removesuffix(".zip").replace("\0", ""))[:TITLE_MAX_CHARACTERS]
     language = languages.LANGUAGES.get(request.POST.get("language", ""))
     try:
         session = actions.import_session(request.user, archive, title=title, language=language)
@@ -155,12 +157,7 @@ def session_import(request: SignedInPageRequest) -> HttpResponse:
 @require_POST
 @login_required
 def session_fork(request: SignedInPageRequest, session_id: UUID) -> HttpResponse:
-    try:
-        session = actions.fork_session(standing_in(request.user, session_id, Action.FORK), request.user)
-    except SessionNotFound:
-        raise Http404 from None
-    except NotAllowed:
-        raise PermissionDenied from None
+    session = actions.fork_session(standing_in(request.user, session_id, Action.FORK), request.user)
     return redirect("sessions_app:session-detail", session.pk)
 
 
@@ -172,7 +169,7 @@ def session_detail(request: SignedInPageRequest, session_id: UUID) -> HttpRespon
         standing = standing_in(request.user, session_id)
     except SessionNotFound:
         if not _is_nobody(request):
-            raise Http404 from None
+            raise
         if CodeSession.objects.public().filter(pk=session_id, allows_guests=True).exists():
             return redirect("sessions_app:session-guest", session_id)
         return redirect_to_login(request.get_full_path())
@@ -235,8 +232,6 @@ def _page_data(request: SignedInPageRequest, standing: Standing) -> dict[str, An
 def session_restore(request: SignedInPageRequest, session_id: UUID) -> HttpResponse:
     try:
         actions.restore_session(archived_standing(request.user, session_id), request.user)
-    except SessionNotFound:
-        raise Http404 from None
     except NotAllowed as error:
         messages.error(request, error.detail)
         return redirect("/sessions?filter=archived")
@@ -246,10 +241,7 @@ def session_restore(request: SignedInPageRequest, session_id: UUID) -> HttpRespo
 @require_http_methods(["GET", "HEAD", "POST"])
 @login_required
 def session_report(request: SignedInPageRequest, session_id: UUID) -> HttpResponse:
-    try:
-        standing = standing_in(request.user, session_id)
-    except SessionNotFound:
-        raise Http404 from None
+    standing = standing_in(request.user, session_id)
     form = ReportForm(request.POST or None)
     code = 200
     if request.method == "POST" and form.is_valid():

@@ -1,4 +1,4 @@
-"""Errors over REST: one class to raise, one handler that renders application/problem+json (RFC 9457).
+"""Errors: one class to raise, one handler that renders application/problem+json (RFC 9457); pages: page_errors.py.
 
 DomainError          code, HTTP status, sentence; each app derives its own in errors.py
   NotFound           absent, or not for you: the two look alike
@@ -159,6 +159,11 @@ def _flatten(details: Any, path: str = "") -> dict[str, list[dict[str, str]]]:
     return flat
 
 
+def is_api(request: HttpRequest) -> bool:
+    """Whether a program asks, which is answered in JSON, and not a page."""
+    return request.path_info.startswith("/api/")
+
+
 @csrf_exempt
 def api_not_found(request: HttpRequest, path: str = "") -> JsonResponse:
     """Any path under /api/ that is not in the table."""
@@ -167,6 +172,6 @@ def api_not_found(request: HttpRequest, path: str = "") -> JsonResponse:
 
 def server_error(request: HttpRequest) -> HttpResponse:
     """handler500: a problem for the API, the error page for people. Neither says more than an id."""
-    if request.path.startswith("/api/"):
+    if is_api(request):
         return problem_response(500, "internal_error", "Something failed on our side.")
     return defaults.server_error(request)

@@ -19,7 +19,7 @@ from rest_framework.throttling import BaseThrottle
 from codecrafter.http import counters
 from codecrafter.http.bearer import has_valid_credential
 from codecrafter.http.client import counted_address
-from codecrafter.http.problems import DomainError, problem_response
+from codecrafter.http.problems import DomainError, is_api, problem_response
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -115,7 +115,7 @@ class RateLimits:
             markcoroutinefunction(self)
 
     async def __call__(self, request: HttpRequest) -> HttpResponse:
-        if not (settings.RATE_LIMITS and request.path_info.startswith("/api/")):
+        if not (settings.RATE_LIMITS and is_api(request)):
             return await self.get_response(request)
         refusal = await sync_to_async(self._count)(request)
         response = refusal or await self.get_response(request)

@@ -101,3 +101,38 @@ def test_an_archived_session_is_restored_from_the_dashboard(as_alice, alice, ses
     assert "Together" in as_alice.get("/sessions?filter=archived").content.decode()
     assert as_alice.get(f"/sessions/{session.pk}/restore").status_code == 405
     assert as_alice.post(f"/sessions/{session.pk}/restore")["Location"] == f"/sessions/{session.pk}"
+
+
+def test_a_fork_that_is_too_large_is_refused_on_a_page(as_alice, session, settings):
+    settings.TEXT_MAX_BYTES = 1
+    answer = as_alice.post(f"/sessions/{session.pk}/fork")
+    assert answer.status_code == 413
+    assert "This could not be done" in answer.content.decode()
+    assert CodeSession.objects.count() == 1
+
+
+def test_a_title_that_is_too_long_is_refused_not_cut(as_alice):
+    answer = as_alice.post("/sessions/new", {"language": "c", "title": "x" * 121})
+    assert answer.status_code == 400
+    assert "up to 120 characters" in answer.content.decode()
+    assert not CodeSession.objects.exists()
+
+
+def test_a_title_is_one_line_without_hidden_characters(as_alice, api, alice):
+    disguised = "exam\u202eyp.\r\n\x1b[2Jtxt "
+    as_alice.post("/sessions/new", {"language": "c", "title": disguised})
+    api(alice).post("/api/sessions", {"title": disguised})
+    assert set(CodeSession.objects.values_list("title", flat=True)) == {"examyp. [2Jtxt"}
+    answer = api(alice).post("/api/sessions", {"title": "\u202e\u200f"})
+    assert (answer.status_code, answer.json()["errors"]["title"][0]["code"]) == (400, "blank")
+
+
+def test_a_locked_session_is_read_only_everywhere_it_is_shown(as_alice, api, alice, session):
+    CodeSession.objects.update(locked_at=session.created_at)
+    rest = api(alice)
+    shown = {
+        rest.get(f"/api/sessions/{session.pk}").json()["permission"],
+        *(row["permission"] for row in rest.get("/api/sessions").json()["results"]),
+        *(row.permission for row in as_alice.get("/sessions").context["sessions"]),
+    }
+    assert shown == {"read"}

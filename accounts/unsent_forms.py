@@ -1,0 +1,96 @@
+"""Forms that were posted after the sign-in had ended: what was typed is offered again after the next sign-in.
+
+Every form for the signed-in names the person it was made for (templates/partials/form_token.html), and is offered to
+nobody else: the next person at a browser must not see what the last one typed.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode, urlsplit
+
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
+from django.conf import settings
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.views import csrf
+
+from codecrafter.http.problems import is_api
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from django.http import HttpRequest, HttpResponse
+
+KEY = "unsent_form"
+OWNER_FIELD = "signed_in_as"
+KEPT_SECONDS = 15 * 60
+# More than any of our forms holds.
+MAX_CHARACTERS = 32 * 1024
+_NEVER_KEPT = ("csrfmiddlewaretoken", "password", "code")
+
+
+class KeepUnsentForms:
+    """Middleware. Where a view sends a posted form to the log-in page, the form is kept and log-in leads back to it."""
+
+    async_capable = True
+    sync_capable = False
+
+    def __init__(self, get_response: Callable[[HttpRequest], Awaitable[HttpResponse]]) -> None:
+        self.get_response = get_response
+        if iscoroutinefunction(get_response):
+            markcoroutinefunction(self)
+
+    async def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = await self.get_response(request)
+        if request.method == "POST" and response.status_code == 302 and not is_api(request):
+            to = urlsplit(response["Location"])
+            if to.path == settings.LOGIN_URL and to.query.startswith("next="):
+                return await sync_to_async(_keep)(request) or response
+        return response
+
+
+def _keep(request: HttpRequest) -> HttpResponse | None:
+    form = _read(request)
+    if form is None:
+        return None
+    request.session[KEY] = form
+    return redirect(f"{settings.LOGIN_URL}?{urlencode({'next': reverse('accounts:unsent-form')})}")
+
+
+def _read(request: HttpRequest) -> dict[str, Any] | None:
+    """A posted form as it is kept; None for one that names nobody, or is larger than ours are."""
+    owner = request.POST.get(OWNER_FIELD)
+    fields = [
+        (name, value)
+        for name, values in request.POST.lists()
+        if name != OWNER_FIELD and not any(word in name for word in _NEVER_KEPT)
+        for value in values
+    ]
+    if not owner or sum(len(name) + len(str(value)) for name, value in fields) > MAX_CHARACTERS:
+        return None
+    return {
+        "owner": owner,
+        "action": request.get_full_path(),
+        "fields": fields,
+        "had_file": bool(request.FILES),
+        "until": time.time() + KEPT_SECONDS,
+    }
+
+
+def take(request: HttpRequest) -> dict[str, Any] | None:
+    """The form that this person posted too late, once; None where there is none or it was another person's."""
+    form: dict[str, Any] | None = request.session.pop(KEY, None)
+    if form is None or form["owner"] != str(request.user.pk) or form["until"] < time.time():
+        return None
+    return form
+
+
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """A form of our own page with a token of an earlier sign-in is shown again with a new one, to be sent by hand."""
+    host = f"{request.scheme}://{request.get_host()}"
+    form = _read(request) if request.method == "POST" and request.headers.get("Origin") == host else None
+    if form is not None and form["owner"] == str(request.user.pk):
+        return render(request, "accounts/unsent_form.html", {"form": form}, status=403)
+    return csrf.csrf_failure(request, reason)

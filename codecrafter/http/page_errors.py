@@ -1,0 +1,52 @@
+"""The page that a person sees when what they asked for cannot be done: problems.py's errors as HTML."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
+from django.http import Http404
+from django.shortcuts import render
+from django.views import defaults
+
+from codecrafter.http.problems import DomainError, is_api
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from django.http import HttpRequest, HttpResponse
+
+
+class PageErrors:
+    """Middleware. A view need not catch a DomainError, and no address answers with the browser's own page for 405."""
+
+    async_capable = True
+    sync_capable = False
+
+    def __init__(self, get_response: Callable[[HttpRequest], Awaitable[HttpResponse]]) -> None:
+        self.get_response = get_response
+        if iscoroutinefunction(get_response):
+            markcoroutinefunction(self)
+
+    async def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = await self.get_response(request)
+        if response.status_code == HTTPStatus.METHOD_NOT_ALLOWED and not is_api(request):
+            page = await sync_to_async(render)(request, "405.html", status=response.status_code)
+            page["Allow"] = response["Allow"]
+            return page
+        return response
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        return error_page(request, exception) if isinstance(exception, DomainError) and not is_api(request) else None
+
+
+def error_page(request: HttpRequest, error: DomainError) -> HttpResponse:
+    """The page of a refusal, with its status and its `Retry-After`. Everything absent looks alike."""
+    if error.status == HTTPStatus.NOT_FOUND:
+        return defaults.page_not_found(request, Http404())
+    context = {"status": error.status, "detail": error.detail}
+    page = render(request, "refused.html", context, status=error.status)
+    if wait := error.extra.get("retry_after"):
+        page["Retry-After"] = str(wait)
+    return page
