@@ -822,10 +822,14 @@ def _listed(doc: pycrdt.Doc[Any]) -> dict[str, str]:
     return {key: _safe_path(entries.get(key)) or key for key in ids[:MAX_FILES]}
 
 
+# Controls, the other separator, and what changes the direction of text: a name must not look like another.
+_NOT_IN_A_PATH = re.compile(r"[\x00-\x1f\x7f-\x9f\\\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+
+
 def _safe_path(value: object) -> str | None:
     if not isinstance(value, str) or not 0 < len(value.encode()) <= 255:
         return None
-    if any(ord(character) < 32 or character == "\\" for character in value):
+    if _NOT_IN_A_PATH.search(value):
         return None
     return value if all(part not in ("", ".", "..") for part in value.split("/")) else None
 

@@ -7,18 +7,36 @@ from typing import TYPE_CHECKING, Any
 from rest_framework import parsers
 from rest_framework.exceptions import ParseError
 
+from codecrafter.http.problems import Invalid
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from typing import IO
 
 
+# What is stored must be read again by code that recurses: copied, compared, rendered.
+MAX_DEPTH = 32
+
+
 class JSONParser(parsers.JSONParser):
-    """DRF's, which lets deep nesting through as RecursionError: a server error for what the caller did."""
+    """DRF's parser with a bound on nesting; deeper bodies end in RecursionError, here or in a later request."""
 
     def parse(
         self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
         try:
-            return super().parse(stream, media_type, parser_context)
+            body = super().parse(stream, media_type, parser_context)
         except RecursionError:
             raise ParseError from None
+        level = [body]
+        for _ in range(MAX_DEPTH):
+            level = [child for container in level for child in _children(container) if isinstance(child, (dict, list))]
+        if level:
+            raise Invalid(f"The request body is nested more than {MAX_DEPTH} deep.")
+        return body
+
+
+def _children(container: Any) -> Iterable[Any]:
+    if isinstance(container, dict):
+        return container.values()
+    return container if isinstance(container, list) else ()

@@ -213,3 +213,20 @@ def test_an_unknown_page_says_what_to_do(client, db):
 def test_someone_elses_session_page_looks_absent(client, session, mallory):
     client.force_login(mallory)
     assert client.get(f"/sessions/{session.pk}").status_code == 404
+
+
+@pytest.mark.parametrize("depth", [33, 900, 100_000])
+def test_a_body_that_is_nested_too_deep_is_refused(api, alice, depth):
+    # The first 31 levels are for the body and the metadata.
+    metadata = "[" * (depth - 2) + "]" * (depth - 2)
+    body = '{"title": "Deep", "metadata": {"a": ' + metadata + "}}"
+    answer = api(alice).post("/api/sessions", data=body, content_type="application/json")
+    assert answer.status_code == 400, answer.content
+
+
+def test_a_body_that_is_just_deep_enough_can_be_stored_and_forked(api, alice):
+    metadata = "[" * 30 + "]" * 30
+    body = '{"title": "Deep", "metadata": {"a": ' + metadata + "}}"
+    made = api(alice).post("/api/sessions", data=body, content_type="application/json")
+    assert made.status_code == 201
+    assert api(alice).post(f"/api/sessions/{made.json()['id']}/fork").status_code == 201
