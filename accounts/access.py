@@ -8,8 +8,9 @@ from django.db.models import Q
 from django.db.models.functions import Lower
 
 from accounts.errors import AccountSuspended
-from accounts.models import PersonalToken, User, able
+from accounts.models import PersonalToken, User
 from codecrafter.http.problems import Forbidden, NotFound
+from codecrafter.http.times import moment
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -57,16 +58,8 @@ def suspension_of(user: User) -> AccountSuspended:
     return AccountSuspended(
         f"This account is suspended {ends}.{reason}",
         reason=user.suspension_reason,
-        suspended_until=until.isoformat().replace("+00:00", "Z") if until else None,
+        suspended_until=moment(until) if until else None,
     )
-
-
-def get_person(username: str) -> User:
-    """Somebody who can be added to a session. NotFound for the absent and the suspended alike."""
-    person = None if "\x00" in username else people_named(username).filter(able()).first()
-    if person is None:
-        raise NotFound("There is nobody with this username.")
-    return person
 
 
 def check_moderator(user: User | AnonymousUser) -> User:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
 
+from codecrafter.http.times import moment
 from sessions_app import events
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def _person(user: User | None) -> dict[str, str] | None:
 
 
 def _time(value: Any) -> str | None:
-    return value.isoformat().replace("+00:00", "Z") if value else None
+    return moment(value) if value else None
 
 
 def announce_state(run: Run) -> None:

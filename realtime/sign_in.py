@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from accounts.models import User
 from accounts.socket_auth import authenticate_token
+from codecrafter.http.times import moment
 from realtime import connections
 
 if TYPE_CHECKING:
@@ -87,4 +88,4 @@ class SignIn:
 
 
 def _shown(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return moment(datetime.fromtimestamp(int(seconds), UTC))

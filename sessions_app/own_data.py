@@ -55,6 +55,8 @@ def _session(session: CodeSession) -> Iterator[File]:
         "title": session.title,
         "language": session.language,
         "is_public": session.is_public,
+        "allows_guests": session.allows_guests,
+        "forked_from": session.forked_from_id,
         "metadata": session.metadata,
         "created_at": session.created_at,
         "updated_at": session.updated_at,

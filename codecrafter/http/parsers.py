@@ -28,7 +28,7 @@ class JSONParser(parsers.JSONParser):
             body = super().parse(stream, media_type, parser_context)
         except RecursionError:
             raise ParseError from None
-        level = [body]
+        level: list[Any] = [body]
         for _ in range(MAX_DEPTH):
             level = [child for container in level for child in _children(container) if isinstance(child, (dict, list))]
         if level:

@@ -9,6 +9,12 @@ def copy(apps, schema_editor):
     sessions.filter(closed_at=None).update(moderation_reason='')
 
 
+def put_back(apps, schema_editor):
+    sessions = apps.get_model('sessions_app', 'CodeSession').objects.filter(closed_at=None)
+    sessions.exclude(freeze_reason='').update(moderation_reason=F('freeze_reason'))
+    sessions.exclude(lock_reason='').update(moderation_reason=F('lock_reason'))
+
+
 class Migration(migrations.Migration):
 
     dependencies = [
@@ -28,7 +34,7 @@ class Migration(migrations.Migration):
             field=models.CharField(blank=True, default='', editable=False, max_length=500),
             preserve_default=False,
         ),
-        migrations.RunPython(copy, migrations.RunPython.noop),
+        migrations.RunPython(copy, put_back),
         migrations.RenameField(
             model_name='codesession',
             old_name='moderation_reason',
