@@ -7,7 +7,8 @@ import { type CopyName, remove } from "./copies";
 import { leftovers } from "./device";
 import { Editor } from "./editor";
 import { Files } from "./files";
-import { byId, canEdit, canManage, clockTime, icon, make, plural, readPage, type Language, type Permission } from "./page";
+import { announce, download, endNotice, notice, type NoticeAction, noticeOf, problem } from "./notices";
+import { byId, canEdit, canManage, clockTime, make, plural, readPage, type Language, type Permission } from "./page";
 import { setUpPanes } from "./panes";
 import { People, permissionWords } from "./people";
 import { Runs, type Run } from "./runs";
@@ -38,47 +39,13 @@ let hasCopy = false;
 /** Offered texts that are nowhere but in this page. */
 const unkeptCopies = new Set<string>();
 
-/** Tells screen readers, one after the other: a later message must not swallow an earlier one. They hear nothing that is
- * outside an open dialog. */
-function announce(words: string): void {
-  const line = make("p", {}, words);
-  (document.querySelector("dialog[open] [role=status]") ?? byId("announcer")).append(line);
-  setTimeout(() => line.remove(), 10_000);
-}
-
-interface NoticeAction {
-  words: string;
-  icon: string;
-  act(): void;
-}
-
-/** Words above the editor that stay until they are dismissed or replaced. `key` tells whose they are. */
-function notice(key: string, words: string, actions: NoticeAction[] = []): void {
-  const bar = make("div", { class: "notice", role: "alert", "data-key": key });
-  const buttons = actions.map((action) => make("button", { type: "button", class: "button small", click: () => action.act() }, icon(action.icon), action.words));
-  const dismiss = make("button", { type: "button", class: "button small quiet icon-only", "aria-label": "Dismiss", click: () => endNotice(key) }, icon("x"));
-  bar.append(make("p", {}, words), ...buttons, dismiss);
-  endNotice(key);
-  byId("notices").append(bar);
-}
-
-const noticeOf = (key: string): HTMLElement | null => byId("notices").querySelector(`[data-key="${key}"]`);
-const endNotice = (key: string): void => noticeOf(key)?.remove();
-const problem = (words: string): void => notice("problem", words);
-
-function download(text: string, name = entryName()): void {
-  const address = URL.createObjectURL(new Blob([text], { type: "text/plain" }));
-  make("a", { href: address, download: name }).click();
-  setTimeout(() => URL.revokeObjectURL(address), 10_000);
-}
-
 const entryName = (): string => page.languages.find(({ key }) => key === session.language)?.file_name ?? "main.txt";
 
 const downloadAction = (text: () => string, after = (): void => undefined): NoticeAction => ({
   words: "Download my copy",
   icon: "download",
   act: () => {
-    download(text());
+    download(text(), entryName());
     after();
   },
 });
@@ -589,7 +556,7 @@ setUpThemeSwitch();
 runButton.addEventListener("click", () => void startRun());
 stopButton.addEventListener("click", stopRun);
 byId("download-text").addEventListener("click", () => {
-  download(editor.text.toString(), files.shown.id === MAIN ? entryName() : files.shown.path.split("/").at(-1));
+  download(editor.text.toString(), files.shown.id === MAIN ? entryName() : files.shown.path.split("/").at(-1) ?? "");
   byId("more").hidePopover();
 });
 byId("download-session").addEventListener("click", () => byId("more").hidePopover());
