@@ -109,7 +109,7 @@ class Room:
         self.idle_since = time.monotonic()
         self._host = host
         self._loop = asyncio.get_running_loop()
-        self._replica = crdt.Replica(loaded.update, _limits(), loaded.halves)
+        self._replica = crdt.Replica(loaded.parts, _limits(), loaded.halves)
         self._full: bytes | None = None
         self._awareness = AwarenessTable()
         self._remote: dict[str, _RemotePeople] = {}
@@ -516,7 +516,7 @@ class Room:
     def replace(self, loaded: documents.Loaded) -> None:
         """Start over from the log, which is read up to the head, keeping what is not committed yet. Raises Malformed or
         Broken."""
-        replica = crdt.Replica(loaded.update, _limits(), loaded.halves)
+        replica = crdt.Replica(loaded.parts, _limits(), loaded.halves)
         for change in [*self.in_flight, *self.queue]:
             replica.absorb(change.payload)
         self._replica.close()

@@ -299,13 +299,11 @@ class Rooms:
             if not self.is_degraded:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(subscribed.wait(), SUBSCRIBE_SECONDS)
-            loaded = await self._read(_load_for_room, documents.load, session_id)
+            loaded = await self._read(_load_for_room, session_id)
             try:
                 room = Room(self, session_id, loaded)
             except (crdt.Malformed, crdt.Broken) as error:
-                room = Room(
-                    self, session_id, await self._read(_load_for_room, documents.load_mended, session_id, error)
-                )
+                room = Room(self, session_id, await self._read(documents.load_mended, session_id, error))
         except BaseException as error:
             listener.cancel()
             if not isinstance(error, SessionNotFound | asyncio.CancelledError):
@@ -571,7 +569,7 @@ class Rooms:
         delay = RETRY_SECONDS[0]
         while self._rooms.get(room.session_id) is room:
             try:
-                loaded = await self._read(_load_for_room, documents.load, room.session_id)
+                loaded = await self._read(_load_for_room, room.session_id)
                 if loaded.head < room.head:
                     # What was committed while the log was read is neither in it nor waits in the room any more.
                     continue
@@ -658,10 +656,15 @@ def _closing_on_error(function: Callable[..., T], args: tuple[Any, ...]) -> T:
         raise
 
 
-def _load_for_room(load: Callable[..., documents.Loaded], *args: Any) -> documents.Loaded:
+def _load_for_room(session_id: UUID) -> documents.Loaded:
     """With the halves, which take a second of a long document: the loop has not got that."""
-    loaded = load(*args)
-    return replace(loaded, halves=crdt.halves_of(loaded.update))
+    loaded = documents.load(session_id)
+    try:
+        halves = crdt.halves_of(loaded.parts)
+    except crdt.Malformed as error:
+        loaded = documents.load_mended(session_id, error)
+        halves = crdt.halves_of(loaded.parts)
+    return replace(loaded, halves=halves)
 
 
 def _merge(changes: list[Change]) -> list[documents.Entry]:

@@ -41,7 +41,6 @@ def untitled(language: languages.Language) -> str:
     return f"Untitled {language.name}"
 
 
-@transaction.atomic
 def create_session(
     owner: User,
     *,
@@ -53,33 +52,36 @@ def create_session(
 ) -> CodeSession:
     """A new session with its text: `content`, or the language's hello-world when it is None."""
     text = language.hello if content is None else content
-    session = _create(owner, language, {language.file_name: text}, title, is_public=is_public, metadata=metadata)
-    record("session.created", f"{owner.username} created “{session.title}”", user_id=owner.pk, session_id=session.pk)
+    seed = documents.seed({language.file_name: text})
+    with transaction.atomic():
+        session = _create(owner, language, seed, title, is_public=is_public, metadata=metadata)
+        record(
+            "session.created", f"{owner.username} created “{session.title}”", user_id=owner.pk, session_id=session.pk
+        )
     return session
 
 
-@transaction.atomic
 def fork_session(standing: Standing, user: User, title: str = "") -> CodeSession:
     """A private session of this person's own with the files as they are now. Its history, people and runs begin anew.
 
     Raises TextTooLarge when the limits have become smaller since.
     """
     origin = standing.session
-    texts = {file.path: file.text for file in documents.files_listed(origin.pk)[1]}
+    seed = documents.seed({file.path: file.text for file in documents.files_listed(origin.pk)[1]})
     title = title or f"Copy of {origin.title}"[:TITLE_MAX_CHARACTERS]
     language = languages.get(origin.language)
-    session = _create(user, language, texts, title, metadata=origin.metadata, forked_from=origin)
-    record(
-        "session.forked",
-        f"{user.username} forked “{origin.title}”",
-        user_id=user.pk,
-        session_id=origin.pk,
-        metadata={"fork": str(session.pk)},
-    )
+    with transaction.atomic():
+        session = _create(user, language, seed, title, metadata=origin.metadata, forked_from=origin)
+        record(
+            "session.forked",
+            f"{user.username} forked “{origin.title}”",
+            user_id=user.pk,
+            session_id=origin.pk,
+            metadata={"fork": str(session.pk)},
+        )
     return session
 
 
-@transaction.atomic
 def import_session(
     owner: User, archive: IO[bytes], *, title: str = "", language: languages.Language | None = None
 ) -> CodeSession:
@@ -98,37 +100,35 @@ def import_session(
             max_total_bytes=settings.DOCUMENT_MAX_BYTES,
         )
         language, entry = zips.entry_of(list(texts), language)
+        seed = documents.seed({language.file_name: texts.pop(entry), **texts})
     except zips.Refused as refusal:
         raise ArchiveRefused(str(refusal)) from None
     except zips.TooLarge as refusal:
         raise ArchiveTooLarge(str(refusal)) from None
-    texts = {language.file_name: texts.pop(entry), **texts}
-    try:
-        session = _create(owner, language, texts, title or untitled(language))
     except TextTooLarge:
         raise ArchiveTooLarge from None
-    record(
-        "session.imported",
-        f"{owner.username} made “{session.title}” of an archive",
-        user_id=owner.pk,
-        session_id=session.pk,
-        metadata={"files": len(texts)},
-    )
+    with transaction.atomic():
+        session = _create(owner, language, seed, title or untitled(language))
+        record(
+            "session.imported",
+            f"{owner.username} made “{session.title}” of an archive",
+            user_id=owner.pk,
+            session_id=session.pk,
+            metadata={"files": 1 + len(texts)},
+        )
     return session
 
 
 def _create(
     owner: User,
     language: languages.Language,
-    texts: dict[str, str],
+    seed: documents.Seed,
     title: str,
     *,
     is_public: bool = False,
     metadata: dict[str, Any] | None = None,
     forked_from: CodeSession | None = None,
 ) -> CodeSession:
-    """`texts` by path, the entry file first."""
-    (path, text), *others = texts.items()
     session = CodeSession.objects.create(
         owner=owner,
         title=title or untitled(language),
@@ -137,19 +137,54 @@ def _create(
         metadata=metadata or {},
         forked_from=forked_from,
     )
-    documents.create_document(session, text, path, dict(others))
+    documents.create_document(session, seed)
+    return session
+
+
+class _VersionPassed(Exception):
+    pass
+
+
+def change_session(
+    standing: Standing,
+    user: User,
+    changes: dict[str, Any],
+    *,
+    expected_version: int,
+    content: str | None = None,
+    base_revision: int | None = None,
+) -> CodeSession | None:
+    """Change title, language, is_public or metadata; None when the row is no longer at `expected_version`.
+
+    `content` is merged into the entry file in the same transaction, as by write_content. Where it is None, a text that
+    is still the old language's hello-world becomes the new one's.
+    """
+    session = standing.session
+    key = changes.get("language", session.language)
+    language = languages.get(key) if key != session.language else None
+    content = documents.checked(content) if content is not None else None
+    if language is None and content is None:
+        return _change_row(session, user, changes, expected_version)
+    old = languages.LANGUAGES.get(session.language)
+
+    def make(update: crdt.Updates) -> bytes | None:
+        if language is not None:
+            return files.language_followed(update, old, language, content)
+        return crdt.replacement(update, content or "")
+
+    def change_row(_seq: int) -> None:
+        if _change_row(session, user, changes, expected_version) is None:
+            raise _VersionPassed
+
+    try:
+        documents.edit(session.pk, user.pk, make, base_revision, entry_text=content, also=change_row)
+    except _VersionPassed:
+        return None
     return session
 
 
 @transaction.atomic
-def change_session(
-    standing: Standing, user: User, changes: dict[str, Any], *, expected_version: int
-) -> CodeSession | None:
-    """Change title, language, is_public or metadata; None when the row is no longer at `expected_version`.
-
-    A text that is still the old language's hello-world becomes the new one's.
-    """
-    session = standing.session
+def _change_row(session: CodeSession, user: User, changes: dict[str, Any], expected_version: int) -> CodeSession | None:
     changed = CodeSession.objects.filter(pk=session.pk, version=expected_version, archived_at=None).update(
         **changes, version=F("version") + 1, updated_at=timezone.now()
     )
@@ -157,9 +192,6 @@ def change_session(
         return None
     old_title, old_language = session.title, session.language
     session.refresh_from_db()
-    if session.language != old_language:
-        _swap_hello(session, old_language, user)
-        files.name_entry(session, old_language, user)
     record(
         "session.changed",
         f"{user.username} changed {', '.join(sorted(changes))} of “{session.title}”",
@@ -194,14 +226,8 @@ def change_session(
     return session
 
 
-def _swap_hello(session: CodeSession, old_language: str, user: User) -> None:
-    text = documents.entry_text(session)
-    if not text.strip() or (old_language in languages.LANGUAGES and text == languages.get(old_language).hello):
-        documents.replace_entry_text(session.pk, languages.get(session.language).hello, user.pk)
-
-
 def write_content(standing: Standing, user: User, content: str, *, base_revision: int | None = None) -> int:
-    """Merge `content` into the shared text as a minimal edit; returns the new revision."""
+    """Merge `content` into the shared text as a small edit; returns the new revision."""
     return documents.replace_entry_text(standing.session.pk, content, user.pk, base_revision)
 
 
@@ -211,17 +237,20 @@ def restore_text(standing: Standing, user: User, revision: int) -> int:
     Its line ends become \\n, as those of every edit by the server. Raises RevisionUnknown, TextTooLarge.
     """
     session = standing.session
-    text = history.text_at(session.pk, revision)
-    with transaction.atomic():
-        restored = documents.replace_entry_text(session.pk, text, user.pk)
+    text = documents.checked(history.text_at(session.pk, revision))
+
+    def note(restored_as: int) -> None:
         record(
             "session.text_restored",
             f"{user.username} restored the text of “{session.title}” as of revision {revision}",
             user_id=user.pk,
             session_id=session.pk,
-            metadata={"revision": revision, "restored_as": restored},
+            metadata={"revision": revision, "restored_as": restored_as},
         )
-    return restored
+
+    return documents.edit(
+        session.pk, user.pk, lambda update: crdt.replacement(update, text), entry_text=text, also=note
+    )
 
 
 def export_session(standing: Standing, user: User) -> tuple[int, bytes]:

@@ -7,7 +7,6 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
-from django.db import transaction
 from django.db.models import F, OuterRef, Subquery
 from django.http import HttpResponse
 from django.urls import reverse
@@ -386,13 +385,20 @@ class SessionDetail(APIView):
         if content is not None or not given:
             standing.require(Action.EDIT)
         version = standing.session.version
-        with transaction.atomic():
-            if given:
-                check_if_match(request, version)
-                if actions.change_session(standing, request.user, given, expected_version=version) is None:
-                    raise PreconditionFailed
-            if content is not None:
-                actions.write_content(standing, request.user, content, base_revision=base_revision)
+        if given:
+            check_if_match(request, version)
+            changed = actions.change_session(
+                standing,
+                request.user,
+                given,
+                expected_version=version,
+                content=content,
+                base_revision=base_revision,
+            )
+            if changed is None:
+                raise PreconditionFailed
+        elif content is not None:
+            actions.write_content(standing, request.user, content, base_revision=base_revision)
         return _shown(standing_in(request.user, session_id), request)
 
 

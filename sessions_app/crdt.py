@@ -12,8 +12,10 @@ import re
 import uuid
 from bisect import bisect_left
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from heapq import nlargest
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pycrdt
@@ -21,8 +23,10 @@ import pycrdt
 from sessions_app import blocks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping
 
+# One update, or several that are applied in their order.
+Updates = bytes | Sequence[bytes]
 FILES = "files"
 _FILES_ROOT = FILES.encode()
 MAIN = "main"
@@ -37,6 +41,16 @@ _LINES = re.compile(r"[^\n]*\n|[^\n]+")
 _WORDS = re.compile(r"\w+|\s+|.", re.DOTALL)
 # In UTF-8.
 _OUTSIDE_BMP = re.compile(rb"[\xf0-\xf4][\x80-\xbf]{3}")
+# Beyond so many differences, neighbours are replaced together with the text between them.
+EDITS_MAX = 300
+_ANCHORS_MAX = 5000
+# pycrdt walks the blocks of a text up to each place that it edits: one change takes at most so many steps (some 50 ms).
+STEPS_MAX = 2_000_000
+# So many steps take as long as reading one block of an update (blocks.py).
+STEPS_PER_PART = 200
+# A block has at least a kind, a neighbour (two numbers) and a length besides its text, which for a fragmented document
+# are larger than a byte each.
+_BLOCK_BYTES = 5
 # What pycrdt needs to merge n updates grows with the square of n: 37,000 keystrokes take 20 s at once, 0.3 s in groups.
 _MERGE_AT_ONCE = 16
 _REPLAY_BYTES = 4 * 1024 * 1024
@@ -266,11 +280,11 @@ def _apply(doc: pycrdt.Doc[Any], update: bytes) -> None:
         raise _as_ours(error, Broken) from error
 
 
-def text_of(update: bytes, file_id: str = MAIN) -> str:
+def text_of(update: Updates, file_id: str = MAIN) -> str:
     return _text(_doc_of(update), file_id)
 
 
-def files_of(update: bytes) -> dict[str, bytes]:
+def files_of(update: Updates) -> dict[str, bytes]:
     """Path -> text of every listed file, the entry file first. Paths are relative and stay inside; none is lost."""
     doc = _doc_of(update)
     found: dict[str, bytes] = {}
@@ -288,7 +302,7 @@ class File:
     text: str
 
 
-def listed_files(update: bytes) -> list[File]:
+def listed_files(update: Updates) -> list[File]:
     """Every listed file as files_of has them, the entry file first."""
     doc = _doc_of(update)
     taken: dict[str, bytes] = {}
@@ -300,58 +314,88 @@ def listed_files(update: bytes) -> list[File]:
     return found
 
 
-def replacement(update: bytes, text: str, file_id: str = MAIN) -> bytes | None:
-    """The smallest change that turns the file's text into `text`, as one update; None when it is that text already."""
-    return _changed(update, lambda doc: _replace(doc, file_id, normalise(text)))
+def replacement(update: Updates, text: str, file_id: str = MAIN) -> bytes | None:
+    """A small change that turns the file's text into `text`, as one update; None when it is that text already."""
+    return _changed(update, lambda doc, blocks: _replace(doc, file_id, normalise(text), blocks))
 
 
-def path_set(update: bytes, file_id: str, path: str, text: str | None = None) -> bytes | None:
+def path_set(update: Updates, file_id: str, path: str, text: str | None = None) -> bytes | None:
     """The change that lists the file under this path, a new one with its text; None when that is so already."""
 
-    def edit(doc: pycrdt.Doc[Any]) -> None:
+    def edit(doc: pycrdt.Doc[Any], blocks: int) -> None:
         paths = doc.get(FILES, type=pycrdt.Map)
         if paths.get(file_id) != path:
             paths[file_id] = path
         if text is not None:
-            _replace(doc, file_id, normalise(text))
+            _replace(doc, file_id, normalise(text), blocks)
 
     return _changed(update, edit)
 
 
-def removal(update: bytes, file_id: str) -> bytes | None:
+def removal(update: Updates, file_id: str) -> bytes | None:
     """The change that takes the file from the list and its text from the document."""
 
-    def edit(doc: pycrdt.Doc[Any]) -> None:
+    def edit(doc: pycrdt.Doc[Any], blocks: int) -> None:
         paths = doc.get(FILES, type=pycrdt.Map)
         if file_id in paths:
             del paths[file_id]
-        _replace(doc, file_id, "")
+        _replace(doc, file_id, "", blocks)
 
     return _changed(update, edit)
 
 
-def _replace(doc: pycrdt.Doc[Any], file_id: str, new: str) -> None:
+def _replace(doc: pycrdt.Doc[Any], file_id: str, new: str, blocks: int) -> None:
     shared: pycrdt.Text = doc.get(file_id, type=pycrdt.Text)
     old = str(shared)
-    edits = edits_between(old, new)
+    edits = edits_between(old, new, most=_most_edits(blocks))
     if len(shared) != len(old.encode()):
         # Something embedded takes a position of its own: positions in `old` would miss.
         edits = [Edit(0, len(shared), new)]
-    for edit in reversed(edits):
+    _make(shared, edits)
+
+
+def _make(shared: pycrdt.Text, edits: Sequence[Edit]) -> None:
+    """Apply edits that are sorted by their places in the text as it is.
+
+    The one in the middle goes first, then those behind it, then those before it: each parts a block that the others
+    have made smaller, where one order from end to end would copy nearly the whole text for every edit.
+    """
+    waiting = [(0, len(edits), 0)]
+    while waiting:
+        first, last, shift = waiting.pop()
+        if first == last:
+            continue
+        middle = (first + last) // 2
+        edit = edits[middle]
+        at = edit.start + shift
         if edit.delete:
-            del shared[edit.start : edit.start + edit.delete]
+            del shared[at : at + edit.delete]
         if edit.insert:
-            shared.insert(edit.start, edit.insert)
+            shared.insert(at, edit.insert)
+        waiting.append((first, middle, shift))
+        waiting.append((middle + 1, last, shift + len(edit.insert.encode()) - edit.delete))
 
 
-def _changed(update: bytes, edit: Callable[[pycrdt.Doc[Any]], None]) -> bytes | None:
-    """What `edit` does to the document of this update, as one update; None when it does nothing."""
+def _most_edits(blocks: int) -> int:
+    return max(1, min(EDITS_MAX, STEPS_MAX // blocks))
+
+
+def _blocks_bound(doc: pycrdt.Doc[Any], size: int) -> int:
+    """At most so many blocks has a document of this size, without reading them: what is not text belongs to blocks."""
+    texts = sum(len(doc.get(name, type=pycrdt.Text)) for name in doc.keys() if is_file_id(name))  # noqa: SIM118
+    return max(1, (size - texts) // _BLOCK_BYTES)
+
+
+def _changed(update: Updates, edit: Callable[[pycrdt.Doc[Any], int], None]) -> bytes | None:
+    """What `edit` does to the document of this update, as one update; None when it does nothing. `edit` is told how
+    many blocks the document has at most."""
     doc = _doc_of(update)
     changes: list[bytes] = []
     subscription = doc.observe(lambda event: changes.append(event.update))
     try:
+        blocks = _blocks_bound(doc, _size(update))
         with doc.transaction():
-            edit(doc)
+            edit(doc, blocks)
     except BaseException as error:
         raise _as_ours(error, Broken) from error
     finally:
@@ -360,25 +404,71 @@ def _changed(update: bytes, edit: Callable[[pycrdt.Doc[Any]], None]) -> bytes | 
     return made if made != EMPTY_UPDATE else None
 
 
-def document_bytes(*updates: bytes) -> int:
-    """The size of the document that these updates make, as settings.DOCUMENT_MAX_BYTES counts it."""
-    return len(_doc_of(merge(updates)).get_update())
+def grows_past(limit: int, update: Updates, change: bytes) -> bool:
+    """Whether `change` makes the document larger than `limit`, as settings.DOCUMENT_MAX_BYTES counts it."""
+    if _size(update) + len(change) <= limit:
+        return False
+    doc = _doc_of(update)
+    before = len(doc.get_update())
+    _apply(doc, change)
+    after = len(doc.get_update())
+    return after > limit and after > before
 
 
-def edits_between(old: str, new: str) -> list[Edit]:
-    """Few, small replacements that turn old into new, by growing position in old, in time linear in the texts.
+def _size(update: Updates) -> int:
+    return sum(map(len, _parts(update)))
+
+
+def edits_between(old: str, new: str, *, most: int = EDITS_MAX) -> list[Edit]:
+    """At most `most` small replacements that turn old into new, by growing position in old, in time linear in the
+    texts.
 
     Lines that stand once in both texts are held fast; inside what lies between them the same is done with words.
     """
-    offsets = list(accumulate((len(character.encode()) for character in old), initial=0))
-    return [
-        Edit(offsets[first], offsets[last] - offsets[first], insert)
-        for first, last, insert in _changes(old, new, 0, (_LINES, _WORDS))
-    ]
+    changes = _changes(old, new, 0, (_LINES, _WORDS), most)
+    edits: list[Edit] = []
+    at = byte = 0
+    for first, last, insert in _joined(changes, lambda first, last: old[first:last], most):
+        start = byte + len(old[at:first].encode())
+        at, byte = last, start + len(old[first:last].encode())
+        edits.append(Edit(start, byte - start, insert))
+    return edits
 
 
-def _changes(old: str, new: str, at: int, levels: tuple[re.Pattern[str], ...]) -> list[tuple[int, int, str]]:
-    """(first, last, insert) in code points of the whole old text, in which `old` starts at `at`."""
+def joined(edits: Sequence[Edit], old: str, most: int) -> list[Edit]:
+    """At most `most` edits of the text `old` with the same outcome."""
+    encoded = old.encode()
+    changes = [(edit.start, edit.start + edit.delete, edit.insert) for edit in edits]
+    fewer = _joined(changes, lambda first, last: encoded[first:last].decode(), most)
+    return [Edit(first, last - first, insert) for first, last, insert in fewer]
+
+
+# (first, last, insert): what lies from first to last becomes `insert`.
+_Change = tuple[int, int, str]
+
+
+def _joined(changes: list[_Change], text: Callable[[int, int], str], most: int) -> list[_Change]:
+    """At most `most` changes with the same outcome: where least of the `text` lies between two, they become one."""
+    if len(changes) <= most:
+        return changes
+    gaps = [after[0] - before[1] for before, after in pairwise(changes)]
+    widest = sorted(nlargest(most - 1, range(len(gaps)), key=gaps.__getitem__))
+    found: list[_Change] = []
+    done = 0
+    for end in [*(index + 1 for index in widest), len(changes)]:
+        group, done = changes[done:end], end
+        at = group[0][0]
+        inserts: list[str] = []
+        for first, last, insert in group:
+            inserts += (text(at, first), insert)
+            at = last
+        found.append((group[0][0], at, "".join(inserts)))
+    return found
+
+
+def _changes(old: str, new: str, at: int, levels: tuple[re.Pattern[str], ...], most: int) -> list[_Change]:
+    """In code points of the whole old text, in which `old` starts at `at`. Beyond `most` places it looks no closer
+    into any."""
     if old == new:
         return []
     prefix = _common_prefix(old, new)
@@ -387,24 +477,34 @@ def _changes(old: str, new: str, at: int, levels: tuple[re.Pattern[str], ...]) -
     if not old or not new or not levels:
         return [(at, at + len(old), new)]
     old_parts, new_parts = levels[0].findall(old), levels[0].findall(new)
-    old_starts = list(accumulate(map(len, old_parts), initial=0))
-    new_starts = list(accumulate(map(len, new_parts), initial=0))
-    found: list[tuple[int, int, str]] = []
-    done = (0, 0)
-    for a, b in [*_anchors(old_parts, new_parts), (len(old_parts), len(new_parts))]:
-        before, after = old[old_starts[done[0]] : old_starts[a]], new[new_starts[done[1]] : new_starts[b]]
-        found += _changes(before, after, at + old_starts[done[0]], levels[1:])
-        done = (a, b)
+    anchors, is_sample = _anchors(old_parts, new_parts)
+    places: list[_Change] = []
+    first = done_old = done_new = 0
+    for a, b in [*anchors, (len(old_parts), len(new_parts))]:
+        before, after = "".join(old_parts[done_old:a]), "".join(new_parts[done_new:b])
+        last = first + len(before)
+        if before != after:
+            places.append((first, last, after))
+        first = last + (len(old_parts[a]) if a < len(old_parts) else 0)
+        done_old, done_new = a + 1, b + 1
+    if len(places) > most:
+        return [(at + first, at + last, insert) for first, last, insert in places]
+    found: list[_Change] = []
+    for first, last, insert in places:
+        # The same once more between the anchors of a sample, where that is less work than this was.
+        is_small = 2 * (last - first + len(insert)) <= len(old) + len(new)
+        found += _changes(old[first:last], insert, at + first, levels[not (is_sample and is_small) :], most)
     return found
 
 
-def _anchors(old: list[str], new: list[str]) -> list[tuple[int, int]]:
-    """Positions of parts that occur once in each, as many as keep their order (longest increasing subsequence)."""
-    once_old, once_new = (
-        {part: index for index, part in enumerate(parts) if counts[part] == 1}
-        for parts, counts in ((old, Counter(old)), (new, Counter(new)))
-    )
-    pairs = [(index, once_new[part]) for part, index in once_old.items() if part in once_new]
+def _anchors(old: list[str], new: list[str]) -> tuple[list[tuple[int, int]], bool]:
+    """Positions of parts that occur once in each, as many as keep their order (longest increasing subsequence); and
+    whether only a sample of them was looked at, because they are many."""
+    counts_old, counts_new = Counter(old), Counter(new)
+    places = {part: index for index, part in enumerate(new) if counts_new[part] == 1}
+    pairs = [(index, places[part]) for index, part in enumerate(old) if part in places and counts_old[part] == 1]
+    stride = 1 + len(pairs) // _ANCHORS_MAX
+    pairs = pairs[::stride]
     tails: list[int] = []
     ends: list[int] = []
     previous: list[int] = []
@@ -418,7 +518,7 @@ def _anchors(old: list[str], new: list[str]) -> list[tuple[int, int]]:
     while number >= 0:
         chain.append(pairs[number])
         number = previous[number]
-    return chain[::-1]
+    return chain[::-1], stride > 1
 
 
 def _common_prefix(one: str, other: str) -> int:
@@ -436,14 +536,18 @@ def _common_prefix(one: str, other: str) -> int:
 def _uncounted(_parts: int) -> None: ...
 
 
-def halves_of(update: bytes) -> blocks.Halves:
+def _parts(update: Updates) -> Sequence[bytes]:
+    return (update,) if isinstance(update, bytes) else update
+
+
+def halves_of(update: Updates) -> blocks.Halves:
     """Of a document as the log has it. What it has cut already stays so, and is left to whoever edits there."""
     found = blocks.Halves()
     # Most documents have no such character, and then need not be read.
-    if _OUTSIDE_BMP.search(update):
+    if any(_OUTSIDE_BMP.search(part) for part in _parts(update)):
         # Something else may have got in before that was refused.
         with contextlib.suppress(Malformed):
-            extent = _read(update)[1]
+            extent = _read(merge(_parts(update)))[1]
             found.add(extent.halves)
             found.discard(extent.cuts)
     return found
@@ -457,7 +561,7 @@ class Replica:
     was set aside may bring blocks that wait for those of that row.
     """
 
-    def __init__(self, update: bytes, limits: Limits, halves: blocks.Halves | None = None) -> None:
+    def __init__(self, update: Updates, limits: Limits, halves: blocks.Halves | None = None) -> None:
         """`halves`: what halves_of says of the update, where that was asked in another thread."""
         self._limits = limits
         self._doc = _doc_of(update)
@@ -466,12 +570,12 @@ class Replica:
         self._changes: list[bytes] = []
         self._subscription: Any = self._doc.observe(self._collect)
         # Upper bounds, made exact when they reach a limit: measuring at every keystroke would encode the document.
-        self._document_bound = len(update)
+        self._document_bound = _size(update)
         self._text_bound = _largest_text(self._doc)
         # Which nothing may part from the first halves.
         self._halves = halves_of(update) if halves is None else halves
         # Whether blocks have waited for others since this was loaded: then more may get in than an update holds.
-        self.waits = _residual(self.state(), update)[0] != 0
+        self.waits = any(_residual(self.state(), part)[0] != 0 for part in _parts(update))
         if self.waits:
             self._halves.cut_off(self._clocks)
         # Which blocks are in the map of files; None until somebody changes it.
@@ -649,9 +753,12 @@ class Replica:
         continued = ((client, self._clocks.get(client, 0)) for client in extent.written)
         return any(place in own or place in self._halves for place in (*extent.cuts, *continued))
 
-    def edit(self, edits: Sequence[Edit]) -> bytes | None:
+    def edit(self, edits: Sequence[Edit], count: Callable[[int], None] = _uncounted) -> bytes | None:
         """Change the entry file's text, as a page of this process would; returns the change, None when there is none.
-        Raises TooLarge before anything changed."""
+        Raises TooLarge before anything changed. `count` is told of how many parts of an update this does the work."""
+        blocks = self.blocks_bound()
+        edits = joined(edits, self.text(), most) if len(edits) > (most := _most_edits(blocks)) else edits
+        count(len(edits) * blocks // STEPS_PER_PART)
         inserted = sum(len(edit.insert.encode()) for edit in edits)
         if inserted:
             self._check_room(inserted, sum(edit.delete for edit in edits), len(edits))
@@ -659,11 +766,7 @@ class Replica:
         self._changes.clear()
         try:
             with self._doc.transaction():
-                for edit in reversed(edits):
-                    if edit.delete:
-                        del self._main[edit.start : edit.start + edit.delete]
-                    if edit.insert:
-                        self._main.insert(edit.start, edit.insert)
+                _make(self._main, edits)
         except BaseException as error:
             raise _as_ours(error, Broken) from error
         change = merge(self._changes) if self._changes else None
@@ -673,6 +776,10 @@ class Replica:
             self._text_bound += inserted
             self._advance(_read(change)[1])
         return change
+
+    def blocks_bound(self) -> int:
+        """At most so many blocks are here."""
+        return _blocks_bound(self._doc, self._document_bound)
 
     def _check_room(self, inserted: int, deleted: int, count: int) -> None:
         if inserted > deleted and len(self._main) + inserted - deleted > self._limits.text_bytes:
@@ -795,11 +902,12 @@ def _read(update: bytes) -> tuple[list[blocks.Block], blocks.Extent]:
         raise Malformed(str(error)) from error
 
 
-def _doc_of(update: bytes) -> pycrdt.Doc[Any]:
+def _doc_of(update: Updates) -> pycrdt.Doc[Any]:
     doc: pycrdt.Doc[Any] = pycrdt.Doc()
     try:
-        if update != EMPTY_UPDATE:
-            doc.apply_update(update)
+        for part in _parts(update):
+            if part != EMPTY_UPDATE:
+                doc.apply_update(part)
     except BaseException as error:
         raise _as_ours(error, Malformed) from error
     return doc

@@ -35,6 +35,8 @@ T = TypeVar("T")
 # What a message on the channel layer may carry of an update; a larger one is read from the log.
 BELL_MAX_BYTES = 32 * 1024
 TOUCH_SECONDS = 5
+# How often an edit by the server is made anew because somebody else wrote while it was made.
+EDIT_ATTEMPTS = 3
 # Of updates that sockets sent and that could not be merged: what is kept of one person's and of all in a day, and for
 # how long.
 QUARANTINED_PER_USER = 5
@@ -67,11 +69,17 @@ class Appended:
 class Loaded:
     epoch: UUID
     head: int
-    update: bytes
-    # How many rows were merged into the snapshot.
+    # The snapshot and the rows after it, to be applied in this order: merging them first takes longer.
+    parts: tuple[bytes, ...]
+    # How many of the parts are rows.
     tail_rows: int = 0
-    # Of the update, for a replica; None for whoever needs none.
+    # Of the document, for a replica; None where none is needed.
     halves: blocks.Halves | None = None
+
+    @property
+    def update(self) -> bytes:
+        """All of it as one update."""
+        return crdt.merge(self.parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,40 +100,56 @@ class Log:
         return before + [bytes(row.payload) for row in self.tail]
 
 
-def create_document(
-    session: CodeSession, text: str, file_name: str, others: Mapping[str, str] | None = None
-) -> Document:
-    """The document of a new session, seeded with its entry file and the texts of `others` by path.
+@dataclass(frozen=True, slots=True)
+class Seed:
+    """What a new document begins with."""
 
-    Call it in the transaction that creates the session. Raises TextTooLarge.
+    entry_text: str
+    update: bytes
+
+
+def seed(texts: Mapping[str, str]) -> Seed:
+    """The beginning of a document with these texts by path, the entry file first. Raises TextTooLarge.
+
+    It takes no lock, and may take long: call it before the transaction that creates the session.
     """
-    text = crdt.normalise(text)
-    for each in (text, *(others or {}).values()):
-        require_size(each)
-    seed = crdt.seed(text, file_name, others)
-    if len(seed) > settings.DOCUMENT_MAX_BYTES:
+    texts = {path: checked(text) for path, text in texts.items()}
+    (path, text), *others = texts.items()
+    update = crdt.seed(text, path, dict(others))
+    if len(update) > settings.DOCUMENT_MAX_BYTES:
         raise TextTooLarge
-    document = Document.objects.create(session=session, head=1, tail_bytes=len(seed))
-    Update.objects.create(document=document, seq=1, payload=seed, user=None, origin="server")
-    _keep_text(document.pk, text, 1)
-    document.text, document.text_seq = text, 1
+    return Seed(text, update)
+
+
+def create_document(session: CodeSession, seed: Seed) -> Document:
+    """The document of a new session. Call it in the transaction that creates the session."""
+    document = Document.objects.create(session=session, head=1, tail_bytes=len(seed.update))
+    Update.objects.create(document=document, seq=1, payload=seed.update, user=None, origin="server")
+    _keep_text(document.pk, seed.entry_text, 1)
+    document.text, document.text_seq = seed.entry_text, 1
     return document
 
 
 def load(session_id: UUID) -> Loaded:
-    """Newest snapshot and the updates after it, merged. Raises SessionNotFound or LogDamaged, never opens shorter."""
-    log = read_log(session_id)
+    """Newest snapshot and the updates after it. Raises SessionNotFound or LogDamaged, never opens shorter."""
     try:
-        return Loaded(log.epoch, log.head, crdt.merge(log.parts), len(log.tail))
+        return _loaded(read_log(session_id))
     except crdt.Malformed as error:
-        log = _mended(session_id, error)
-        return Loaded(log.epoch, log.head, crdt.merge(log.parts), len(log.tail))
+        return load_mended(session_id, error)
 
 
 def load_mended(session_id: UUID, error: Exception) -> Loaded:
-    """For whom the loaded update could not be opened: without the rows that cannot be merged, which are set aside."""
-    log = _mended(session_id, error)
-    return Loaded(log.epoch, log.head, crdt.merge(log.parts), len(log.tail))
+    """As load(), where what that returned could not be opened: without the rows that cannot be merged, which are set
+    aside."""
+    return _loaded(_mended(session_id, error))
+
+
+def _loaded(log: Log) -> Loaded:
+    parts = tuple(log.parts)
+    if crdt.EMPTY_UPDATE in parts:
+        # Other parts may wait for what was set aside; pycrdt finds what has arrived only in one merged update.
+        parts = (crdt.merge(parts),)
+    return Loaded(log.epoch, log.head, parts, len(log.tail))
 
 
 def read_log(session_id: UUID) -> Log:
@@ -309,59 +333,80 @@ def entry_at_head(session_id: UUID) -> tuple[int, str]:
     return head, text
 
 
-def _read(session_id: UUID, read: Callable[[bytes], T]) -> tuple[int, T]:
+def _read(session_id: UUID, read: Callable[[crdt.Updates], T]) -> tuple[int, T]:
     """(head, what `read` finds in the document)."""
     loaded = load(session_id)
     try:
-        return loaded.head, read(loaded.update)
+        return loaded.head, read(loaded.parts)
     except (crdt.Malformed, crdt.Broken) as error:
         loaded = load_mended(session_id, error)
-        return loaded.head, read(loaded.update)
+        return loaded.head, read(loaded.parts)
 
 
 def replace_entry_text(session_id: UUID, text: str, user_id: UUID | None, base_revision: int | None = None) -> int:
-    """Turn the entry file into `text` by the smallest edit, which live rooms show at once. Returns the new revision.
+    """Turn the entry file into `text` by a small edit, which live rooms show at once. Returns the new revision.
 
     Raises RevisionPassed when `base_revision` is given and is not the head, TextTooLarge over settings.TEXT_MAX_BYTES.
     """
-    text = crdt.normalise(text)
-    require_size(text)
-    with transaction.atomic():
-        seq = edit(session_id, user_id, lambda update: crdt.replacement(update, text), base_revision)
-        _keep_text(session_id, text, seq)
-    return seq
+    text = checked(text)
+    return edit(session_id, user_id, lambda update: crdt.replacement(update, text), base_revision, entry_text=text)
 
 
-@transaction.atomic
 def edit(
     session_id: UUID,
     user_id: UUID | None,
-    make: Callable[[bytes], bytes | None],
+    make: Callable[[crdt.Updates], bytes | None],
     base_revision: int | None = None,
+    *,
+    entry_text: str | None = None,
+    also: Callable[[int], None] | None = None,
 ) -> int:
-    """Append the update that `make` makes of the document as it is now; live rooms show it at once.
+    """Append the update that `make` makes of the document; live rooms show it at once.
 
     Returns the new revision, or the present one when there is nothing to change. `make` may raise, and nothing is
-    changed. Raises SessionNotFound, RevisionPassed as above, TextTooLarge over settings.DOCUMENT_MAX_BYTES.
+    changed; it may be called again when somebody else wrote meanwhile. `also` is called with the revision in the
+    transaction that appends. `entry_text` is the entry file's text after the change, where that is known. Raises
+    SessionNotFound, RevisionPassed as above, TextTooLarge over settings.DOCUMENT_MAX_BYTES.
     """
-    # The lock keeps the head where it is between what `make` sees and the append.
-    document = Document.objects.select_for_update().filter(pk=session_id).first()
-    if document is None:
-        raise SessionNotFound
-    if base_revision is not None and base_revision != document.head:
-        raise RevisionPassed(revision=document.head)
-    _, (before, payload) = _read(session_id, lambda update: (update, make(update)))
+    # No lock is held while the change is made: SQLite has one, for everybody. So call this in no transaction.
+    attempts = 0
+    while True:
+        attempts += 1
+        head, payload = _read(session_id, lambda update: _made(update, make))
+        if base_revision is not None and base_revision != head:
+            raise RevisionPassed(revision=head)
+        with transaction.atomic():
+            document = Document.objects.select_for_update().filter(pk=session_id).only("epoch", "head").first()
+            if document is None:
+                raise SessionNotFound
+            if document.head != head:
+                if base_revision is not None:
+                    raise RevisionPassed(revision=document.head)
+                # At last it is appended all the same: it merges as what a page typed that had not heard of the others.
+                if attempts < EDIT_ATTEMPTS:
+                    continue
+            seq = _append_edit(document, user_id, payload)
+            if entry_text is not None and document.head == head:
+                _keep_text(session_id, entry_text, seq)
+            if also is not None:
+                also(seq)
+            return seq
+
+
+def _made(update: crdt.Updates, make: Callable[[crdt.Updates], bytes | None]) -> bytes | None:
+    payload = make(update)
+    if payload is not None and crdt.grows_past(settings.DOCUMENT_MAX_BYTES, update, payload):
+        raise TextTooLarge
+    return payload
+
+
+def _append_edit(document: Document, user_id: UUID | None, payload: bytes | None) -> int:
     if payload is None:
         return document.head
-    limit = settings.DOCUMENT_MAX_BYTES
-    if len(before) + len(payload) > limit:
-        size = crdt.document_bytes(before, payload)
-        if size > limit and size > crdt.document_bytes(before):
-            raise TextTooLarge
     entry = Entry(payload, user_id, "server")
-    seq = append({session_id: [entry]})[session_id].last_seq
-    touch([session_id])
-    transaction.on_commit(lambda: events.ring_document(session_id, bell(document.epoch, seq, seq, [entry])))
+    seq = append({document.pk: [entry]})[document.pk].last_seq
+    touch([document.pk])
+    transaction.on_commit(lambda: events.ring_document(document.pk, bell(document.epoch, seq, seq, [entry])))
     return seq
 
 
@@ -447,7 +492,9 @@ def _keep_text(session_id: UUID, text: str, seq: int) -> None:
         Document.objects.filter(pk=session_id, text_seq__lt=seq).update(text=text, text_seq=seq)
 
 
-def require_size(text: str) -> None:
-    """Raises TextTooLarge over settings.TEXT_MAX_BYTES."""
+def checked(text: str) -> str:
+    """The text as a document holds it. Raises TextTooLarge over settings.TEXT_MAX_BYTES."""
+    text = crdt.normalise(text)
     if len(text.encode()) > settings.TEXT_MAX_BYTES:
         raise TextTooLarge
+    return text

@@ -9,8 +9,6 @@ from __future__ import annotations
 import unicodedata
 from typing import TYPE_CHECKING
 
-from django.db import transaction
-
 from activity.log import record
 from sessions_app import crdt, documents, languages, zips
 from sessions_app.errors import EntryStays, FileNotListed, PathRefused, PathTaken, TooManyFiles
@@ -37,26 +35,22 @@ def find_file(session: CodeSession, file_id: str) -> tuple[int, crdt.File]:
     return revision, _among(listed, file_id)
 
 
-@transaction.atomic
 def create_file(standing: Standing, user: User, path: str, content: str = "") -> str:
     """A new file; returns its id. Raises PathRefused, PathTaken, TooManyFiles or TextTooLarge."""
     session, path, file_id = standing.session, clean_path(path), crdt.new_file_id()
-    content = crdt.normalise(content)
-    documents.require_size(content)
+    content = documents.checked(content)
 
-    def make(update: bytes) -> bytes | None:
+    def make(update: crdt.Updates) -> bytes | None:
         listed = crdt.listed_files(update)
         if len(listed) >= crdt.MAX_FILES:
             raise TooManyFiles
         _require_free(path, listed)
         return crdt.path_set(update, file_id, path, content)
 
-    documents.edit(session.pk, user.pk, make)
-    _note(session, user, "created", path)
+    documents.edit(session.pk, user.pk, make, also=lambda _seq: _note(session, user, "created", path))
     return file_id
 
 
-@transaction.atomic
 def change_file(
     standing: Standing,
     user: User,
@@ -73,55 +67,57 @@ def change_file(
     """
     session = standing.session
     path = clean_path(path) if path is not None else None
-    if content is not None:
-        content = crdt.normalise(content)
-        documents.require_size(content)
-    renamed: list[str] = []
+    content = documents.checked(content) if content is not None else None
+    renamed = ""
 
-    def make(update: bytes) -> bytes | None:
+    def make(update: crdt.Updates) -> bytes | None:
+        nonlocal renamed
         listed = crdt.listed_files(update)
         file = _among(listed, file_id)
         if path is not None and path != file.path:
             if file_id == crdt.MAIN:
                 raise EntryStays
             _require_free(path, [other for other in listed if other.id != file_id])
-            renamed.append(file.path)
+            renamed = file.path
             return crdt.path_set(update, file_id, path, content)
         return crdt.replacement(update, content, file_id) if content is not None else None
 
-    documents.edit(session.pk, user.pk, make, base_revision)
-    if renamed:
-        _note(session, user, "renamed", f"{renamed[0]} to {path}")
+    def note(_seq: int) -> None:
+        if renamed:
+            _note(session, user, "renamed", f"{renamed} to {path}")
+
+    documents.edit(session.pk, user.pk, make, base_revision, also=note)
 
 
-@transaction.atomic
 def delete_file(standing: Standing, user: User, file_id: str) -> None:
     """Take a file and its text out; the history keeps what it said. Raises FileNotListed, EntryStays."""
     session = standing.session
-    gone: list[str] = []
+    path = ""
 
-    def make(update: bytes) -> bytes | None:
-        gone.append(_among(crdt.listed_files(update), file_id).path)
+    def make(update: crdt.Updates) -> bytes | None:
+        nonlocal path
+        path = _among(crdt.listed_files(update), file_id).path
         if file_id == crdt.MAIN:
             raise EntryStays
         return crdt.removal(update, file_id)
 
-    documents.edit(session.pk, user.pk, make)
-    _note(session, user, "deleted", gone[0])
+    documents.edit(session.pk, user.pk, make, also=lambda _seq: _note(session, user, "deleted", path))
 
 
-def name_entry(session: CodeSession, old_language: str, user: User) -> None:
-    """Let the entry file follow a change of language, unless somebody named it, or another file has that name."""
-    wanted = languages.get(session.language).file_name
-    had = languages.LANGUAGES.get(old_language)
-
-    def make(update: bytes) -> bytes | None:
-        entry, *others = crdt.listed_files(update)
-        if (had is not None and entry.path != had.file_name) or not zips.is_free(wanted, [o.path for o in others]):
-            return None
-        return crdt.path_set(update, crdt.MAIN, wanted)
-
-    documents.edit(session.pk, user.pk, make)
+def language_followed(
+    update: crdt.Updates, old: languages.Language | None, new: languages.Language, content: str | None
+) -> bytes | None:
+    """The change by which the entry file follows a change of language: its name, unless somebody gave it one or
+    another file has the new one, and its text, which is `content` or, where it is still the old hello-world, the new.
+    """
+    entry, *others = crdt.listed_files(update)
+    is_named = old is not None and entry.path != old.file_name
+    path = entry.path if is_named or not zips.is_free(new.file_name, [o.path for o in others]) else new.file_name
+    if content is None and (not entry.text.strip() or (old is not None and entry.text == old.hello)):
+        content = new.hello
+    if path != entry.path:
+        return crdt.path_set(update, crdt.MAIN, path, content)
+    return crdt.replacement(update, content) if content is not None else None
 
 
 def _among(listed: Sequence[crdt.File], file_id: str) -> crdt.File:

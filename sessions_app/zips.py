@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import stat
+import struct
 import unicodedata
 import zipfile
 import zlib
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 # What a zip may say of itself before anything is unpacked: also the entries that are passed over, as folders are.
 ENTRIES_MAX = 1000
+# Of its table of contents, which the library reads whole before anything can be looked at.
+DIRECTORY_MAX_BYTES = 256 * 1024
 PART_MAX_CHARACTERS = 100
 PARTS_MAX = 8
 PATH_MAX_BYTES = 255
@@ -58,6 +61,7 @@ def unpack(archive: IO[bytes], *, max_files: int, max_bytes: int, max_total_byte
     Sizes are what was read and not what the archive says. Raises Refused or TooLarge.
     """
     try:
+        _require_small_directory(archive)
         with zipfile.ZipFile(archive) as opened:
             entries = _entries(opened.infolist(), max_files)
             contents: dict[str, str] = {}
@@ -69,13 +73,37 @@ def unpack(archive: IO[bytes], *, max_files: int, max_bytes: int, max_total_byte
                     raise TooLarge("The files are larger together than a session may be.")
                 contents[path] = _decoded(content, path)
     except (zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, EOFError, OSError, NotImplementedError) as error:
-        raise Refused("This is no zip archive that can be read.") from error
+        raise Refused("This is not a zip archive that can be read.") from error
     except (ValueError, OverflowError, RuntimeError) as error:
         if isinstance(error, Refused | TooLarge):
             raise
         # What the library raises for headers that contradict each other.
-        raise Refused("This is no zip archive that can be read.") from error
+        raise Refused("This is not a zip archive that can be read.") from error
     return contents
+
+
+_END = struct.Struct("<4s8xL6x")
+_END_SIGNATURE, _ZIP64_SIGNATURE = b"PK\x05\x06", b"PK\x06\x07"
+_ZIP64_LOCATOR_BYTES = 20
+_COMMENT_MAX_BYTES = 64 * 1024
+
+
+def _require_small_directory(archive: IO[bytes]) -> None:
+    """Raises TooLarge or Refused by what the end of the archive says; it is looked for as the library does."""
+    size = archive.seek(0, io.SEEK_END)
+    archive.seek(max(0, size - _END.size - _COMMENT_MAX_BYTES - _ZIP64_LOCATOR_BYTES))
+    tail = archive.read()
+    at = len(tail) - _END.size
+    if not (tail.startswith(_END_SIGNATURE, max(0, at)) and tail.endswith(b"\0\0")):
+        at = tail.rfind(_END_SIGNATURE, 0, len(tail) - _END.size + len(_END_SIGNATURE))
+    if at < 0:
+        raise Refused("This is not a zip archive that can be read.")
+    # What is small enough for a session needs no 64-bit sizes, which would stand in place of this one.
+    if tail[:at].startswith(_ZIP64_SIGNATURE, max(0, at - _ZIP64_LOCATOR_BYTES)):
+        raise Refused("This archive is in the zip64 format. Pack it in the ordinary one.")
+    _, directory_bytes = _END.unpack_from(tail, at)
+    if directory_bytes > DIRECTORY_MAX_BYTES:
+        raise TooLarge(f"The archive lists more than {ENTRIES_MAX} entries.")
 
 
 def _entries(listed: Sequence[zipfile.ZipInfo], max_files: int) -> dict[str, zipfile.ZipInfo]:

@@ -255,3 +255,21 @@ def test_the_page_imports_and_says_what_is_wrong(alice):
     shown = client.post("/sessions/import", {"archive": evil}, follow=True).text
     assert "Nothing was imported." in shown and "&lt;b&gt;evil" in shown and "<b>evil" not in shown
     assert CodeSession.objects.count() == 1
+
+
+def directory_of(count: int, extra: bytes = b"") -> bytes:
+    """An archive that lists one file so many times."""
+    local = struct.pack("<4s5H3L2H", b"PK\x03\x04", 20, 0, 0, 0, 0, 0, 0, 0, 1, 0) + b"a"
+    entry = struct.pack("<4s6H3L5H2L", b"PK\x01\x02", 20, 20, 0, 0, 0, 0, 0, 0, 0, 1, len(extra), 0, 0, 0, 0, 0)
+    listed = (entry + b"a" + extra) * count
+    end = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, count & 0xFFFF, count & 0xFFFF, len(listed), len(local), 0)
+    return local + listed + end
+
+
+@pytest.mark.parametrize("made", [directory_of(100_000), directory_of(5, b"\x99\0\0\0" * 16_000)])
+def test_table_of_contents_is_not_read_when_it_is_long(alice, api, monkeypatch, made):
+    opened: list[object] = []
+    monkeypatch.setattr(zipfile.ZipFile, "__init__", lambda *args, **named: opened.append(args))
+    answer = send(api(alice), made)
+    assert (answer.status_code, answer.json()["code"]) == (413, "archive_too_large")
+    assert not opened
