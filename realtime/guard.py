@@ -18,6 +18,7 @@ from accounts.socket_auth import open_sessions, open_tokens
 from accounts.tokens import live_families
 from realtime import connections
 from sessions_app.access import permissions_in, within_scopes
+from sessions_app.models import GuestPass
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection
@@ -122,5 +123,7 @@ def _look(
     families = live_families(by_token) if by_token else set()
     sessions = open_sessions(keys) if keys else set()
     permissions = permissions_in([(session_id, users[user_id]) for session_id, user_id in pairs if user_id in users])
+    if guests := [user.pk for user in users.values() if user.is_guest]:
+        GuestPass.objects.note_seen(guests)
     marks = {user_id: user.get_session_auth_hash() for user_id, user in users.items()}
     return marks, permissions, _SignIns(sessions, families, open_tokens(token_ids))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import uuid
+from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.db import models
@@ -11,11 +13,16 @@ from django.utils import timezone
 
 from accounts.models import able
 
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
 # 30 days in which the owner can bring an archived session back.
 RESTORE_DAYS = 30
 CHAT_MAX_CHARACTERS = 2000
 REPORT_MAX_CHARACTERS = 2000
 TITLE_MAX_CHARACTERS = 120
+# A guest who has not had the session open for so long takes up no place in it; the pass lets them come back.
+GUEST_ABSENT_AFTER = timedelta(minutes=5)
 
 
 class Permission(models.TextChoices):
@@ -171,6 +178,15 @@ class GuestPassQuerySet(models.QuerySet["GuestPass"]):
             by_link | by_public, ended_at=None, expires_at__gt=timezone.now(), session__allows_guests=True
         )
 
+    def present(self) -> GuestPassQuerySet:
+        """Those whose guests came, or had the session open, within the last minutes."""
+        return self.standing().filter(seen_at__gt=timezone.now() - GUEST_ABSENT_AFTER)
+
+    def note_seen(self, user_ids: Collection[uuid.UUID]) -> None:
+        """Note that these guests have a session open, at most once a minute each."""
+        now = timezone.now()
+        self.filter(user__in=user_ids, seen_at__lt=now - timedelta(minutes=1)).update(seen_at=now)
+
 
 class GuestPass(models.Model):
     """What lets one guest into one session: the link they came by, or none in a public session."""
@@ -182,6 +198,7 @@ class GuestPass(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     expires_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True, blank=True)
+    seen_at = models.DateTimeField(default=timezone.now, editable=False)
 
     objects = GuestPassQuerySet.as_manager()
 

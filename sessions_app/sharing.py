@@ -374,7 +374,7 @@ def come_as_guest(name: str, session_id: UUID, token: str = "") -> GuestPass:
     # Held, so that no two take the last place.
     if not CodeSession.objects.select_for_update().get(pk=session.pk).allows_guests:
         raise GuestsNotAllowed
-    if GuestPass.objects.standing().filter(session=session).count() >= GUESTS_MAX:
+    if GuestPass.objects.present().filter(session=session).count() >= GUESTS_MAX:
         raise TooManyGuests
     guest = make_guest(name)
     made = GuestPass.objects.create(

@@ -3,6 +3,7 @@ where."""
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
 import pytest
@@ -322,6 +323,31 @@ def test_there_are_only_so_many_guests(open_session, client, monkeypatch):
     assert answer.status_code == 409 and "as many guests" in answer.text
 
 
+def test_guests_who_never_opened_the_session_keep_nobody_out(open_session, client, monkeypatch, time_machine):
+    monkeypatch.setattr(sharing, "GUESTS_MAX", 1)
+    _, token = link(open_session)
+    early = come(token, "Squatter")
+    time_machine.move_to(timezone.now() + timedelta(minutes=6))
+    assert client.post(f"/join/{token}", {"name": "Late"}).status_code == 302
+    assert early.get(f"/sessions/{open_session.pk}").status_code == 200, "the pass still lets the first one in"
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_guest_who_has_the_session_open_keeps_the_place(open_session, monkeypatch):
+    monkeypatch.setattr(sharing, "GUESTS_MAX", 1)
+    _, token = await sync_to_async(link)(open_session)
+    client = await sync_to_async(come)(token)
+    passes = GuestPass.objects.filter(session=open_session)
+    await passes.aupdate(seen_at=timezone.now() - timedelta(minutes=6))
+    here = socket_of(client, open_session)
+    await here.connect(30)
+    while not await passes.filter(seen_at__gt=timezone.now() - timedelta(minutes=1)).aexists():
+        await asyncio.sleep(0.1)
+    await here.disconnect()
+    answer = await sync_to_async(Client().post)(f"/join/{token}", {"name": "Late"})
+    assert answer.status_code == 409
+
+
 def test_guests_are_counted_by_address(open_session, client, settings):
     cache.clear()
     settings.RATE_LIMITS, settings.RATES = True, {**django_settings.RATES, "guest": "2/3600"}
@@ -345,18 +371,10 @@ async def test_the_socket_of_a_guest_opens_one_session_and_closes_with_the_pass(
     other = await sync_to_async(actions.create_session)(
         alice, language=languages.get("python"), title="Other", is_public=True
     )
-    cookie = client.cookies["sessionid"].value
-    headers = [(b"cookie", f"sessionid={cookie}".encode()), (b"origin", b"http://testserver"), (b"host", b"testserver")]
-
-    def socket(session):
-        return WebsocketCommunicator(
-            application, f"/ws/sessions/{session.pk}", headers=headers, subprotocols=["codecrafter.v1"]
-        )
-
-    elsewhere = socket(other)
+    elsewhere = socket_of(client, other)
     await elsewhere.connect(30)
     assert await code_of(elsewhere) == 4404
-    here = socket(open_session)
+    here = socket_of(client, open_session)
     await here.connect(30)
     hello = await here.receive_json_from(30)
     assert (hello["type"], hello["permission"]) == ("hello", "write")
@@ -365,6 +383,14 @@ async def test_the_socket_of_a_guest_opens_one_session_and_closes_with_the_pass(
         await sync_to_async(standing_in)(alice, open_session.pk), alice, (await Invite.objects.aget()).pk
     )
     assert await code_of(here) == 4403
+
+
+def socket_of(client, session):
+    cookie = client.cookies["sessionid"].value
+    headers = [(b"cookie", f"sessionid={cookie}".encode()), (b"origin", b"http://testserver"), (b"host", b"testserver")]
+    return WebsocketCommunicator(
+        application, f"/ws/sessions/{session.pk}", headers=headers, subprotocols=["codecrafter.v1"]
+    )
 
 
 async def code_of(socket):
