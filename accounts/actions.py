@@ -7,6 +7,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
+from allauth.socialaccount.models import SocialAccount
 from django.contrib.auth import authenticate
 from django.contrib.auth.hashers import make_password
 from django.db import IntegrityError, transaction
@@ -140,6 +142,7 @@ def sign_out(refresh: str) -> None:
 
 
 def change_profile(
+    request: HttpRequest,
     user: User,
     *,
     username: str | None = None,
@@ -148,6 +151,8 @@ def change_profile(
     check_version: Callable[[int], None] = lambda version: None,
 ) -> User:
     """Change what is given; `preferences` replaces the keys it names. Returns the person as stored.
+
+    A new address is asked to confirm itself, and the old one is told.
 
     `check_version` is called with the current version while the row is held, and may raise. UsernameTaken and
     EmailTaken as in `register`.
@@ -174,7 +179,11 @@ def change_profile(
     except IntegrityError:
         _refuse_taken(username, email, but=user)
         raise
+    old_email = stored.email
     stored.refresh_from_db()
+    if "email" in changes:
+        mail.note_new_address(stored, old_email)
+        mail.send_confirmation(request, stored)
     record(
         "user.profile_changed",
         f"{stored.username} changed their {' and '.join(sorted(changes))}",
@@ -205,6 +214,23 @@ def end_sign_ins(user: User) -> None:
         note_sign_ins_ended(user)
     user.refresh_from_db(fields=["sign_in_mark"])
     record("user.signed_out_everywhere", f"Every sign-in of {user.username} was ended", user_id=user.pk)
+
+
+def prove_address(user: User) -> None:
+    """The person has set a password by a link that was mailed to them, which proves that the address is theirs.
+
+    If it was never confirmed, the account may have been made by somebody else, who only typed the address. Then
+    everything ends that opens the account besides the new password: tokens, bots' tokens, second factors, passkeys,
+    sign-ins at other providers, and what is signed in.
+    """
+    with transaction.atomic():
+        if not mail.is_confirmed(user):
+            people = [user, *user.bots.all()]
+            PersonalToken.objects.filter(user__in=people, revoked_at=None).update(revoked_at=timezone.now())
+            Authenticator.objects.filter(user=user).delete()
+            SocialAccount.objects.filter(user=user).delete()
+            _end_sign_ins_of_all(user)
+        EmailAddress.objects.update_or_create(user=user, email=user.email, defaults={"verified": True, "primary": True})
 
 
 def note_sign_ins_ended(user: User) -> None:
@@ -394,7 +420,7 @@ def revoke_tokens(user: User, *, by: User, reason: str = "") -> None:
 
 
 def _end_sign_ins_of_all(user: User) -> None:
-    """Of the person and of their bots, which sign in by tokens alone. Call it in a transaction."""
+    """End the sign-ins of a person, and the sockets of their bots. Call it in a transaction."""
     end_sign_ins(user)
     for bot in user.bots.all():
         note_sign_ins_ended(bot)

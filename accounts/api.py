@@ -19,10 +19,13 @@ from accounts.errors import (
     CredentialsRefused,
     EmailTaken,
     EmailUnverified,
+    PasswordRefused,
+    ReauthenticationNeeded,
     TokenRefused,
     TooMany,
     UsernameTaken,
 )
+from accounts.reauthentication import require_password
 from accounts.serializers import (
     BotInput,
     BotSerializer,
@@ -152,6 +155,7 @@ class Tokens(APIView):
     """Your personal tokens and those of your bots."""
 
     token_scope = ACCOUNT
+    token_scopes = {"GET": ACCOUNT}
 
     @extend_schema(operation_id="auth_tokens_list", responses=PersonalTokenSerializer(many=True))
     def get(self, request: SignedInRequest) -> Response:
@@ -161,10 +165,11 @@ class Tokens(APIView):
     @extend_schema(
         operation_id="auth_tokens_create",
         request=TokenInput,
-        responses={201: MadeTokenSerializer, **refusals(NotFound, TooMany)},
+        responses={201: MadeTokenSerializer, **refusals(NotFound, TooMany, ReauthenticationNeeded, PasswordRefused)},
     )
     def post(self, request: SignedInRequest) -> Response:
         data = valid(TokenInput(data=request.data))
+        require_password(request, data.pop("current_password", ""))
         bot = data.pop("bot", None)
         holder = access.own_bot_named(request.user, bot) if bot is not None else request.user
         token, text = actions.make_token(holder, **data)
@@ -185,6 +190,7 @@ class Bots(APIView):
     """Your bots. Add one to a session by its name, like anybody."""
 
     token_scope = ACCOUNT
+    token_scopes = {"GET": ACCOUNT}
 
     @extend_schema(operation_id="auth_bots_list", responses=BotSerializer(many=True))
     def get(self, request: SignedInRequest) -> Response:
@@ -225,26 +231,39 @@ class Profile(APIView):
     @extend_schema(
         operation_id="auth_profile_replace",
         request=ProfileInput,
-        responses={200: UserSerializer, **refusals(UsernameTaken, EmailTaken)},
+        responses={
+            200: UserSerializer,
+            **refusals(UsernameTaken, EmailTaken, ReauthenticationNeeded, PasswordRefused),
+        },
         parameters=[IF_MATCH, ETAG],
     )
-    def put(self, request: Request) -> Response:
+    def put(self, request: SignedInRequest) -> Response:
         return self._change(request, ProfileInput(data=request.data))
 
     @extend_schema(
         operation_id="auth_profile_change",
         request=ProfileInput(partial=True),
-        responses={200: UserSerializer, **refusals(UsernameTaken, EmailTaken)},
+        responses={
+            200: UserSerializer,
+            **refusals(UsernameTaken, EmailTaken, ReauthenticationNeeded, PasswordRefused),
+        },
         parameters=[IF_MATCH, ETAG],
     )
-    def patch(self, request: Request) -> Response:
+    def patch(self, request: SignedInRequest) -> Response:
         return self._change(request, ProfileInput(data=request.data, partial=True))
 
-    def _change(self, request: Request, serializer: ProfileInput) -> Response:
+    def _change(self, request: SignedInRequest, serializer: ProfileInput) -> Response:
         data = valid(serializer)
-        user = cast("User", request.user)
+        password = data.pop("current_password", "")
+        if data.get("email", request.user.email) != request.user.email:
+            require_password(request, password)
         return self._shown(
-            actions.change_profile(user, **data, check_version=lambda version: check_if_match(request, version))
+            actions.change_profile(
+                request._request,
+                request.user,
+                **data,
+                check_version=lambda version: check_if_match(request, version),
+            )
         )
 
     def _shown(self, user: User) -> Response:

@@ -13,6 +13,7 @@ class AccountsConfig(AppConfig):
     verbose_name = "People"
 
     def ready(self) -> None:
+        from allauth.account.signals import password_reset
         from django.contrib.sessions.models import Session
         from django.db.models.signals import post_delete, post_save
 
@@ -21,6 +22,7 @@ class AccountsConfig(AppConfig):
 
         privacy.register(exporter=own_data.export, eraser=own_data.erase)
         post_save.connect(_person_saved, sender=User, dispatch_uid="accounts.person_saved")
+        password_reset.connect(_password_reset, dispatch_uid="accounts.password_reset")
         post_delete.connect(_session_ended, sender=Session, dispatch_uid="accounts.session_ended")
 
 
@@ -37,6 +39,12 @@ def _person_saved(instance: Any, *, created: bool, update_fields: Collection[str
         # A bot acts for its owner.
         for person in (instance, *(() if instance.is_able else instance.bots.all())):
             actions.note_sign_ins_ended(person)
+
+
+def _password_reset(user: Any, **kwargs: Any) -> None:
+    from accounts import actions
+
+    actions.prove_address(user)
 
 
 def _session_ended(instance: Any, **kwargs: Any) -> None:

@@ -1,8 +1,9 @@
 """`Authorization: Bearer` over REST: an access token (JWT), or a personal token of a person or a bot.
 
 What a personal token may do is decided here, before any view: reading needs its scope `read`, everything else the
-scope that the view names as `token_scope` (`edit` unless it says otherwise). ACCOUNT is a scope that no personal token
-can have: passwords, tokens and the profile are changed by somebody who signed in.
+scope that the view names as `token_scope` (`edit` unless it says otherwise); `token_scopes` names that of a method.
+ACCOUNT is a scope that no personal token can have: passwords, tokens and the profile are changed by somebody who
+signed in.
 """
 
 from __future__ import annotations
@@ -59,12 +60,23 @@ def _authenticate(header: str) -> tuple[User, Any] | None:
 
 def _check_scope(request: Any, token: PersonalToken) -> None:
     view = request.parser_context["view"]
-    needed = Scope.READ if request.method in SAFE_METHODS else getattr(view, "token_scope", Scope.EDIT)
+    usual = Scope.READ if request.method in SAFE_METHODS else getattr(view, "token_scope", Scope.EDIT)
+    method = "GET" if request.method == "HEAD" else request.method
+    _require_scope(token, getattr(view, "token_scopes", {}).get(method, usual))
+
+
+def require_scope(request: Request, scope: Scope) -> None:
+    """Refuse a personal token without this scope, where the scope depends on what the body asks for."""
+    if isinstance(request.auth, PersonalToken):
+        _require_scope(request.auth, scope)
+
+
+def _require_scope(token: PersonalToken, needed: str) -> None:
     if needed not in token.scopes:
         detail = (
-            "A personal token cannot change accounts or tokens, or make tickets: sign in for that."
+            "A personal token cannot see or change accounts, tokens and bots, or make tickets: sign in for that."
             if needed == ACCOUNT
-            else f"This token has not the scope {needed!r}."
+            else f"This token does not have the {str(needed)!r} scope."
         )
         raise PermissionDenied(detail, code="scope_missing")
 

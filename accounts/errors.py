@@ -6,6 +6,8 @@ DomainError
     CodeRefused
   AccountSuspended       the password is right, and a moderator has closed the account, for a time or for good
   EmailUnverified        the password is right, and this installation wants addresses confirmed first
+  ReauthenticationNeeded the sign-in is too old for what was asked
+    PasswordRefused
   TokenRefused           not a token of ours, spent, revoked, or of somebody who may not sign in
     TokenExpired
   Invalid
@@ -60,6 +62,17 @@ class EmailUnverified(DomainError):
     code = "email_unverified"
     status = 403
     detail = "Confirm your email address first: follow the link in the mail that was sent to it."
+
+
+class ReauthenticationNeeded(DomainError):
+    code = "reauthentication_required"
+    status = 403
+    detail = "Send your password as `current_password`: this takes more than a sign-in that began a while ago."
+
+
+class PasswordRefused(ReauthenticationNeeded):
+    code = "password_refused"
+    detail = "That is not your password. Nothing was changed."
 
 
 class TokenRefused(DomainError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from allauth.account.adapter import get_adapter
 from allauth.account.internal.flows.email_verification import consume_email_verification_rate_limit
 from allauth.account.models import EmailAddress
 from django.conf import settings
@@ -22,6 +23,12 @@ def is_confirmed(user: User) -> bool:
 
 def must_be_confirmed(user: User) -> bool:
     return settings.ACCOUNT_EMAIL_VERIFICATION == MANDATORY and not is_confirmed(user)
+
+
+def note_new_address(user: User, old: str) -> None:
+    """Tell the old address which one has taken its place: it may not have been the person who changed it."""
+    context = {"from_email": old, "to_email": user.email}
+    get_adapter().send_notification_mail("account/email/email_changed", user, context, email=old)
 
 
 def send_confirmation(request: HttpRequest, user: User, *, is_new: bool = False) -> None:

@@ -39,8 +39,9 @@ class Scope(models.TextChoices):
     """What a personal token may be used for; each is given by itself."""
 
     READ = "read", "Read: look at sessions, runs and the profile"
-    EDIT = "edit", "Edit: create and change sessions"
+    EDIT = "edit", "Edit: create sessions and change what is in them"
     RUN = "run", "Run: start, stop and type into programs"
+    MANAGE = "manage", "Manage: share sessions, make them public, hand them over, archive them"
 
 
 def able(prefix: str = "") -> Q:

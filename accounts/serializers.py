@@ -37,6 +37,15 @@ class TextField(serializers.CharField):
         return super().to_internal_value(data)
 
 
+class CurrentPasswordField(TextField):
+    """The password once more; absent or empty: not given."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(
+            required=False, allow_blank=True, max_length=PASSWORD_MAX, trim_whitespace=False, write_only=True, **kwargs
+        )
+
+
 class UsernameField(serializers.RegexField):
     default_error_messages = {"invalid": USERNAME_RULE}
 
@@ -142,6 +151,7 @@ class ProfileInput(serializers.Serializer):
     username = UsernameField()
     email = EmailField()
     preferences = PreferencesSerializer(required=False)
+    current_password = CurrentPasswordField(help_text="For another email, unless you signed in a moment ago.")
 
 
 class RegisterInput(serializers.Serializer):
@@ -213,7 +223,10 @@ class MadeTokenSerializer(serializers.Serializer):
 
 class TokenInput(serializers.Serializer):
     name = TextField(max_length=TOKEN_NAME_MAX)
-    scopes = serializers.ListField(child=serializers.ChoiceField(choices=Scope.values), min_length=1, max_length=3)
+    scopes = serializers.ListField(
+        child=serializers.ChoiceField(choices=Scope.values), min_length=1, max_length=len(Scope.values)
+    )
+    current_password = CurrentPasswordField(help_text="Unless you signed in a moment ago.")
     days = NumberField(
         min_value=1, max_value=TOKEN_DAYS_MAX, required=False, help_text="Until it expires; absent: it does not."
     )

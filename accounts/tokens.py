@@ -29,6 +29,7 @@ from codecrafter.http.prepared import Columns, Prepared
 
 if TYPE_CHECKING:
     from collections.abc import Collection
+    from datetime import datetime
 
     from django.db.models import QuerySet
     from rest_framework_simplejwt.tokens import Token
@@ -129,8 +130,14 @@ def revoke_family(family: str) -> None:
 
 
 def revoke_families_of(user: User) -> None:
-    """The same for every sign-in of a person over the API."""
+    """Revoke every sign-in of a person over the API."""
     _revoke(OutstandingToken.objects.filter(user=user))
+
+
+def family_started_at(family: str) -> datetime | None:
+    """When the person of this sign-in gave their password; None once its first token has been purged."""
+    first = OutstandingToken.objects.filter(jti__startswith=f"{family}.").order_by("id").first()
+    return first.created_at if first else None
 
 
 def live_families_of(user: User) -> int:

@@ -154,22 +154,19 @@ class ProfileEdit(LoginRequiredMixin, FormView):
     def form_valid(self, form: ProfileForm) -> HttpResponse:
         user = self.request.user
         data = form.cleaned_data
-        changed = data["email"].lower() != user.email
-        if changed and not did_recently_reauthenticate(self.request):
+        if data["email"].lower() != user.email and not did_recently_reauthenticate(self.request):
             # Who finds an open page must not take the account by its mail. The password is asked, then this goes on.
             raise ReauthenticationRequired
         preferences: dict[str, Any] = {"theme": data["theme"]}
         if any(name in form.data for name in ("keymap", "font_size", "tab_size", "wrap")):
             preferences["editor_settings"] = form.editor_settings()
         try:
-            stored = actions.change_profile(
-                user, username=data["username"], email=data["email"], preferences=preferences
+            actions.change_profile(
+                self.request, user, username=data["username"], email=data["email"], preferences=preferences
             )
         except (UsernameTaken, EmailTaken) as refused:
             add_refusal(form, refused)
             return self.form_invalid(form)
-        if changed:
-            mail.send_confirmation(self.request, stored)
         messages.success(self.request, "Profile saved.")
         return super().form_valid(form)
 
@@ -205,8 +202,8 @@ class SignIns(LoginRequiredMixin, TemplateView):
             UserSession.objects.create_from_request(request)
             messages.success(request, "You are signed out everywhere but here.")
         else:
-            number = request.POST.get("browser", "")
-            row = UserSession.objects.filter(user=user, pk=number).first() if number.isdecimal() else None
+            chosen = request.POST.get("browser", "")
+            row = next((row for row in UserSession.objects.filter(user=user) if str(row.pk) == chosen), None)
             if row is not None:
                 row.end()
                 actions.note_sign_ins_ended(user)
@@ -249,6 +246,9 @@ class Tokens(LoginRequiredMixin, TemplateView):
         form = TokenForm(request.POST, user=request.user, bots=list(access.own_bots(request.user)))
         if not form.is_valid():
             return self.render_to_response(self.get_context_data(form=form), status=400)
+        if not did_recently_reauthenticate(request):
+            # A token outlives this sign-in: an open page must not be enough to make one.
+            raise ReauthenticationRequired
         data = form.cleaned_data
         holder = access.own_bot(request.user, data["holder"]) if data["holder"] else request.user
         ends = timezone.now() + timedelta(days=int(data["days"])) if data["days"] else None

@@ -21,9 +21,10 @@ from rest_framework.response import Response
 from rest_framework.utils.urls import replace_query_param
 from rest_framework.views import APIView
 
-from accounts.bearer import ACCOUNT
+from accounts.bearer import ACCOUNT, require_scope
 from accounts.errors import TicketsUnavailable
 from accounts.guests import open_to_guests
+from accounts.models import Scope
 from accounts.socket_auth import issue_ticket
 from codecrafter.http import answers
 from codecrafter.http.conditional import PreconditionFailed, check_if_match, etag, unchanged
@@ -323,6 +324,8 @@ class SessionFork(APIView):
 
 @open_to_guests
 class SessionDetail(APIView):
+    token_scopes = {"DELETE": Scope.MANAGE}
+
     @extend_schema(
         operation_id="sessions_read",
         parameters=[IF_NONE_MATCH, ETAG],
@@ -382,6 +385,8 @@ class SessionDetail(APIView):
             standing.require(Action.CHANGE_SETTINGS)
         if "allows_guests" in given:
             standing.require(Action.ALLOW_GUESTS)
+        if not given.keys().isdisjoint({"is_public", "allows_guests"}):
+            require_scope(request, Scope.MANAGE)
         if content is not None or not given:
             standing.require(Action.EDIT)
         version = standing.session.version
@@ -479,6 +484,8 @@ class FileDetail(APIView):
 
 
 class SessionRestore(APIView):
+    token_scope = Scope.MANAGE
+
     @extend_schema(
         operation_id="sessions_restore", request=None, responses={200: SessionDetailSerializer, **SESSION_REFUSALS}
     )
@@ -508,6 +515,8 @@ class SessionJoin(APIView):
 
 @open_to_guests
 class SessionLeave(APIView):
+    token_scope = Scope.MANAGE
+
     @extend_schema(
         operation_id="sessions_leave",
         request=None,
@@ -536,6 +545,8 @@ class SessionReport(APIView):
 
 class SessionTransfer(APIView):
     """Makes one of the people of the session its owner. You stay as an admin."""
+
+    token_scope = Scope.MANAGE
 
     @extend_schema(
         operation_id="sessions_transfer",
@@ -581,6 +592,8 @@ class SessionTicket(APIView):
 
 @open_to_guests
 class CollaboratorList(APIView):
+    token_scope = Scope.MANAGE
+
     @extend_schema(
         operation_id="collaborators_list",
         responses={200: CollaboratorSerializer(many=True), **refusals(SessionNotFound)},
@@ -604,6 +617,8 @@ class CollaboratorList(APIView):
 
 
 class CollaboratorDetail(APIView):
+    token_scope = Scope.MANAGE
+
     @extend_schema(
         operation_id="collaborators_change",
         request=CollaboratorChangeInput,
@@ -634,6 +649,8 @@ def _made(request: SignedInRequest, invite: Invite, token: str, code: int) -> Re
 class InviteList(APIView):
     """The session's invite links that were not revoked, and who came through them."""
 
+    token_scope = Scope.MANAGE
+
     @extend_schema(operation_id="invites_list", responses={200: InviteSerializer(many=True), **SESSION_REFUSALS})
     def get(self, request: SignedInRequest, session_id: UUID) -> Response:
         refuse_unknown_parameters(request, (), is_paged=False)
@@ -660,6 +677,8 @@ class InviteList(APIView):
 
 
 class InviteDetail(APIView):
+    token_scope = Scope.MANAGE
+
     @extend_schema(
         operation_id="invites_revoke",
         request=None,
@@ -672,6 +691,8 @@ class InviteDetail(APIView):
 
 class InviteRotate(APIView):
     """Gives the link a new address. The old one stops working; what the link grants stays."""
+
+    token_scope = Scope.MANAGE
 
     @extend_schema(
         operation_id="invites_rotate",
@@ -697,6 +718,8 @@ class GuestList(APIView):
 
 class GuestDetail(APIView):
     """Takes a guest out. They know a link, so the session's invite links stop working."""
+
+    token_scope = Scope.MANAGE
 
     @extend_schema(
         operation_id="guests_remove",

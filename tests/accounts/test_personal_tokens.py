@@ -177,7 +177,7 @@ def test_no_token_changes_the_account_or_makes_others(path, method, alice, token
 
 def test_each_scope_opens_its_own_and_no_more(alice, session, token_of):
     url = f"/api/sessions/{session.pk}"
-    reads, edits, runs = (client_with(token_of(alice, scope)) for scope in Scope)
+    reads, edits, runs = (client_with(token_of(alice, scope)) for scope in (Scope.READ, Scope.EDIT, Scope.RUN))
     assert [client.get(url).status_code for client in (reads, edits, runs)] == [200, 403, 403]
     assert [client.patch(url, {"title": "New"}).status_code for client in (reads, edits, runs)] == [403, 200, 403]
     past = f"{url}/history/1"
@@ -186,6 +186,36 @@ def test_each_scope_opens_its_own_and_no_more(alice, session, token_of):
     assert [client.post(f"{past}/restore").status_code for client in (reads, edits, runs)] == [403, 200, 403]
     # Nothing to run, as far as one is let through to be told so.
     assert [client.post("/api/execute", {}).status_code for client in (reads, edits, runs)] == [403, 403, 400]
+
+
+def test_only_managing_tokens_share_hand_over_or_archive(alice, bob, session, token_of):
+    url = f"/api/sessions/{session.pk}"
+    calls = [
+        ("post", f"{url}/invites", {}),
+        ("post", f"{url}/collaborators", {"username": "bob", "permission": "admin"}),
+        ("delete", f"{url}/collaborators/{bob.pk}", None),
+        ("post", f"{url}/transfer", {"username": "bob"}),
+        ("post", f"{url}/leave", {}),
+        ("patch", url, {"is_public": True}),
+        ("patch", url, {"allows_guests": True}),
+        ("delete", url, None),
+        ("post", f"{url}/restore", {}),
+    ]
+    limited = client_with(token_of(alice, Scope.READ, Scope.EDIT, Scope.RUN))
+    for method, path, body in calls:
+        answer = getattr(limited, method)(path, body)
+        assert (answer.status_code, answer.json()["code"]) == (403, "scope_missing"), (method, path)
+    session.refresh_from_db()
+    assert (session.owner_id, session.is_public, session.archived_at) == (alice.pk, False, None)
+    assert client_with(token_of(alice, Scope.MANAGE)).post(f"{url}/invites", {}).status_code == 201
+    assert client_with(token_of(alice, Scope.MANAGE)).delete(url).status_code == 204
+
+
+def test_a_token_does_not_list_the_keys_of_its_person(alice, token_of):
+    client = client_with(token_of(alice, *Scope))
+    for path in (TOKENS, "/api/auth/bots"):
+        for method in ("get", "head"):
+            assert getattr(client, method)(path).status_code == 403, (method, path)
 
 
 def test_a_token_is_for_the_api_alone(client, alice, token_of):
@@ -265,6 +295,7 @@ def test_nobody_uses_anothers_bot(as_alice, bob):
 
 def test_the_page_shows_a_new_token_once_and_revokes_it(client, alice):
     client.force_login(alice)
+    client.post("/account/reauthenticate", {"password": PASSWORD})
     page = client.post("/account/tokens", {"name": "script", "scopes": ["read"], "days": "30"})
     text = page.content.decode().partition('class="secret">')[2].partition("<")[0]
     assert client_with(text).get(PROFILE).status_code == 200

@@ -6,6 +6,7 @@ import threading
 import time
 
 import pytest
+from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
 from allauth.mfa.totp.internal import auth as totp
@@ -14,6 +15,7 @@ from django.test import Client
 from rest_framework.test import APIClient
 
 from accounts import mfa
+from accounts.models import User
 from tests.conftest import PASSWORD
 
 pytestmark = pytest.mark.django_db
@@ -103,6 +105,7 @@ def test_the_admin_asks_for_the_code_too(client, secret, alice):
 
 
 def test_a_new_password_by_mail_does_not_replace_the_code(client, secret, mailoutbox):
+    EmailAddress.objects.create(user=User.objects.get(), email="alice@example.org", verified=True, primary=True)
     client.post("/account/password/reset", {"email": "alice@example.org"})
     link = next(word for word in mailoutbox[-1].body.split() if "/account/password/reset/" in word)
     page = client.get(link, follow=True)
