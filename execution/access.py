@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from activity import audit
 from execution.errors import RunNotFound
-from execution.models import Run
+from execution.models import Run, TestCase
 from sessions_app.access import MODERATOR, Action, standing_in
 from sessions_app.errors import NotAllowed, SessionNotFound
 
@@ -18,11 +18,21 @@ if TYPE_CHECKING:
 
 def visible_run(user: User, run_id: UUID) -> Run:
     """The run, for somebody who may see it. Raises RunNotFound."""
-    run = Run.objects.select_related("user", "cancelled_by").filter(pk=run_id).first()
+    run = Run.objects.without_input().select_related("user", "cancelled_by").filter(pk=run_id).first()
     if run is None:
         raise RunNotFound
     _require(user, run, Action.VIEW)
     return run
+
+
+def readable_case(user: User, run: Run, number: int) -> TestCase:
+    """A case of a run that this person sees, for its texts. Raises RunNotFound, NotAllowed."""
+    case = run.cases.only("is_hidden").filter(number=number).first()
+    if case is None:
+        raise RunNotFound("This run has no such test.")
+    if case.is_hidden and run.user_id != user.pk:
+        raise NotAllowed("This test is hidden: it tells whether it was passed, and nothing else.")
+    return case
 
 
 def stoppable_run(user: User, run_id: UUID) -> Run:

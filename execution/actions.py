@@ -125,7 +125,7 @@ def submit_run(
 
 
 def _earlier(user: User, key: str, digest: str) -> Run | None:
-    earlier = Run.objects.select_related("user").filter(user=user, idempotency_key=key).first()
+    earlier = Run.objects.without_input().select_related("user").filter(user=user, idempotency_key=key).first()
     if earlier and earlier.request_sha256 != digest:
         raise IdempotencyKeyReused
     return earlier
@@ -148,7 +148,7 @@ def cancel_run(run: Run, by: User, reason: str = "") -> Run:
         running = not waiting and Run.objects.filter(pk=run.pk, status=Status.RUNNING, cancel_requested_at=None).update(
             cancel_requested_at=now, cancelled_by=by
         )
-        run = Run.objects.select_related("user", "cancelled_by").get(pk=run.pk)
+        run = Run.objects.without_input().select_related("user", "cancelled_by").get(pk=run.pk)
         if waiting or running:
             record(
                 "run.cancelled",
@@ -176,7 +176,7 @@ def cancel_run(run: Run, by: User, reason: str = "") -> Run:
 
 def cancel_runs_of(user: User, by: User) -> None:
     """Everything that this person and their bots have waiting or running."""
-    for run in Run.objects.active().filter(Q(user=user) | Q(user__bot_of=user)):
+    for run in Run.objects.active().without_input().filter(Q(user=user) | Q(user__bot_of=user)):
         cancel_run(run, by)
 
 

@@ -15,7 +15,8 @@ from django.utils.html import format_html, format_html_join
 from activity import audit
 from codecrafter.http.admin import Button, Choice, Counted, DeskAdmin, NoQuestions, Reason, link
 from execution import actions
-from execution.models import ACTIVE, AvailableLanguage, DeadLetter, Run, Status, Stream, joined
+from execution.models import ACTIVE, AvailableLanguage, DeadLetter, Run, Status, Stream
+from execution.output import read_stream
 from sessions_app import languages
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ class RunAdmin(DeskAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Run]:
         runs: QuerySet[Run] = super().get_queryset(request)
-        return runs.select_related("user", "session", "cancelled_by").defer("stdin")
+        return runs.select_related("user", "session", "cancelled_by").defer("stdin", "args")
 
     def looked_at(self, request: HttpRequest, what: str) -> None:
         assert request.user.pk is not None
@@ -171,8 +172,7 @@ class RunAdmin(DeskAdmin):
         return self._output(run, Stream.COMPILE)
 
     def _output(self, run: Run, stream: Stream) -> str:
-        pieces = run.output.filter(stream=stream, offset__lte=SHOWN_BYTES).order_by("offset")
-        return _shown(joined(pieces, stream))
+        return _shown(read_stream(run, stream, 0)[0])
 
 
 @admin.register(DeadLetter)
@@ -200,7 +200,7 @@ class DeadLetterAdmin(DeskAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[DeadLetter]:
         letters: QuerySet[DeadLetter] = super().get_queryset(request)
-        return letters.select_related("run").defer("run__stdin")
+        return letters.select_related("run").defer("run__stdin", "run__args")
 
     @admin.display(description="run")
     def run_link(self, letter: DeadLetter) -> str:

@@ -23,7 +23,7 @@ from codecrafter.http.problems import Invalid
 from codecrafter.http.schema import PAGE, page_of, refusals
 from codecrafter.http.throttles import RunThrottle, StatusThrottle
 from execution import actions
-from execution.access import visible_run
+from execution.access import readable_case, visible_run
 from execution.availability import LANGUAGES, available_languages
 from execution.errors import (
     IdempotencyKeyReused,
@@ -34,8 +34,10 @@ from execution.errors import (
     TooMuchInput,
 )
 from execution.events import summary
-from execution.models import Run, Stream, joined
+from execution.models import Run, Stream
+from execution.output import CASE_TEXTS, read_case, read_stream
 from execution.serializers import (
+    OUTPUT_STREAMS,
     ExecuteInput,
     InputTyped,
     LanguageSerializer,
@@ -58,8 +60,9 @@ if TYPE_CHECKING:
     from accounts.access import SignedInRequest
 
 WAIT_MAX_SECONDS = 30
-OUTPUT_PIECE_BYTES = 1024 * 1024
 IDEMPOTENCY_KEY_MAX = 255
+# A position in a text of the database is a number of 32 bits.
+_OFFSET_MAX = 2**31 - 2
 
 
 def _number(request: SignedInRequest, name: str, *, most: int | None = None) -> int:
@@ -144,7 +147,7 @@ def _wait_for(run: Run, seconds: int) -> Run:
         close_old_connections()
         time.sleep(pause)
         pause = min(pause * 1.5, 0.1)
-        run = Run.objects.select_related("user", "cancelled_by").get(pk=run.pk)
+        run = Run.objects.without_input().select_related("user", "cancelled_by").get(pk=run.pk)
     return run
 
 
@@ -159,34 +162,40 @@ class RunStatus(APIView):
 
 @open_to_guests
 class RunOutputPiece(APIView):
-    """Output of one stream from a byte offset on; `next` is the offset to ask for next."""
+    """A stream of a run, or of one of its test cases, from a byte offset on; `next` is the offset to ask for next."""
 
     throttle_classes = [StatusThrottle]
 
     @extend_schema(
         operation_id="execute_output",
         parameters=[
-            OpenApiParameter("from", {"type": "integer", "minimum": 0, "default": 0, "maximum": 10**18 - 1}),
-            OpenApiParameter("stream", str, enum=Stream.values),
+            OpenApiParameter("from", {"type": "integer", "minimum": 0, "default": 0, "maximum": _OFFSET_MAX}),
+            OpenApiParameter("stream", str, enum=OUTPUT_STREAMS),
+            OpenApiParameter("case", {"type": "integer", "minimum": 1}, description="The number of a test case."),
         ],
-        responses={200: OutputPieceSerializer, **refusals(RunNotFound)},
+        responses={200: OutputPieceSerializer, **refusals(RunNotFound, NotAllowed)},
     )
     def get(self, request: SignedInRequest, job_id: UUID) -> Response:
-        refuse_unknown_parameters(request, ("from", "stream"))
+        refuse_unknown_parameters(request, ("from", "stream", "case"))
         run = visible_run(request.user, job_id)
+        number = _number(request, "case") if "case" in request.query_params else None
+        known = Stream.values if number is None else CASE_TEXTS
         stream = request.query_params.get("stream", Stream.STDOUT.value)
-        if stream not in Stream.values:
-            raise Invalid(errors={"stream": [f"Known here: {', '.join(Stream.values)}."]})
-        begin = _number(request, "from")
-        data = joined(run.output.filter(stream=stream).order_by("offset"), stream)
-        piece = data[begin : begin + OUTPUT_PIECE_BYTES]
+        if stream not in known:
+            raise Invalid(errors={"stream": [f"Known here: {', '.join(known)}."]})
+        begin = _number(request, "from", most=_OFFSET_MAX)
+        if number is None:
+            piece, total = read_stream(run, stream, begin)
+        else:
+            piece, total = read_case(readable_case(request.user, run, number), stream, begin)
         return Response(
-            {
+            ({} if number is None else {"case": number})
+            | {
                 "job_id": str(run.pk),
                 "stream": stream,
                 "from": begin,
                 "next": begin + len(piece),
-                "total": len(data),
+                "total": total,
                 "text": piece.decode(errors="replace"),
                 "data_base64": base64.b64encode(piece).decode(),
             }
@@ -240,7 +249,7 @@ class RunHistory(APIView):
         refuse_unknown_parameters(request, ())
         session = standing_in(request.user, session_id).session
         paging = Paging(("-created_at", "id"))
-        runs = session.runs.select_related("user", "cancelled_by")
+        runs = session.runs.without_input().select_related("user", "cancelled_by")
         page = paging.paginate_queryset(runs, request, self) or []
         return paging.get_paginated_response([summary(run) for run in page])
 

@@ -11,6 +11,8 @@ import logging
 import threading
 import time
 from datetime import timedelta
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 from channels.layers import get_channel_layer
@@ -32,6 +34,9 @@ LOOK_SECONDS = 1.0
 _STOPS = ("cancel_requested_at", "session__archived_at", "session__frozen_at")
 STORE_SECONDS = 0.5
 ANNOUNCE_SECONDS = 0.03
+# The largest message and row of output, and how often the streams may take turns in what is announced at once.
+PIECE_BYTES = 64 * 1024
+TURNS_MAX = 64
 LEASE_RENEWAL_SECONDS = settings.RUN_LEASE_SECONDS / 3
 
 
@@ -54,7 +59,7 @@ class Companion(threading.Thread):
         self._closed = False
         self._lock = threading.Lock()
         self._heard: list[tuple[str, bytes]] = []
-        self._unstored: list[RunOutput] = []
+        self._unstored: dict[str, bytearray] = {}
         self._offsets: dict[str, int] = dict.fromkeys(Stream.values, 0)
         self._inputs_seen = 0
         self._announced_at = self._stored_at = self._renewed_at = self._looked_at = 0.0
@@ -125,7 +130,7 @@ class Companion(threading.Thread):
         for stream, data in _merged(heard):
             offset = self._offsets[stream]
             self._offsets[stream] += len(data)
-            self._unstored.append(RunOutput(run=self._run, stream=stream, offset=offset, data=data))
+            self._unstored.setdefault(stream, bytearray()).extend(data)
             if self._run.session_id:
                 events.announce_output(self._run.session_id, self._run.pk, stream, offset, data)
         if heard:
@@ -135,10 +140,15 @@ class Companion(threading.Thread):
         self._stored_at = time.monotonic()
         if not self._unstored:
             return
+        rows = [
+            RunOutput(run=self._run, stream=stream, offset=self._offsets[stream] - len(data) + start, data=piece)
+            for stream, data in self._unstored.items()
+            for start, piece in _pieces(bytes(data))
+        ]
         with transaction.atomic():
             if self._hold():
-                RunOutput.objects.bulk_create(self._unstored)
-        self._unstored = []
+                RunOutput.objects.bulk_create(rows)
+        self._unstored = {}
 
     def _renew(self) -> None:
         self._renewed_at = time.monotonic()
@@ -166,15 +176,19 @@ class Companion(threading.Thread):
                     self.control.close_input()
 
 
-def _merged(pieces: list[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
-    """Neighbours of one stream as one piece, up to 64 KiB; the order of the streams is kept."""
-    merged: list[tuple[str, bytes]] = []
-    for stream, data in pieces:
-        if merged and merged[-1][0] == stream and len(merged[-1][1]) + len(data) <= 65_536:
-            merged[-1] = (stream, merged[-1][1] + data)
-        else:
-            merged.append((stream, data))
-    return merged
+def _merged(heard: list[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
+    """Neighbours of one stream as one piece of at most PIECE_BYTES.
+
+    The order of the streams is kept, unless they take turns so often that it would cost a message for every few bytes.
+    """
+    if len(heard) > TURNS_MAX:
+        heard = sorted(heard, key=itemgetter(0))
+    joined = ((stream, b"".join(data for _, data in group)) for stream, group in groupby(heard, key=itemgetter(0)))
+    return [(stream, piece) for stream, data in joined for _, piece in _pieces(data)]
+
+
+def _pieces(data: bytes) -> list[tuple[int, bytes]]:
+    return [(start, data[start : start + PIECE_BYTES]) for start in range(0, len(data), PIECE_BYTES)]
 
 
 # The companions of this process, by run id.

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import uuid
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from django.conf import settings
 from django.db import models
 
 from execution.judging import Checker
 from sessions_app.models import CodeSession
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 
 class Status(models.TextChoices):
@@ -34,6 +31,10 @@ ACTIVE = (Status.QUEUED, Status.RUNNING)
 class RunQuerySet(models.QuerySet["Run"]):
     def active(self) -> RunQuerySet:
         return self.filter(status__in=ACTIVE)
+
+    def without_input(self) -> RunQuerySet:
+        """Leave out what went in, which no list or state shows and which may be a megabyte for each run."""
+        return self.defer("stdin", "args")
 
 
 class Run(models.Model):
@@ -223,7 +224,3 @@ class Worker(models.Model):
     sandbox = models.CharField(max_length=30, blank=True)
     detail = models.TextField(blank=True)
     seen_at = models.DateTimeField()
-
-
-def joined(pieces: Iterable[RunOutput], stream: str) -> bytes:
-    return b"".join(bytes(piece.data) for piece in pieces if piece.stream == stream)

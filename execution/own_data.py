@@ -10,7 +10,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from accounts.privacy import as_lines
-from execution.models import Run, RunInput, Stream, joined
+from execution.models import Run, RunFile, RunInput, RunOutput, TestCase
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -19,18 +19,20 @@ if TYPE_CHECKING:
     from accounts.models import User
     from accounts.privacy import File
 
-_ROWS = 20
 _DELETED_AT_ONCE = 500
 
 
 def export(user: User) -> Iterator[File]:
+    """One line for each row, so that no more than one is in memory: a run may have many, and they may be large."""
     yield "runs.jsonl", as_lines(_runs_of(user))
+    yield "run_files.jsonl", as_lines(_files_of(user))
+    yield "run_input.jsonl", as_lines(_typed_by(user))
+    yield "run_cases.jsonl", as_lines(_cases_of(user))
+    yield "run_output.jsonl", as_lines(_output_of(user))
 
 
 def _runs_of(user: User) -> Iterator[dict[str, Any]]:
-    runs = Run.objects.filter(user=user).order_by("created_at").prefetch_related("files", "output", "input", "cases")
-    for run in runs.iterator(chunk_size=_ROWS):
-        output = list(run.output.all())
+    for run in Run.objects.filter(user=user).order_by("created_at").iterator(chunk_size=1):
         yield {
             "job_id": run.pk,
             "session_id": run.session_id,
@@ -43,11 +45,28 @@ def _runs_of(user: User) -> Iterator[dict[str, Any]]:
             "args": run.args,
             "stats": run.stats,
             "stdin": _text(run.stdin),
-            "typed": [_text(typed.data) for typed in run.input.all() if typed.user_id == user.pk],
-            "files": {file.path: _text(file.content) for file in run.files.all()},
-            **{stream.value: _text(joined(output, stream)) for stream in Stream},
-            "cases": [{"name": case.name, "verdict": case.verdict} for case in run.cases.all()],
         }
+
+
+def _files_of(user: User) -> Iterator[dict[str, Any]]:
+    for file in RunFile.objects.filter(run__user=user).order_by("id").iterator(chunk_size=1):
+        yield {"job_id": file.run_id, "path": file.path, "content": _text(file.content)}
+
+
+def _typed_by(user: User) -> Iterator[dict[str, Any]]:
+    for typed in RunInput.objects.filter(run__user=user, user=user).order_by("id").iterator(chunk_size=1):
+        yield {"job_id": typed.run_id, "number": typed.number, "text": _text(typed.data)}
+
+
+def _cases_of(user: User) -> Iterator[dict[str, Any]]:
+    cases = TestCase.objects.filter(run__user=user).order_by("id")
+    for run_id, number, name, verdict in cases.values_list("run_id", "number", "name", "verdict").iterator():
+        yield {"job_id": run_id, "number": number, "name": name, "verdict": verdict}
+
+
+def _output_of(user: User) -> Iterator[dict[str, Any]]:
+    for piece in RunOutput.objects.filter(run__user=user).order_by("id").iterator(chunk_size=1):
+        yield {"job_id": piece.run_id, "stream": piece.stream, "offset": piece.offset, "text": _text(piece.data)}
 
 
 def _text(data: bytes | memoryview) -> str | dict[str, str]:

@@ -24,6 +24,7 @@ from execution.availability import WORKER_NAME, backend, keep_self_test
 from execution.companion import Companion, held_row
 from execution.judging import PASSED, WRONG_OUTPUT, Checker, is_right
 from execution.models import Run, Status, TestCase
+from execution.output import OutputBudget
 from execution.sandbox import selftest
 from execution.sandbox.cache import CompileCache
 from execution.sandbox.errors import InvalidJob, SandboxFault
@@ -170,9 +171,10 @@ def _execute(claimed: Run, beside: Companion) -> Outcome:
         limits=claimed.limits,
     )
     beside.start()
-    label, cases = str(claimed.pk), list(claimed.cases.all())
+    label, cases = str(claimed.pk), list(claimed.cases.defer("stdout", "stderr"))
     if not cases:
         return execute(job, backend(), beside, beside.control, label, cache=compile_cache())
+    budget = OutputBudget(job.run.limits.output_bytes, len(cases))
     return execute_cases(
         job,
         [Case(bytes(case.stdin), tuple(case.args)) for case in cases],
@@ -180,24 +182,25 @@ def _execute(claimed: Run, beside: Companion) -> Outcome:
         beside,
         beside.control,
         label,
-        after_case=lambda index, result: _keep_case(claimed, cases[index], result),
+        after_case=lambda index, result: _keep_case(claimed, cases[index], result, budget),
         cache=compile_cache(),
     )
 
 
-def _keep_case(claimed: Run, case: TestCase, result: CaseResult) -> bool:
+def _keep_case(claimed: Run, case: TestCase, result: CaseResult, budget: OutputBudget) -> bool:
     """Judge one case and keep what came of it; False ends the submission."""
     verdict = result.status.value
     if result.status is FinalStatus.COMPLETED:
         is_passed = is_right(result.stdout, bytes(case.expected), Checker(case.checker))
         verdict = PASSED if is_passed else WRONG_OUTPUT
+    stdout, stderr = budget.keep(result.stdout, result.stderr)
     TestCase.objects.filter(pk=case.pk).update(
         verdict=verdict,
         exit_code=result.exit_code,
         signal=result.signal or "",
-        stdout=result.stdout,
-        stderr=result.stderr,
-        truncated=result.truncated,
+        stdout=stdout,
+        stderr=stderr,
+        truncated=result.truncated or len(stdout) + len(stderr) < len(result.stdout) + len(result.stderr),
         stats=dict(result.stats) | ({"message": result.message} if result.message else {}),
     )
     return verdict == PASSED or not claimed.stop_on_failure

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
@@ -11,7 +12,8 @@ from rest_framework import serializers
 
 from execution.events import summary
 from execution.judging import Checker
-from execution.models import Run, Status, Stream, TestCase, joined
+from execution.models import Run, Status, Stream
+from execution.output import CASE_TEXTS, CASES_SHOWN_BYTES, SHOWN_BYTES, beginnings, cases_with_beginnings, shown
 from execution.sandbox.job import default_run_limits
 from execution.sandbox.protocol import ProtocolError, check_path
 from sessions_app.serializers import LanguageField, PersonSerializer, TextField
@@ -100,7 +102,8 @@ class ExecuteInput(serializers.Serializer):
     def validate_tests(self, value: list[dict[str, Any]]) -> list[dict[str, Any]]:
         if not 1 <= len(value) <= TESTS_MAX:
             raise serializers.ValidationError(f"Give 1 to {TESTS_MAX} tests.", "invalid")
-        if sum(len(test["stdin"].encode()) + len(test["expected"].encode()) for test in value) > TESTS_MAX_BYTES:
+        words = (word for test in value for word in (test["stdin"], test["expected"], *test["args"]))
+        if sum(len(word.encode()) for word in words) > TESTS_MAX_BYTES:
             raise serializers.ValidationError("The tests are larger than 4 MiB together.", "too_large")
         return value
 
@@ -157,16 +160,18 @@ class InputTyped(serializers.Serializer):
 
 
 def run_json(run: Run, reader: User) -> dict[str, Any]:
-    """A run with its output and test cases, as `reader` may see them; what is not valid UTF-8 is exact in *_base64."""
-    pieces = list(run.output.all())
+    """A run with the beginning of its output and its test cases, as `reader` may see them; bounded by output.py."""
     body = summary(run)
+    begun = beginnings(run)
     for name, stream in (("stdout", Stream.STDOUT), ("stderr", Stream.STDERR), ("compile_output", Stream.COMPILE)):
-        body |= _text(name, joined(pieces, stream))
-    body["cases"] = [_case_json(case, shows_all=run.user_id == reader.pk) for case in run.cases.all()]
+        body |= shown(name, *begun[stream], SHOWN_BYTES)
+    cases = cases_with_beginnings(run, SHOWN_BYTES)
+    most = min(SHOWN_BYTES, CASES_SHOWN_BYTES // (len(CASE_TEXTS) + 1) // max(1, len(cases)))
+    body["cases"] = [_case_json(case, most, shows_all=run.user_id == reader.pk) for case in cases]
     return body
 
 
-def _case_json(case: TestCase, *, shows_all: bool) -> dict[str, Any]:
+def _case_json(case: Any, most: int, *, shows_all: bool) -> dict[str, Any]:
     body: dict[str, Any] = {
         "number": case.number,
         "name": case.name,
@@ -179,17 +184,14 @@ def _case_json(case: TestCase, *, shows_all: bool) -> dict[str, Any]:
         "stats": case.stats,
     }
     if shows_all or not case.is_hidden:
-        body["args"] = case.args
-        for name in ("stdin", "expected", "stdout", "stderr"):
-            body |= _text(name, bytes(getattr(case, name)))
+        words = list(case.args)
+        while len(json.dumps(words)) > most:
+            words.pop()
+        body |= {"args": words, "args_truncated": len(words) < len(case.args)}
+        for name in CASE_TEXTS:
+            begun, size = getattr(case, f"{name}_begun"), getattr(case, f"{name}_size")
+            body |= shown(name, bytes(begun or b""), size, most)
     return body
-
-
-def _text(name: str, data: bytes) -> dict[str, str]:
-    try:
-        return {name: data.decode()}
-    except UnicodeDecodeError:
-        return {name: data.decode(errors="replace"), f"{name}_base64": base64.b64encode(data).decode()}
 
 
 class RunSummarySerializer(serializers.Serializer):
@@ -219,21 +221,29 @@ class RunSummarySerializer(serializers.Serializer):
 class RunSerializer(RunSummarySerializer):
     """For the schema: the shape that `run_json` makes."""
 
-    stdout = serializers.CharField()
+    stdout = serializers.CharField(help_text="Its beginning; all of it is at /output.")
+    stdout_bytes = serializers.IntegerField(help_text="The size of all of it.")
+    stdout_truncated = serializers.BooleanField(help_text="Whether there is more than is shown here.")
     stderr = serializers.CharField()
+    stderr_bytes = serializers.IntegerField()
+    stderr_truncated = serializers.BooleanField()
     compile_output = serializers.CharField()
+    compile_output_bytes = serializers.IntegerField()
+    compile_output_truncated = serializers.BooleanField()
     stdout_base64 = serializers.CharField(required=False, help_text="Where the output is not valid UTF-8.")
     stderr_base64 = serializers.CharField(required=False)
     compile_output_base64 = serializers.CharField(required=False)
     cases = serializers.ListField(child=serializers.DictField())
 
 
+OUTPUT_STREAMS = list(dict.fromkeys((*Stream.values, *CASE_TEXTS)))
 # `from` is a word of the language.
 OutputPieceSerializer = inline_serializer(
     "OutputPiece",
     {
         "job_id": serializers.UUIDField(),
-        "stream": serializers.ChoiceField(choices=Stream.values),
+        "case": serializers.IntegerField(required=False),
+        "stream": serializers.ChoiceField(choices=OUTPUT_STREAMS),
         "from": serializers.IntegerField(),
         "next": serializers.IntegerField(),
         "total": serializers.IntegerField(),

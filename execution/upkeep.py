@@ -26,14 +26,14 @@ PUBLISH_GRACE = timedelta(seconds=10)
 
 def reap_expired_leases() -> None:
     """Runs whose worker died: queued again, or ended as `error` with a dead letter after RUN_ATTEMPTS attempts."""
-    expired = Run.objects.filter(status=Status.RUNNING, lease_expires_at__lt=timezone.now())
+    expired = Run.objects.without_input().filter(status=Status.RUNNING, lease_expires_at__lt=timezone.now())
     for run in expired.select_related("user", "cancelled_by"):
         _give_back(run)
 
 
 def reap_own_leases() -> None:
     """At the start of the embedded server: whatever is running was left by a process that is gone."""
-    for run in Run.objects.filter(status=Status.RUNNING).select_related("user", "cancelled_by"):
+    for run in Run.objects.without_input().filter(status=Status.RUNNING).select_related("user", "cancelled_by"):
         _give_back(run)
 
 

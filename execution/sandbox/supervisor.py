@@ -64,14 +64,15 @@ def execute_cases(
     control: Control,
     label: str = "",
     *,
-    after_case: Callable[[int, CaseResult], bool] = lambda _index, _result: True,
+    after_case: Callable[[int, CaseResult], bool] | None = None,
     cache: CompileCache | None = None,
 ) -> Outcome:
     """Compile once, then run every case in a sandbox reset after the last one, or a new one on any trouble.
 
     The listener hears the compiler; what a case prints is in its result. `after_case` is called with each result as it
-    comes, and ends the submission by returning False. The outcome has the state, exit code and message of the first
-    case that did not complete, and the stats of all together. Raises as `execute` does.
+    comes, and ends the submission by returning False; what was printed is then its to keep, and not in the outcome.
+    The outcome has the state, exit code and message of the first case that did not complete, and the stats of all
+    together. Raises as `execute` does.
     """
     with _desk(job, backend, listener, control, label) as desk:
         compiled = _compile(desk, cache)
@@ -87,8 +88,13 @@ def execute_cases(
         seat = _Seat(backend, SEAT_SECONDS)
         try:
             while orders:
-                results.append(_run_case(desk, orders.popleft(), orders, compiled, seat))
-                if not after_case(len(results) - 1, results[-1]) or control.is_cancelled:
+                result = _run_case(desk, orders.popleft(), orders, compiled, seat)
+                goes_on = True
+                if after_case is not None:
+                    goes_on = after_case(len(results), result)
+                    result = replace(result, stdout=b"", stderr=b"")
+                results.append(result)
+                if not goes_on or control.is_cancelled:
                     break
         finally:
             seat.close()

@@ -79,7 +79,9 @@ def test_the_archive_holds_what_is_theirs_and_nothing_of_others(
     assert said == ["alice says hello in Together", "alice says hello in Bob's"]
     runs = [json.loads(line) for line in files["runs.jsonl"].splitlines()]
     assert [run["stdin"] for run in runs] == ["", "", "alone"]
-    assert runs[0]["files"] == {"main.py": {"base64": "/wA="}} and runs[0]["stdout"] == "out"
+    sent, printed = (json.loads(files[name].splitlines()[0]) for name in ("run_files.jsonl", "run_output.jsonl"))
+    assert (sent["job_id"], sent["path"], sent["content"]) == (runs[0]["job_id"], "main.py", {"base64": "/wA="})
+    assert (printed["job_id"], printed["stream"], printed["text"]) == (runs[0]["job_id"], "stdout", "out")
     assert [row["session__title"] for row in json.loads(files["joined_sessions.json"])] == ["Bob's"]
     assert b"user.bot_made" in files["activity.jsonl"]
     everything = b"\n".join(files.values())

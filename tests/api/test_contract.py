@@ -29,7 +29,8 @@ RUN_SUMMARY = {
     "job_id", "status", "language", "session_id", "revision", "exit_code", "signal", "truncated", "stats",
     "created_at", "started_at", "finished_at", "user", "interactive", "limits", "error_id", "cancelled_by",
 }  # fmt: skip
-RUN = RUN_SUMMARY | {"stdout", "stderr", "compile_output", "cases"}
+STREAMS = {"stdout", "stderr", "compile_output"}
+RUN = RUN_SUMMARY | {"cases"} | {f"{name}{more}" for name in STREAMS for more in ("", "_bytes", "_truncated")}
 LANGUAGE = {"key", "name", "aliases", "version", "file_name", "limits", "available", "unavailable_reason"}
 LIMITS = {"cpu_ms", "wall_ms", "memory_bytes", "output_bytes"}
 FILE = {"id", "path", "is_entry", "size_bytes", "content", "revision"}
