@@ -3,30 +3,43 @@
 A client's own clock is not used: after a quick reconnect it announces itself with a clock that the others already
 saw leave, and stays invisible (y-websocket issue 122); and one at the top of the range would leave here as a number
 that no client reads. Of a state only the cursor is taken: what other pages draw must not make them fail.
+
+Stock clients repeat what they hear, also about themselves, and renew what they said. Neither is news, so neither
+changes a state, and no socket is told of its own clients: what it heard would replace what it last said.
 """
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections import deque
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from realtime.protocol import MAX_NUMBER, Awareness, AwarenessEntry, decode, encode_awareness
+from realtime.protocol import (
+    MAX_NUMBER,
+    Awareness,
+    AwarenessEntry,
+    awareness_of,
+    decode,
+    encode_awareness_entry,
+)
 from sessions_app.crdt import is_file_id
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from realtime.connections import Connection
 
 # A page has one client id; a few more allow for one that reloads its document on the same socket.
 MAX_CLIENT_IDS = 4
-# Stock clients say again what they hear, in one frame, and no frame with more than protocol.MAX_AWARENESS_ENTRIES is
+# Stock clients repeat what they hear, in one frame, and no frame with more than protocol.MAX_AWARENESS_ENTRIES is
 # taken.
 ENTRIES_PER_FRAME = 100
 # Stock clients renew every 15 s and take a state for outdated after 30 s.
 REMOTE_SECONDS = 30
 GONE_SECONDS = 120
+# The newest clocks given to each client; an echo arrives within a round trip.
+GIVEN_MAX = 32
 
 
 @dataclass(slots=True)
@@ -34,13 +47,40 @@ class _Known:
     clock: int
     state: dict[str, Any] | None
     heard_at: float
-    # Of this process; None for a client on another process, or one that left.
+    # In this process; None for a client on another process, or one that left.
     connection: Connection | None
     process: str
     # Whose it is, also after it left; empty when nobody said.
     user_id: str
+    # The client's own clock, as it last said it.
+    said: int = -1
+    # Clocks that sockets were told, the newest last.
+    given: deque[int] = field(default_factory=lambda: deque(maxlen=GIVEN_MAX))
+    told_at: float = 0.0
     # When its socket broke, while it may still come back.
     broke_at: float | None = None
+    _encoded: bytes | None = None
+
+    def change(self, clock: int, state: dict[str, Any] | None, now: float) -> None:
+        self.clock, self.state, self.heard_at, self.told_at = clock, state, now, now
+        self.given.append(clock)
+        self._encoded = None
+
+    def next_clock(self, now: float) -> None:
+        """Let clients that drop what was not renewed hear of this state again."""
+        self.change(_next_clock(self), self.state, now)
+
+    def is_echo(self, clock: int, *, is_introduction: bool) -> bool:
+        """Whether a socket that does not hold this client repeats what it heard of it, from the server or, in another
+        tab of the same browser, from the client itself. The first thing that a socket announces is its own."""
+        if clock in self.given and clock != self.said:
+            return True
+        return self.connection is not None and clock <= self.said and not is_introduction
+
+    def encoded(self, client_id: int) -> bytes:
+        if self._encoded is None:
+            self._encoded = encode_awareness_entry(AwarenessEntry(client_id, self.clock, self.state))
+        return self._encoded
 
 
 class AwarenessTable:
@@ -48,10 +88,7 @@ class AwarenessTable:
         self._known: dict[int, _Known] = {}
 
     def take(self, connection: Connection, entries: Iterable[AwarenessEntry], now: float) -> set[int]:
-        """States that a socket announced; returns the client ids whose state changed.
-
-        Stock clients echo what they heard of others: entries of ids bound to someone else are passed over.
-        """
+        """States that a socket announced; returns the client ids of which there is news."""
         changed: set[int] = set()
         for entry in entries:
             if not self.bind(connection, entry):
@@ -59,20 +96,32 @@ class AwarenessTable:
             state = None
             if entry.state is not None:
                 state = {"cursor": _cursor(entry.state.get("cursor")), "user": connection.identity()}
-            clock = _next_clock(self._known.get(entry.client_id))
-            self._known[entry.client_id] = _Known(clock, state, now, connection, "", connection.user_id)
-            changed.add(entry.client_id)
+            known = self._known.get(entry.client_id)
+            if known is None:
+                known = self._known[entry.client_id] = _Known(-1, None, now, connection, "", "", entry.clock)
+            # The process that it came from is told that it is here now.
+            is_news = state != known.state or bool(known.process)
+            known.connection, known.process, known.user_id = connection, "", connection.user_id
+            known.said, known.heard_at, known.broke_at = entry.clock, now, None
+            if is_news:
+                known.change(_next_clock(known), state, now)
+                changed.add(entry.client_id)
         return changed
 
     def bind(self, connection: Connection, entry: AwarenessEntry) -> bool:
-        """Whether the entry's client is one of this socket's, from now on if nobody else's."""
+        """Whether the entry is the word of a client of this socket, which holds it from now on."""
+        known = self._known.get(entry.client_id)
         if entry.client_id in connection.client_ids:
+            if known is not None:
+                known.said = entry.clock
             return True
         if entry.state is None or len(connection.client_ids) >= MAX_CLIENT_IDS:
             return False
-        if (known := self._known.get(entry.client_id)) is not None:
-            # Also of one that has just left: an echo on its way would take the id from its owner who comes back.
+        if known is not None:
+            # Also one that has just left: it may come back.
             if known.user_id not in ("", connection.user_id):
+                return False
+            if known.is_echo(entry.clock, is_introduction=not connection.client_ids):
                 return False
             if known.connection is not None:
                 known.connection.client_ids.discard(entry.client_id)
@@ -86,27 +135,35 @@ class AwarenessTable:
             for entry in message.entries if isinstance(message, Awareness) else ():
                 known = self._known.get(entry.client_id)
                 owner = entry.state["user"]["id"] if entry.state else known.user_id if known else ""
-                if known is not None and known.connection is not None:
+                if known is None:
+                    known = self._known[entry.client_id] = _Known(-1, None, now, None, process, owner)
+                elif known.connection is not None:
                     if entry.state is None and entry.clock >= known.clock:
                         # Over there it seems to have left after it came here: say again that it is here.
-                        known.clock = entry.clock + 1
+                        known.change(entry.clock + 1, known.state, now)
                         changed.add(entry.client_id)
                     if entry.state is None or entry.clock <= known.clock or owner != known.user_id:
                         continue
                     # It moved there, and its socket here is not known to be dead yet.
                     known.connection.client_ids.discard(entry.client_id)
-                elif known is not None and known.clock >= entry.clock:
+                elif entry.clock < known.clock or (entry.clock == known.clock and entry.state != known.state):
                     continue
-                self._known[entry.client_id] = _Known(entry.clock, entry.state, now, None, process, owner)
-                changed.add(entry.client_id)
+                known.connection, known.process, known.user_id, known.broke_at = None, process, owner, None
+                known.heard_at = now
+                if entry.state != known.state:
+                    known.change(entry.clock, entry.state, now)
+                    changed.add(entry.client_id)
+                elif entry.clock > known.clock:
+                    # To be told with the next renewal.
+                    known.clock, known._encoded = entry.clock, None
         return changed
 
     def refresh(self, connection: Connection, now: float) -> set[int]:
-        """Show the connection's changed permission."""
-        return self._rewrite(connection.client_ids, connection, now, leaves=False)
+        """Show the connection's changed permission, name or hue."""
+        return self._rewrite(connection.client_ids, connection, now)
 
     def leave(self, connection: Connection, now: float) -> set[int]:
-        changed = self._rewrite(connection.client_ids, None, now, leaves=True)
+        changed = self._rewrite(connection.client_ids, None, now)
         connection.client_ids.clear()
         return changed
 
@@ -121,17 +178,22 @@ class AwarenessTable:
     def let_go(self, broken_by: float, now: float) -> set[int]:
         """Remove those whose socket broke by then and that did not come back."""
         gone = [k for k, known in self._known.items() if known.broke_at is not None and known.broke_at <= broken_by]
-        return self._rewrite(gone, None, now, leaves=True)
+        return self._rewrite(gone, None, now)
 
-    def _rewrite(self, ids: Iterable[int], connection: Connection | None, now: float, *, leaves: bool) -> set[int]:
+    def _rewrite(self, ids: Iterable[int], connection: Connection | None, now: float) -> set[int]:
+        """Give the clients' states the identity of this connection; without one, they leave."""
         changed: set[int] = set()
         for client_id in ids:
             known = self._known.get(client_id)
-            if known is None or known.state is None:
+            if known is None:
                 continue
-            state = None if leaves or connection is None else {**known.state, "user": connection.identity()}
-            self._known[client_id] = _Known(_next_clock(known), state, now, connection, "", known.user_id)
-            changed.add(client_id)
+            known.connection, known.process, known.broke_at = connection, "", None
+            if known.state is None:
+                continue
+            state = None if connection is None else {**known.state, "user": connection.identity()}
+            if state != known.state:
+                known.change(_next_clock(known), state, now)
+                changed.add(client_id)
         return changed
 
     def expire(self, now: float) -> set[int]:
@@ -142,30 +204,61 @@ class AwarenessTable:
             if known.state is None and age > GONE_SECONDS and known.connection is None:
                 del self._known[client_id]
             elif known.state is not None and known.connection is None and age > REMOTE_SECONDS:
-                self._known[client_id] = _Known(_next_clock(known), None, now, None, known.process, known.user_id)
+                known.change(_next_clock(known), None, now)
                 changed.add(client_id)
         return changed
 
+    def renew(self, untold_since: float, others_since: float, now: float) -> set[int]:
+        """Those of whom to tell clients that drop a state 30 s after its last clock, with new clocks: once anybody was
+        last told of before `untold_since`, everybody last told of before `others_since`, so that they keep step."""
+        present = [(client_id, known) for client_id, known in self._known.items() if known.state is not None]
+        if not any(known.told_at <= untold_since for _, known in present):
+            return set()
+        renewed = {client_id: known for client_id, known in present if known.told_at <= others_since}
+        for known in renewed.values():
+            if known.process:
+                known.told_at = now
+                known.given.append(known.clock)
+            else:
+                known.next_clock(now)
+        return set(renewed)
+
+    def vouch(self, now: float) -> list[bytes]:
+        """What other processes are told of this one's clients: with new clocks, to renew them with."""
+        local = self.local(self.present())
+        for client_id in local:
+            known = self._known[client_id]
+            told_at = known.told_at
+            known.next_clock(now)
+            known.told_at = told_at
+        return self.encode(local)
+
     def encode(self, ids: Iterable[int]) -> list[bytes]:
-        """Frames about these clients, none too long to be said again; none at all about nobody."""
+        """Frames about these clients, none too long to be repeated; none about nobody."""
         entries = [
-            AwarenessEntry(client_id, known.clock, known.state)
-            for client_id in sorted(ids)
-            if (known := self._known.get(client_id)) is not None
+            known.encoded(client_id) for client_id in sorted(ids) if (known := self._known.get(client_id)) is not None
         ]
         starts = range(0, len(entries), ENTRIES_PER_FRAME)
-        return [encode_awareness(entries[start : start + ENTRIES_PER_FRAME]) for start in starts]
+        return [awareness_of(entries[start : start + ENTRIES_PER_FRAME]) for start in starts]
 
     def present(self) -> set[int]:
         return {client_id for client_id, known in self._known.items() if known.state is not None}
 
+    def shown_to(self, connection: Connection) -> set[int]:
+        """The present clients but the socket's own: of its person nobody before it has said which those are."""
+        if connection.client_ids:
+            return self.present() - connection.client_ids
+        return self.present() - self.of_person(connection.user_id)
+
+    def of_person(self, user_id: str) -> set[int]:
+        return {client_id for client_id in self.present() if self._known[client_id].user_id == user_id}
+
     def states(self, ids: Iterable[int]) -> dict[int, dict[str, Any] | None]:
         return {client_id: self._known[client_id].state for client_id in ids if client_id in self._known}
 
-    def local(self, ids: Iterable[int] | None = None) -> set[int]:
-        """Those of `ids` (or of all present) that other processes hear of from this one."""
-        chosen = self.present() if ids is None else ids
-        return {client_id for client_id in chosen if (known := self._known.get(client_id)) and not known.process}
+    def local(self, ids: Collection[int]) -> set[int]:
+        """Those of `ids` that other processes hear of from this one."""
+        return {client_id for client_id in ids if (known := self._known.get(client_id)) and not known.process}
 
 
 def _next_clock(known: _Known | None) -> int:

@@ -114,6 +114,7 @@ class Connection:
         token_id: UUID | None = None,
         scopes: frozenset[str] | None = None,
         expires_at: float | None = None,
+        keeps_cursors: bool = False,
     ) -> None:
         self.id = uuid4().hex
         # As frames name the person; and as the log and the access table do.
@@ -135,7 +136,9 @@ class Connection:
         # Of the personal token that opened it, and what that one may be used for; None: whatever the person may.
         self.token_id = token_id
         self.scopes = scopes
+        # Of awareness; and whether it keeps those of others without hearing of them again, until they leave.
         self.client_ids: set[int] = set()
+        self.keeps_cursors = keeps_cursors
         self.received = 0
         # When it was last asked for everything it has; None once it answered and nothing is held.
         self.asked_at: float | None = None

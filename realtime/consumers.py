@@ -30,6 +30,8 @@ from sessions_app.errors import SessionNotFound
 from sessions_app.moderation import standing_measure
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from realtime.connections import Send
     from realtime.room import Room
 
@@ -88,15 +90,17 @@ class SessionConsumer(AsyncConsumer):
             raise _Refusal(connections.ABSENT, "no such session") from None
         except Unavailable:
             raise _Refusal(connections.UNAVAILABLE, "the document cannot be opened now") from None
-        _require_epoch(scope, room)
+        asked_for = _query(scope)
+        _require_epoch(asked_for, room)
         kind = PlainConnection if spoken == JSON_SUBPROTOCOL else Connection
-        connection = kind(
+        connection: Connection = kind(
             user.pk,
             user.username,
             user.hue,
             permission,
             speaks_json=spoken is not None,
-            catch_up=room.catch_up,
+            catch_up=lambda state: room.catch_up(connection, state),
+            keeps_cursors=asked_for.get("renewals") == "off",
             write_frame=scope.get("extensions", {}).get("codecrafter.frames", {}).get("write"),
             session_key=scope.get("auth_session_key", ""),
             family=scope.get("auth_family", ""),
@@ -118,11 +122,18 @@ class SessionConsumer(AsyncConsumer):
         return room, connection, standing_measure(standing.session)
 
 
-def _require_epoch(scope: dict[str, Any], room: Room) -> None:
+def _query(scope: dict[str, Any]) -> dict[str, str]:
+    try:
+        given = parse_qs(scope.get("query_string", b"").decode("latin-1"), max_num_fields=20)
+    except ValueError:
+        raise _Refusal(connections.OTHER_EPOCH, "the query cannot be read") from None
+    return {name: values[0] for name, values in given.items()}
+
+
+def _require_epoch(asked_for: Mapping[str, str], room: Room) -> None:
     """A client that holds another history of this document would double its text."""
     try:
-        given = parse_qs(scope.get("query_string", b"").decode("latin-1"), max_num_fields=20).get("epoch")
-        matches = given is None or uuid.UUID(given[0]) == room.epoch
+        matches = "epoch" not in asked_for or uuid.UUID(asked_for["epoch"]) == room.epoch
     except ValueError:
         matches = False
     if not matches:

@@ -38,6 +38,8 @@ ANNOUNCE_SECONDS = 10
 ASK_AGAIN_SECONDS = 5
 # Ids of chat messages that are remembered as shown.
 SHOWN_CHAT_MAX = 200
+# Frames about cursors that are known again when a client repeats them.
+TOLD_CURSORS_MAX = 16
 
 
 class Host(Protocol):
@@ -128,7 +130,8 @@ class Room:
         self._outgoing_base, self._outgoing_base_at = self._replica.state(), 0.0
         self._outgoing_from: set[Connection | None] = set()
         self._moved: set[int] = set()
-        self._moved_by: set[Connection | None] = set()
+        # The newest frames about cursors that sockets were told alike.
+        self._told_cursors: deque[bytes | str] = deque(maxlen=TOLD_CURSORS_MAX)
         self._moved_handle: asyncio.TimerHandle | None = None
         self._moved_told_at = 0.0
         self._flush_handle: asyncio.Handle | None = None
@@ -179,8 +182,7 @@ class Room:
         )
         people = self.people()
         connection.tell({"type": "presence", "people": people})
-        for frame in self._awareness.encode(self._awareness.present()):
-            connection.put_awareness(Shared(frame))
+        self._put_cursors(connection, self._awareness.shown_to(connection))
         self._show_people()
 
     def leave(self, connection: Connection, *, comes_back: bool = True) -> None:
@@ -195,12 +197,12 @@ class Room:
             self._awareness.linger(connection, broke_at)
             self._loop.call_later(settings.SOCKET_GRACE_SECONDS, self._let_go, broke_at)
         else:
-            self._note_moved(self._awareness.leave(connection, time.monotonic()), None)
+            self._note_moved(self._awareness.leave(connection, time.monotonic()))
         self._show_people()
 
     def _let_go(self, broke_at: float) -> None:
         """Take away the cursors of those whose sockets broke by then and that did not come back."""
-        self._note_moved(self._awareness.let_go(broke_at, time.monotonic()), None)
+        self._note_moved(self._awareness.let_go(broke_at, time.monotonic()))
 
     def _forget(self, connection: Connection) -> None:
         del self.connections[connection.id]
@@ -226,13 +228,16 @@ class Room:
         metrics.BY_PERMISSION.labels(permission).inc()
         connection.permission = permission
         connection.tell({"type": "access", "permission": permission})
-        self._note_moved(self._awareness.refresh(connection, time.monotonic()), None)
+        self._note_moved(self._awareness.refresh(connection, time.monotonic()))
         self._show_people()
         # What was held of somebody who may not edit any more is refused.
         self.take_held_soon()
 
     def receive(self, connection: Connection, frame: bytes) -> None:
         """Take one binary frame of a socket. Raises ProtocolError."""
+        # Stock clients repeat every frame about cursors, mostly to the byte: reading it again would tell nothing.
+        if connection.client_ids and frame in self._told_cursors:
+            return
         for message in protocol.decode(frame, state_bytes=settings.SOCKET_AWARENESS_MAX_BYTES):
             if connection.closing is not None:
                 return
@@ -245,15 +250,18 @@ class Room:
             elif isinstance(message, protocol.SyncStep2):
                 self._take_answer(connection, message.update)
             else:
-                for answer in self._awareness.encode(self._awareness.present()) or [protocol.KEEP_ALIVE]:
+                shown = self._awareness.shown_to(connection)
+                for answer in self._awareness.encode(shown) or [protocol.KEEP_ALIVE]:
                     connection.pace.spend("updates", len(answer))
                     connection.put_answer(answer)
 
     def _take_states(self, connection: Connection, entries: Iterable[protocol.AwarenessEntry]) -> None:
         """At most so many times a second; of what comes in between the newest counts."""
         waiting = connection.waiting_states
-        was_waiting = bool(waiting)
+        was_waiting, was_introduced = bool(waiting), bool(connection.client_ids)
         waiting.update({entry.client_id: entry for entry in entries if self._awareness.bind(connection, entry)})
+        if connection.client_ids and not was_introduced:
+            self._put_cursors(connection, self._awareness.of_person(connection.user_id) - connection.client_ids)
         if waiting and not was_waiting:
             wait = connection.states_at - self._loop.time() if settings.RATE_LIMITS else 0
             if wait > 0:
@@ -266,13 +274,22 @@ class Room:
         connection.waiting_states.clear()
         connection.states_at = self._loop.time() + 1 / settings.SOCKET_AWARENESS_IN_PER_SECOND
         if connection.id in self.connections:
-            self._note_moved(self._awareness.take(connection, entries, time.monotonic()), connection)
+            self._note_moved(self._awareness.take(connection, entries, time.monotonic()))
 
-    async def catch_up(self, state: bytes | None) -> list[bytes]:
+    def _put_cursors(self, connection: Connection, client_ids: set[int]) -> None:
+        for frame in self._awareness.encode(client_ids):
+            connection.put_awareness(Shared(frame))
+
+    async def catch_up(self, connection: Connection, state: bytes | None) -> list[bytes]:
         """The table of cursors, after the text since `state` when one is given."""
         await self.ready.wait()
         frames = [] if state is None else [protocol.encode_update(self._replica.diff(state))]
-        return frames + self._awareness.encode(self._awareness.present())
+        return frames + self._awareness.encode(self._awareness.shown_to(connection))
+
+    def renew_cursors(self, now: float, interval: float) -> None:
+        """Tell clients that drop a cursor which was not renewed for 30 s of those that did not move, all at once."""
+        renewed = self._awareness.renew(now - interval * 3 / 4, now - interval / 4, now)
+        self._tell_cursors(renewed, [member for member in self.connections.values() if not member.keeps_cursors])
 
     def keep_alive(self, older_than: float) -> None:
         frame = Shared(protocol.KEEP_ALIVE)
@@ -574,7 +591,7 @@ class Room:
                 self._host.repair_soon(self, "gap")
         if "awareness" in message:
             for frame in message["awareness"]:
-                self._note_moved(self._awareness.take_remote(process, frame, now), None)
+                self._note_moved(self._awareness.take_remote(process, frame, now))
         if "people" in message:
             if message["people"]:
                 self._remote[process] = _RemotePeople(message["people"], now)
@@ -602,8 +619,8 @@ class Room:
         """Tell the other processes who is here; with `asks`, have them tell the same."""
         self._announced_at = time.monotonic()
         message: dict[str, Any] = {"people": self._local_people(), "asks": asks, "head": self.head}
-        if local := self._awareness.local(self._awareness.present()):
-            message["awareness"] = self._awareness.encode(local)
+        if frames := self._awareness.vouch(self._announced_at):
+            message["awareness"] = frames
         self.ring(message, to_strangers=True)
 
     def renew(self, now: float) -> None:
@@ -614,7 +631,7 @@ class Room:
         if now - self._announced_at > ANNOUNCE_SECONDS:
             self.announce_here()
         self._heard = {name: at for name, at in self._heard.items() if now - at <= REMOTE_PEOPLE_SECONDS}
-        self._note_moved(self._awareness.expire(now), None)
+        self._note_moved(self._awareness.expire(now))
         if self._plain is not None and self._plain.is_over(now):
             self._plain = None
             self._replica.watch(is_watched=False)
@@ -635,10 +652,9 @@ class Room:
         self._flush_soon()
         self.take_held_soon()
 
-    def _note_moved(self, client_ids: set[int], source: Connection | None) -> None:
+    def _note_moved(self, client_ids: set[int]) -> None:
         if client_ids:
             self._moved |= client_ids
-            self._moved_by.add(source)
             if self._moved_handle is None:
                 wait = self._moved_told_at + 1 / settings.SOCKET_AWARENESS_OUT_PER_SECOND - self._loop.time()
                 self._moved_handle = self._loop.call_later(max(wait, 0), self.tell_moved)
@@ -651,19 +667,23 @@ class Room:
         self._moved_told_at = self._loop.time()
         if self._outgoing:
             self._flush()
-        frames = [Shared(frame) for frame in self._awareness.encode(self._moved)]
-        only = self._moved_by.copy().pop() if len(self._moved_by) == 1 else None
-        local = self._awareness.local(self._moved)
+        moved, self._moved = self._moved, set()
         if self._plain is not None:
-            self._plain.moved(self._awareness.states(self._moved))
-        self._moved.clear()
-        self._moved_by.clear()
-        for connection in self.connections.values():
-            if connection is not only:
+            self._plain.moved(self._awareness.states(moved))
+        self._tell_cursors(moved, self.connections.values())
+        if local := self._awareness.local(moved):
+            self.ring({"awareness": self._awareness.encode(local)})
+
+    def _tell_cursors(self, client_ids: set[int], members: Iterable[Connection]) -> None:
+        """Tell these sockets of these clients, nobody of their own."""
+        frames = [Shared(frame) for frame in self._awareness.encode(client_ids)]
+        self._told_cursors.extend(frame.payload for frame in frames)
+        for connection in members:
+            if client_ids.isdisjoint(connection.client_ids):
                 for frame in frames:
                     connection.put_awareness(frame)
-        if local:
-            self.ring({"awareness": self._awareness.encode(local)})
+            else:
+                self._put_cursors(connection, client_ids - connection.client_ids)
 
     def _flush_soon(self) -> None:
         if self._flush_handle is None:

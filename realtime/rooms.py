@@ -623,9 +623,10 @@ class Rooms:
         interval = settings.SOCKET_KEEP_ALIVE_SECONDS
         while True:
             await asyncio.sleep(interval / 4)
-            older_than = time.monotonic() - interval * 3 / 4
+            now = time.monotonic()
             for room in self._rooms.values():
-                room.keep_alive(older_than)
+                room.renew_cursors(now, interval)
+                room.keep_alive(now - interval * 3 / 4)
 
     # Threads
 

@@ -178,12 +178,13 @@ export class Collab {
       // Another tab of the same browser must not take edits that the server refused.
       disableBc: true,
       protocols: ["codecrafter.v1"],
-      params: this.#epoch ? { epoch: this.#epoch } : {},
+      params: this.#params(),
       WebSocketPolyfill: this.#socketClass(),
     });
     this.awareness = this.provider.awareness;
     // A state's clock starts at 0, which other clients take for known: without a second one they would not see us.
     this.awareness.setLocalStateField("cursor", null);
+    this.#keepCursors();
     this.#watchProvider();
     // Registered after the provider's own handler: the frame of this very edit has been sent, or not, by now.
     this.doc.on("update", (_update: Uint8Array, origin: unknown) => {
@@ -269,6 +270,21 @@ export class Collab {
         super.send(data as ArrayBufferView<ArrayBuffer>);
       }
     };
+  }
+
+  #params(): Record<string, string> {
+    return { renewals: "off", ...(this.#epoch ? { epoch: this.#epoch } : {}) };
+  }
+
+  /** The server says who left, so no cursor times out here, none is renewed, and none is sent back that came from it. */
+  #keepCursors(): void {
+    const { awareness, provider } = this;
+    clearInterval(awareness._checkInterval);
+    const send = provider._awarenessUpdateHandler;
+    awareness.off("update", send);
+    awareness.on("update", (changes: Parameters<typeof send>[0], origin: unknown) => {
+      if (origin === "local") send(changes, origin);
+    });
   }
 
   #watchProvider(): void {
@@ -369,7 +385,7 @@ export class Collab {
           break;
         }
         this.#epoch = message.epoch;
-        this.provider.params = { epoch: message.epoch };
+        this.provider.params = this.#params();
         this.events.hello(message);
         this.#setPermission(message.permission);
         break;

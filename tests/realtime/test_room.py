@@ -344,7 +344,7 @@ async def test_client_id_moves_to_its_owners_newer_socket_and_to_nobody_elses():
     table, one, again, stranger = AwarenessTable(), connection(), connection(), connection("mallory", 2)
     table.take(one, [AwarenessEntry(7, 1, {})], 0)
     assert table.take(stranger, [AwarenessEntry(7, 99, {})], 0) == set()
-    assert table.take(again, [AwarenessEntry(7, 1, {})], 0) == {7}
+    assert table.take(again, [AwarenessEntry(7, 1, {})], 0) == set()
     assert table.leave(one, 0) == set()
     assert table.leave(again, 0) == {7}
 
