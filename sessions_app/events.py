@@ -148,7 +148,15 @@ class Archived(Notice):
     kind: Literal["archived"]
 
 
-AnyNotice = Joined | Left | RoleChanged | TitleChanged | LanguageChanged | Archived
+class FileDeleted(Notice):
+    """Pages that show the file keep its text on the screen and say who deleted it."""
+
+    kind: Literal["file_deleted"]
+    file: str
+    path: str
+
+
+AnyNotice = Joined | Left | RoleChanged | TitleChanged | LanguageChanged | Archived | FileDeleted
 Event = SessionChanged | SessionModerated | RunState | RunOutputPiece | RunInputTyped | Chat | ChatRemoved | AnyNotice
 
 

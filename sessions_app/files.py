@@ -10,7 +10,7 @@ import unicodedata
 from typing import TYPE_CHECKING
 
 from activity.log import record
-from sessions_app import crdt, documents, languages, zips
+from sessions_app import crdt, documents, events, languages, zips
 from sessions_app.errors import EntryStays, FileNotListed, PathRefused, PathTaken, TooManyFiles
 
 if TYPE_CHECKING:
@@ -101,7 +101,14 @@ def delete_file(standing: Standing, user: User, file_id: str) -> None:
             raise EntryStays
         return crdt.removal(update, file_id)
 
-    documents.edit(session.pk, user.pk, make, also=lambda _seq: _note(session, user, "deleted", path))
+    def tell(_seq: int) -> None:
+        by = events.speaker(user)
+        events.announce_on_commit(
+            session.pk, {"type": "notice", "kind": "file_deleted", "file": file_id, "path": path, "by": by}
+        )
+        _note(session, user, "deleted", path)
+
+    documents.edit(session.pk, user.pk, make, also=tell)
 
 
 def language_followed(

@@ -56,12 +56,15 @@ export interface Hello {
 
 export interface Notice {
   type: "notice";
-  kind: "joined" | "left" | "role_changed" | "title_changed" | "language_changed" | "archived";
+  kind: "joined" | "left" | "role_changed" | "title_changed" | "language_changed" | "file_deleted" | "archived";
   user?: Person;
   by?: Person | null;
   permission?: Permission;
   title?: string;
   language?: string;
+  /** Of the file that was deleted: its id and its path. */
+  file?: string;
+  path?: string;
 }
 
 export type ServerMessage =
@@ -188,7 +191,7 @@ export class Collab {
     this.#watchProvider();
     // Registered after the provider's own handler: the frame of this very edit has been sent, or not, by now.
     this.doc.on("update", (_update: Uint8Array, origin: unknown) => {
-      if (origin !== this.provider) this.#editMade();
+      if (this.isFromHere(origin)) this.#editMade();
     });
     const { signal } = this.#over;
     const clock = setInterval(() => this.#report(), 1_000);
@@ -215,6 +218,11 @@ export class Collab {
 
   get isClosed(): boolean {
     return this.#closed !== null;
+  }
+
+  /** Whether a change with this origin was made here, in this page or in an earlier one. */
+  isFromHere(origin: unknown): boolean {
+    return origin !== this.provider;
   }
 
   /** Whether closing the page now would lose something that was typed. */

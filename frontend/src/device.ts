@@ -4,7 +4,7 @@ import * as idb from "lib0/indexeddb";
 import { fetchUpdates, IndexeddbPersistence } from "y-indexeddb";
 import * as Y from "yjs";
 import { type CopyName, countUnsaved, listCopies, LOGGED_OUT_CHANNEL, nameOf, NOTES, open, REASON, remove, UNSAVED, UPDATES } from "./copies";
-import { wholeText } from "./texts";
+import { listedFiles, MAIN, wholeText } from "./texts";
 
 /** A browser that has not opened its storage by then is taken for one that keeps nothing. */
 const OPEN_MS = 5_000;
@@ -12,6 +12,8 @@ const OPEN_MS = 5_000;
 /** A text of this session that cannot be merged any more and was not saved. */
 export interface Leftover {
   name: CopyName;
+  /** Of the entry file, or of the one file that it is. */
+  path: string;
   text: string;
   count: number;
   reason: string;
@@ -144,21 +146,7 @@ export class DeviceCopy {
     // What another page of this browser has written is set apart with the rest.
     if (store?.db && !this.isFailing) await fetchUpdates(store).catch(() => undefined);
     this.#stop();
-    let kept: CopyName | null = null;
-    if (count > 0) {
-      const part = `apart-${Date.now().toString(36)}`;
-      const name = nameOf(this.userId, this.sessionId, part);
-      try {
-        (await inTime(open(name))).close();
-        const apart = new IndexeddbPersistence(name, this.doc);
-        await inTime(apart.whenSynced);
-        await Promise.all([apart.set(this.#mark, count), apart.set(REASON, reason)]);
-        await apart.destroy();
-        kept = { name, sessionId: this.sessionId, part };
-      } catch {
-        // The caller offers the text at once.
-      }
-    }
+    const kept = count > 0 ? await keepApart(this.doc, this.userId, this.sessionId, count, reason) : null;
     if (store) await remove((await listCopies(this.userId, this.sessionId)).filter(({ part }) => part === epoch));
     return kept;
   }
@@ -182,6 +170,33 @@ export class DeviceCopy {
   }
 }
 
+/** Puts a text on the device, to be offered again by later pages. Null where the browser keeps nothing. */
+export async function keepText(userId: string, sessionId: string, path: string, text: string): Promise<CopyName | null> {
+  const doc = new Y.Doc();
+  doc.getMap("files").set(MAIN, path);
+  doc.getText(MAIN).insert(0, text);
+  const kept = await keepApart(doc, userId, sessionId, 1, "deleted");
+  doc.destroy();
+  return kept;
+}
+
+/** Returns null where the browser keeps nothing: then the caller offers the text at once. */
+async function keepApart(doc: Y.Doc, userId: string, sessionId: string, count: number, reason: string): Promise<CopyName | null> {
+  const random = (): string => Math.random().toString(36).slice(2);
+  const part = `apart-${Date.now().toString(36)}-${random()}`;
+  const name = nameOf(userId, sessionId, part);
+  try {
+    (await inTime(open(name))).close();
+    const apart = new IndexeddbPersistence(name, doc);
+    await inTime(apart.whenSynced);
+    await Promise.all([apart.set(`${UNSAVED}${random()}`, count), apart.set(REASON, reason)]);
+    await apart.destroy();
+    return { name, sessionId, part };
+  } catch {
+    return null;
+  }
+}
+
 /** Texts that an earlier page left and that belong to no document which can still be opened. `epoch` is null for a
  * reader, whose changes nobody would take. */
 export async function leftovers(userId: string, sessionId: string, epoch: string | null): Promise<Leftover[]> {
@@ -202,7 +217,7 @@ async function readLeftover(name: CopyName): Promise<Leftover> {
     const [updates, notes] = idb.transact(db, [UPDATES, NOTES], "readonly") as [IDBObjectStore, IDBObjectStore];
     const [stored, reason] = await Promise.all([idb.getAll(updates), idb.get(notes, REASON)]);
     for (const update of stored as Uint8Array[]) Y.applyUpdate(doc, update);
-    return { name, text: wholeText(doc), count: await countUnsaved(db), reason: String(reason ?? "epoch") };
+    return { name, path: listedFiles(doc)[0]?.path ?? MAIN, text: wholeText(doc), count: await countUnsaved(db), reason: String(reason ?? "epoch") };
   } finally {
     db.close();
     doc.destroy();

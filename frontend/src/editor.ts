@@ -1,21 +1,22 @@
 // The text editor: CodeMirror bound to the shared text. Undo takes back one's own edits only.
 import { autocompletion, closeBrackets, closeBracketsKeymap, completionKeymap } from "@codemirror/autocomplete";
 import { defaultKeymap, indentWithTab } from "@codemirror/commands";
-import { bracketMatching, foldGutter, foldKeymap, HighlightStyle, indentOnInput, syntaxHighlighting } from "@codemirror/language";
+import { bracketMatching, foldGutter, foldKeymap, indentOnInput, syntaxHighlighting } from "@codemirror/language";
 import { highlightSelectionMatches, searchKeymap } from "@codemirror/search";
 import { Compartment, EditorState, type Extension } from "@codemirror/state";
 import {
   crosshairCursor, drawSelection, dropCursor, EditorView, highlightActiveLine, highlightActiveLineGutter,
   highlightSpecialChars, keymap, lineNumbers, rectangularSelection,
 } from "@codemirror/view";
-import { tags } from "@lezer/highlight";
-import { yCollab, yUndoManagerKeymap } from "y-codemirror.next";
+import { yCollab } from "y-codemirror.next";
 import type { Awareness } from "y-protocols/awareness";
 import * as Y from "yjs";
 import { remoteCarets } from "./carets";
 import { wholeCharacters } from "./characters";
 import { keymapNamed } from "./keymaps";
 import { languageSupport } from "./languages";
+import { colours, look } from "./look";
+import { ownUndo } from "./undo";
 
 /** What a person's profile says about the editor; what is absent is as the editor has it by itself. */
 export interface EditorSettings {
@@ -41,65 +42,6 @@ export interface Place {
   hasFocus: boolean;
 }
 
-// Both themes from one set: the custom properties change with the page's color-scheme.
-const colours = HighlightStyle.define([
-  { tag: [tags.keyword, tags.modifier, tags.operatorKeyword], color: "var(--code-keyword)" },
-  { tag: [tags.string, tags.special(tags.string), tags.regexp, tags.character], color: "var(--code-string)" },
-  { tag: [tags.number, tags.bool, tags.null, tags.atom], color: "var(--code-number)" },
-  { tag: [tags.comment, tags.meta], color: "var(--code-comment)", fontStyle: "italic" },
-  { tag: [tags.function(tags.variableName), tags.function(tags.propertyName), tags.macroName], color: "var(--code-function)" },
-  { tag: [tags.definition(tags.function(tags.variableName))], color: "var(--code-function)", fontWeight: "600" },
-  { tag: [tags.typeName, tags.className, tags.namespace, tags.standard(tags.typeName)], color: "var(--code-type)" },
-  { tag: [tags.propertyName, tags.attributeName], color: "var(--code-property)" },
-  { tag: [tags.operator, tags.punctuation, tags.bracket], color: "var(--code-punctuation)" },
-  { tag: tags.invalid, color: "var(--danger)" },
-]);
-
-const look = EditorView.theme({
-  "&": { height: "100%", fontSize: "14px", backgroundColor: "var(--surface)", color: "var(--text)" },
-  "&.cm-focused": { outline: "none" },
-  ".cm-scroller": { fontFamily: "var(--code-face)", lineHeight: "22px", fontVariantLigatures: "none", overscrollBehavior: "contain" },
-  ".cm-content": { padding: "12px 0 40vh", caretColor: "var(--text)" },
-  ".cm-line": { padding: "0 16px 0 8px" },
-  ".cm-cursor, .cm-dropCursor": { borderLeftColor: "var(--text)", borderLeftWidth: "2px" },
-  "&.cm-focused > .cm-scroller > .cm-selectionLayer .cm-selectionBackground, .cm-selectionBackground": {
-    background: "var(--selection)",
-  },
-  ".cm-gutters": { backgroundColor: "var(--surface)", color: "var(--faint)", border: "none" },
-  ".cm-lineNumbers .cm-gutterElement": { padding: "0 4px 0 16px", minWidth: "40px", fontVariantNumeric: "tabular-nums" },
-  ".cm-foldGutter .cm-gutterElement": { padding: "0 4px" },
-  ".cm-activeLine": { backgroundColor: "transparent" },
-  ".cm-activeLineGutter": { backgroundColor: "transparent" },
-  "&.cm-focused .cm-activeLine": { backgroundColor: "var(--line)" },
-  "&.cm-focused .cm-activeLineGutter": { backgroundColor: "var(--line)", color: "var(--text)" },
-  ".cm-matchingBracket, &.cm-focused .cm-matchingBracket": {
-    backgroundColor: "var(--match)", outline: "1px solid var(--border-strong)",
-  },
-  ".cm-selectionMatch": { backgroundColor: "var(--match)" },
-  ".cm-searchMatch": { backgroundColor: "var(--match)", outline: "1px solid var(--waiting)" },
-  ".cm-searchMatch-selected": { backgroundColor: "var(--selection)" },
-  ".cm-panels": { backgroundColor: "var(--page)", color: "var(--text)", fontFamily: "var(--ui-face)" },
-  ".cm-panels-bottom": { borderTop: "1px solid var(--border)" },
-  ".cm-panel.cm-search": { padding: "8px 12px" },
-  ".cm-textfield": {
-    backgroundColor: "var(--surface)", border: "1px solid var(--border-strong)", borderRadius: "6px", color: "var(--text)",
-  },
-  ".cm-button": {
-    backgroundImage: "none", backgroundColor: "var(--raised)", border: "1px solid var(--border-strong)",
-    borderRadius: "6px", color: "var(--text)",
-  },
-  ".cm-tooltip": {
-    backgroundColor: "var(--raised)", border: "1px solid var(--border)", borderRadius: "6px", color: "var(--text)",
-    boxShadow: "var(--float)",
-  },
-  ".cm-tooltip-autocomplete > ul": { fontFamily: "var(--code-face)" },
-  ".cm-tooltip-autocomplete > ul > li": { padding: "4px 8px" },
-  ".cm-tooltip.cm-tooltip-autocomplete > ul > li[aria-selected]": {
-    backgroundColor: "var(--selection)", color: "var(--text)",
-  },
-  ".cm-foldPlaceholder": { backgroundColor: "var(--line)", border: "none", color: "var(--muted)", padding: "0 6px" },
-});
-
 export class Editor {
   readonly view: EditorView;
   readonly #language = new Compartment();
@@ -111,7 +53,8 @@ export class Editor {
   #support: Extension = [];
   #keymap: Extension = [];
   #isReadOnly = true;
-  #text: Y.Text;
+  /** The text that is shown; null while that of a deleted file is. */
+  #text: Y.Text | null;
 
   constructor(private readonly options: EditorOptions) {
     this.#text = options.text;
@@ -119,14 +62,15 @@ export class Editor {
     void this.#loadKeymap(options.settings.keymap ?? "default");
   }
 
-  get text(): Y.Text {
-    return this.#text;
+  /** What is on the screen, also when that is the text of a deleted file. */
+  get content(): string {
+    return this.view.state.doc.toString();
   }
 
   /** Shows another text in the place of this one. Each keeps its own undo and its place. */
   show(text: Y.Text, label: string): void {
     if (text === this.#text) return;
-    this.#places.set(this.#text, this.place);
+    if (this.#text) this.#places.set(this.#text, this.place);
     const { hasFocus } = this.view;
     this.#text = text;
     this.view.setState(this.#stateOf(text, label));
@@ -135,50 +79,67 @@ export class Editor {
     else if (hasFocus) this.view.focus();
   }
 
+  /** Shows a text that is in no file any more, for reading. */
+  showGone(content: string, label: string): void {
+    const place = this.content === content ? this.place : null;
+    if (this.#text) this.#places.set(this.#text, this.place);
+    this.#text = null;
+    this.options.awareness.setLocalStateField("cursor", null);
+    this.view.setState(this.#state(content, label, []));
+    if (place) this.goBack(place);
+  }
+
   #stateOf(text: Y.Text, label: string): EditorState {
-    const { options } = this;
     let undoManager = this.#undo.get(text);
     if (!undoManager) {
       standInForNonText(text);
       undoManager = new Y.UndoManager(text, { captureTimeout: 400 });
       this.#undo.set(text, undoManager);
     }
+    return this.#state(plainText(text), label, [
+      ownUndo(undoManager),
+      yCollab(text, null, { undoManager }) as Extension,
+      remoteCarets(text, this.options.awareness),
+    ]);
+  }
+
+  #state(content: string, label: string, shared: Extension): EditorState {
+    const { options } = this;
     return EditorState.create({
-        doc: plainText(text),
-        extensions: [
-          // Before every other binding: a keymap of another editor decides first.
-          this.#keys.of(this.#keymap),
-          settled(options.settings),
-          EditorView.cspNonce.of(options.nonce),
-          // Only "\n" ends a line: with the default, a stray "\r\n" from another client would shift every position.
-          EditorState.lineSeparator.of("\n"),
-          wholeCharacters(),
-          EditorView.clipboardInputFilter.of((text) => text.replace(/\r\n?/g, "\n")),
-          lineNumbers(), foldGutter(), highlightActiveLineGutter(), highlightSpecialChars(), drawSelection(), dropCursor(),
-          EditorState.allowMultipleSelections.of(true),
-          indentOnInput(), bracketMatching(), closeBrackets(), autocompletion({ activateOnTypingDelay: 200 }),
-          rectangularSelection(), crosshairCursor(), highlightActiveLine(), highlightSelectionMatches(),
-          syntaxHighlighting(colours), look,
-          // Esc, then Tab within two seconds, leaves the editor: CodeMirror's own rule.
-          keymap.of([
-            ...closeBracketsKeymap, ...yUndoManagerKeymap, ...searchKeymap, ...foldKeymap, ...completionKeymap,
-            // Mod-Enter is Run, on the whole page.
-            ...defaultKeymap.filter((binding) => binding.key !== "Mod-Enter"),
-            indentWithTab,
-          ]),
-          yCollab(text, null, { undoManager }) as Extension,
-          remoteCarets(text, options.awareness),
-          this.#language.of(this.#support),
-          this.#editable.of(readOnly(this.#isReadOnly)),
-          EditorView.contentAttributes.of({ "aria-label": label, "aria-describedby": "editor-help" }),
-          EditorView.updateListener.of((update) => {
-            if (!update.selectionSet && !update.docChanged) return;
-            const { head } = update.state.selection.main;
-            const line = update.state.doc.lineAt(head);
-            options.onCaret(line.number, head - line.from + 1);
-          }),
-        ],
-      });
+      doc: content,
+      extensions: [
+        // Before every other binding: a keymap of another editor decides first.
+        this.#keys.of(this.#keymap),
+        settled(options.settings),
+        EditorView.cspNonce.of(options.nonce),
+        // Only "\n" ends a line: with the default, a stray "\r\n" from another client would shift every position.
+        EditorState.lineSeparator.of("\n"),
+        wholeCharacters(),
+        EditorView.clipboardInputFilter.of((pasted) => pasted.replace(/\r\n?/g, "\n")),
+        lineNumbers(), foldGutter(), highlightActiveLineGutter(), highlightSpecialChars(), drawSelection(), dropCursor(),
+        EditorState.allowMultipleSelections.of(true),
+        indentOnInput(), bracketMatching(), closeBrackets(), autocompletion({ activateOnTypingDelay: 200 }),
+        rectangularSelection(), crosshairCursor(), highlightActiveLine(), highlightSelectionMatches(),
+        syntaxHighlighting(colours), look,
+        // Esc, then Tab within two seconds, leaves the editor: CodeMirror's own rule.
+        keymap.of([
+          ...closeBracketsKeymap, ...searchKeymap, ...foldKeymap, ...completionKeymap,
+          // Mod-Enter is Run, on the whole page.
+          ...defaultKeymap.filter((binding) => binding.key !== "Mod-Enter"),
+          indentWithTab,
+        ]),
+        shared,
+        this.#language.of(this.#support),
+        this.#editable.of(readOnly(this.#isReadOnly || !this.#text)),
+        EditorView.contentAttributes.of({ "aria-label": label, "aria-describedby": "editor-help" }),
+        EditorView.updateListener.of((update) => {
+          if (!update.selectionSet && !update.docChanged) return;
+          const { head } = update.state.selection.main;
+          const line = update.state.doc.lineAt(head);
+          options.onCaret(line.number, head - line.from + 1);
+        }),
+      ],
+    });
   }
 
   async #loadKeymap(name: string): Promise<void> {
@@ -212,7 +173,7 @@ export class Editor {
 
   setReadOnly(isReadOnly: boolean): void {
     this.#isReadOnly = isReadOnly;
-    this.view.dispatch({ effects: this.#editable.reconfigure(readOnly(isReadOnly)) });
+    this.view.dispatch({ effects: this.#editable.reconfigure(readOnly(isReadOnly || !this.#text)) });
   }
 
   /** Puts the caret on a line because the person asked for it. */

@@ -1,14 +1,23 @@
 // The rail of files: open, make, rename and delete. The server checks names; the list itself comes with the document.
 import * as Y from "yjs";
 import { call, Problem } from "./api";
+import { type DeletedFile, watchDeletions } from "./deletions";
+import type { GoneFile } from "./gone";
+import { endNotice, notice, noticeOf } from "./notices";
 import { byId, icon, make } from "./page";
-import { type FileEntry, listedFiles, MAIN } from "./texts";
+import { type FileEntry, freePath, listedFiles, MAIN } from "./texts";
 
 export interface FilesOptions {
   sessionId: string;
   mayEdit(): boolean;
-  /** Shows this file in the editor, because it was chosen or because the one that was shown is gone. */
+  /** Shows this file in the editor. */
   open(file: FileEntry): void;
+  /** Shows the text of a deleted file in the editor, for reading. */
+  openGone(file: GoneFile): void;
+  /** A file that is shown here, or that holds what was typed here, was deleted by somebody else. */
+  deleted(file: DeletedFile): void;
+  /** Deleted files whose texts are still here. */
+  gone(): GoneFile[];
   /** Puts the keyboard into the editor. */
   focus(): void;
   announce(words: string): void;
@@ -27,6 +36,8 @@ export class Files {
   /** The file that the dialog is about; null for a new one. */
   #subject: FileEntry | null = null;
   #wanted = "";
+  /** The file that this page is deleting. */
+  #removing = "";
   #drawn = "";
 
   constructor(private readonly options: FilesOptions) {
@@ -40,9 +51,10 @@ export class Files {
   }
 
   /** Follows the list of this document; `shown` is what was open before it, and opens again once it is there. */
-  watch(doc: Y.Doc, shown = MAIN): void {
+  watch(doc: Y.Doc, isFromHere: (origin: unknown) => boolean, shown = MAIN): void {
     this.#doc = doc;
     if (shown !== MAIN) this.#wanted = shown;
+    watchDeletions(doc, isFromHere, (file) => this.#deleted(file));
     doc.getMap("files").observe(() => this.#changed());
     this.#changed();
   }
@@ -52,7 +64,12 @@ export class Files {
   }
 
   get shown(): FileEntry {
-    return this.list.find(({ id }) => id === this.current) ?? { id: MAIN, path: MAIN };
+    return [...this.list, ...this.options.gone()].find(({ id }) => id === this.current) ?? { id: MAIN, path: MAIN };
+  }
+
+  /** The shown file, if it is deleted. */
+  get shownGone(): GoneFile | undefined {
+    return this.list.some(({ id }) => id === this.current) ? undefined : this.options.gone().find(({ id }) => id === this.current);
   }
 
   /** Draws anew what depends on the permission. */
@@ -62,47 +79,101 @@ export class Files {
   }
 
   open(id: string): void {
+    if (id === this.current) return;
     const file = this.list.find((other) => other.id === id);
-    if (!file || file.id === this.current) return;
-    this.current = file.id;
-    this.options.open(file);
+    if (file) {
+      this.current = id;
+      this.options.open(file);
+      this.#draw();
+    } else this.openGone(id);
+  }
+
+  /** Shows a deleted file, also in the place of itself. */
+  openGone(id: string): void {
+    const file = this.options.gone().find((other) => other.id === id);
+    if (!file) return;
+    this.current = id;
+    this.options.openGone(file);
     this.#draw();
+  }
+
+  /** Makes a file of this text under its path, or one like it, and opens it. Throws a Problem. */
+  async create(path: string, content = ""): Promise<string> {
+    const free = content ? freePath(path, this.list) : path;
+    const { id } = await call<{ id: string }>("POST", this.#address(), { path: free, content });
+    // It comes with the document, before this answer or after it.
+    this.#wanted = id;
+    this.#changed();
+    return free;
+  }
+
+  /** The list of deleted files is another one: what is shown may be over. */
+  goneChanged(): void {
+    if (this.#doc) this.#changed();
+  }
+
+  #deleted(file: DeletedFile): void {
+    const isOwn = file.id === this.#removing;
+    if (isOwn) {
+      this.#removing = "";
+      this.#offerUndo(file);
+    } else if (file.id === this.current || (file.hasRest && this.options.mayEdit())) {
+      this.options.deleted(file);
+      if (file.id === this.current) this.openGone(file.id);
+    }
+    if (!isOwn && this.#dialog.open && file.id === this.#subject?.id) {
+      this.#say(`${file.path} was deleted meanwhile.`);
+      this.#delete.hidden = true;
+      byId<HTMLButtonElement>("file-save").disabled = true;
+    }
+  }
+
+  #offerUndo({ path, text }: DeletedFile): void {
+    const act = async (): Promise<void> => {
+      try {
+        this.options.announce(`${await this.create(path, text)} is back.`);
+        endNotice(DELETED);
+      } catch (problem) {
+        notice(DELETED, `${path} is not back yet. ${wordsFor(problem)}`, [{ words: "Try again", icon: "rotate-cw", act }]);
+      }
+    };
+    notice(DELETED, `You deleted ${path} for everyone.`, [{ words: "Undo", icon: "rotate-cw", act }]);
   }
 
   #changed(): void {
     const files = this.list;
-    if (this.#wanted && files.some(({ id }) => id === this.#wanted)) {
+    const isListed = (id: string): boolean => files.some((file) => file.id === id);
+    if (this.#wanted && isListed(this.#wanted)) {
       const id = this.#wanted;
       this.#wanted = "";
       this.open(id);
     }
-    if (!files.some(({ id }) => id === this.current)) {
-      this.options.announce("The file that you had open was deleted.");
-      this.open(MAIN);
-    }
+    if (!isListed(this.current) && !this.shownGone) this.open(MAIN);
     this.#draw();
   }
 
   #draw(): void {
     const files = this.list;
+    const gone = this.options.gone().filter(({ id }) => !files.some((file) => file.id === id));
     const mayEdit = this.options.mayEdit();
     byId("file-new-menu").hidden = !mayEdit;
     byId("file-new").hidden = !mayEdit;
-    this.#rail.hidden = files.length < 2;
-    const picture = JSON.stringify([files, this.current, mayEdit]);
+    this.#rail.hidden = files.length + gone.length < 2;
+    const picture = JSON.stringify([files, gone.map(({ id }) => id), this.current, mayEdit]);
     if (picture === this.#drawn) return;
     this.#drawn = picture;
     const focused = this.#list.contains(document.activeElement) ? document.activeElement?.getAttribute("data-file") : null;
-    this.#list.replaceChildren(...files.map((file) => this.#row(file, mayEdit)));
+    this.#list.replaceChildren(...files.map((file) => this.#row(file, mayEdit)), ...gone.map((file) => this.#row(file, false, true)));
     if (focused) this.#list.querySelector<HTMLElement>(`[data-file="${focused}"]`)?.focus();
   }
 
-  #row(file: FileEntry, mayEdit: boolean): HTMLElement {
+  #row(file: FileEntry, mayEdit: boolean, isGone = false): HTMLElement {
     const isShown = file.id === this.current;
     const button = make(
       "button",
-      { type: "button", class: "file", "data-file": file.id, title: file.path, click: () => this.open(file.id) },
+      { type: "button", class: isGone ? "file gone" : "file", "data-file": file.id, title: file.path, click: () => this.open(file.id) },
       make("span", {}, file.path),
+      isGone && make("small", {}, "deleted"),
     );
     if (isShown) button.setAttribute("aria-current", "true");
     const change = isShown && mayEdit && file.id !== MAIN && make(
@@ -120,6 +191,7 @@ export class Files {
     byId("file-title").textContent = file ? "Rename or delete" : "New file";
     byId("file-save").textContent = file ? "Rename" : "Create file";
     this.#field.value = file?.path ?? "";
+    byId<HTMLButtonElement>("file-save").disabled = false;
     this.#delete.hidden = file === null;
     delete this.#delete.dataset.sure;
     this.#delete.textContent = "Delete file";
@@ -142,10 +214,7 @@ export class Files {
         await call("PATCH", this.#address(subject.id), { path });
         return;
       }
-      const { id } = await call<{ id: string }>("POST", this.#address(), { path });
-      // It comes with the document, before this answer or after it.
-      this.#wanted = id;
-      this.#changed();
+      await this.create(path);
     });
     if (!isDone) return;
     this.options.announce(subject ? `${subject.path} is called ${path} now.` : `${path} was created.`);
@@ -160,10 +229,14 @@ export class Files {
       this.#delete.textContent = "Delete it for everyone";
       return;
     }
-    const isDone = await this.#try(async () => {
-      await call("DELETE", this.#address(subject.id));
-    });
-    if (isDone) this.options.announce(`${subject.path} was deleted.`);
+    this.#removing = subject.id;
+    const isDone = await this.#try(() => call<void>("DELETE", this.#address(subject.id)));
+    if (!isDone) {
+      this.#removing = "";
+      return;
+    }
+    this.options.announce(`${subject.path} was deleted.`);
+    noticeOf(DELETED)?.querySelector("button")?.focus();
   }
 
   #address(id = ""): string {
@@ -177,7 +250,7 @@ export class Files {
       this.#dialog.close();
       return true;
     } catch (problem) {
-      this.#say(problem instanceof Problem ? problem.message : "That did not work. Nothing was changed. Try again.");
+      this.#say(wordsFor(problem));
       return false;
     }
   }
@@ -187,3 +260,9 @@ export class Files {
     this.#problem.hidden = !words;
   }
 }
+
+/** The key of the notice about one's own deletion. */
+const DELETED = "file-deleted";
+
+const wordsFor = (problem: unknown): string =>
+  problem instanceof Problem ? problem.message : "That did not work. Nothing was changed. Try again.";

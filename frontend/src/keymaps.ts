@@ -4,10 +4,7 @@ import {
 } from "@codemirror/commands";
 import type { Extension, StateCommand } from "@codemirror/state";
 import { type EditorView, keymap } from "@codemirror/view";
-import { yUndoManagerKeymap } from "y-codemirror.next";
-
-const undo = yUndoManagerKeymap[0]?.run as unknown as StateCommand;
-const redo = yUndoManagerKeymap[1]?.run as unknown as StateCommand;
+import { redo, undo } from "./undo";
 
 /** What CodeMirror has of Emacs on a Mac, everywhere, and the usual moves by word and to the ends. */
 const emacs = keymap.of([
@@ -25,11 +22,14 @@ const emacs = keymap.of([
 export async function keymapNamed(name: string): Promise<Extension> {
   if (name === "emacs") return emacs;
   if (name !== "vim") return [];
-  const { Vim, vim } = await import("@replit/codemirror-vim");
+  const { CodeMirror, Vim, vim } = await import("@replit/codemirror-vim");
   const times = (command: StateCommand) => (cm: { cm6: EditorView }, args: { repeat: number }) => {
     for (let left = args.repeat; left > 0; left -= 1) command(cm.cm6);
   };
   Vim.defineAction("undo", times(undo) as Parameters<typeof Vim.defineAction>[1]);
   Vim.defineAction("redo", times(redo) as Parameters<typeof Vim.defineAction>[1]);
+  // What :undo and :redo call.
+  CodeMirror.commands.undo = ({ cm6 }) => void undo(cm6);
+  CodeMirror.commands.redo = ({ cm6 }) => void redo(cm6);
   return vim({ status: true });
 }

@@ -7,6 +7,7 @@ import { type CopyName, remove } from "./copies";
 import { leftovers } from "./device";
 import { Editor } from "./editor";
 import { Files } from "./files";
+import { GoneFiles } from "./gone";
 import { announce, download, endNotice, notice, type NoticeAction, noticeOf, problem } from "./notices";
 import { byId, canEdit, canManage, clockTime, make, plural, readPage, type Language, type Permission } from "./page";
 import { setUpPanes } from "./panes";
@@ -32,6 +33,7 @@ const titleField = byId<HTMLInputElement>("title");
 const languageMenu = byId<HTMLSelectElement>("language");
 const stdinField = byId<HTMLTextAreaElement>("stdin");
 let stoppable: Run | null = null;
+let shownState: SaveState | null = null;
 let wasOffline = false;
 let endings: number[] = [];
 /** Whether the text of a closed connection was downloaded. */
@@ -61,29 +63,38 @@ const signInAction: NoticeAction = {
 const notSaved = ({ count, isOnDevice }: { count: number; isOnDevice: boolean }): string =>
   `Not saved: ${plural(count, "change")} ${isOnDevice ? "on this device" : "in this page only"}`;
 
+/** Words about text here that is in no file of the session, or null. */
+function notInAFile(): string | null {
+  const [file] = [...(files.shownGone ? [files.shownGone] : []), ...gone.unsaved];
+  return file ? `Not saved: ${file.path} was deleted` : null;
+}
+
 function stateWords(state: SaveState): { tone: string; words: string } {
+  const lost = notInAFile();
+  const everything = lost ?? "Everything is saved";
   switch (state.kind) {
     case "connecting":
       return { tone: "waiting", words: state.count > 0 ? `Connecting. ${notSaved(state)}` : "Connecting" };
     case "saved":
-      return { tone: "good", words: "Saved" };
+      return lost ? { tone: "waiting", words: lost } : { tone: "good", words: "Saved" };
     case "saving":
-      return { tone: "good", words: "Saving" };
+      return lost ? { tone: "waiting", words: lost } : { tone: "good", words: "Saving" };
     case "unsaved":
       return { tone: "waiting", words: notSaved(state) };
     case "offline": {
       const seconds = Math.round((Date.now() - state.since.getTime()) / 1000);
       const what = navigator.onLine ? `${state.isRestarting ? "Server restarting" : "Reconnecting"} (${seconds} s)` : "Offline";
-      return { tone: "waiting", words: `${what}. ${state.count > 0 ? notSaved(state) : "Everything is saved"}` };
+      return { tone: "waiting", words: `${what}. ${state.count > 0 ? notSaved(state) : everything}` };
     }
     case "readonly":
       return { tone: "good", words: "Read only" };
     case "closed":
-      return { tone: "bad", words: `Closed. ${state.count > 0 ? notSaved(state) : "Everything is saved"}` };
+      return { tone: "bad", words: `Closed. ${state.count > 0 ? notSaved(state) : everything}` };
   }
 }
 
 function showState(state: SaveState): void {
+  shownState = state;
   const { tone, words } = stateWords(state);
   const element = byId("state");
   element.dataset.tone = tone;
@@ -99,6 +110,10 @@ function showState(state: SaveState): void {
   }
   if (state.kind === "closed") showClosed(state);
   showRun();
+}
+
+function showStateAgain(): void {
+  if (shownState) showState(shownState);
 }
 
 function showBreak(state: SaveState & { kind: "offline" }): void {
@@ -184,7 +199,11 @@ function offerCopy(reason: string, words: string, text: string, kept: CopyName |
 /** What an earlier page left on this device and could not be sent. */
 async function offerLeftovers(): Promise<void> {
   const epoch = canEdit(session.permission) ? page.document.epoch : null;
-  for (const { name, text, count, reason } of await leftovers(page.user.id, session.id, epoch)) {
+  for (const { name, path, text, count, reason } of await leftovers(page.user.id, session.id, epoch)) {
+    if (reason === "deleted") {
+      gone.add({ id: name.name, path, text, hasRest: true }, name);
+      continue;
+    }
     const why = name.part === page.document.epoch ? ENDED_WORDS.read_only : ENDED_WORDS[reason as Ending["reason"]] ?? ENDED_WORDS.epoch;
     offerCopy(reason, `${why} ${plural(count, "change")} of yours from before could not be saved. That text is on this device only.`, text, name);
   }
@@ -195,6 +214,7 @@ function setPermission(permission: Permission): void {
   session.permission = permission;
   editor.setReadOnly(!canEdit(permission) || !isLoaded || collab.isClosed);
   files.refresh();
+  gone.refresh();
   titleField.readOnly = !canManage(permission);
   languageMenu.disabled = !canManage(permission);
   if (was !== permission) announce(canEdit(permission) ? "You can edit now." : "You can only read now.");
@@ -262,6 +282,7 @@ function showDegraded(isDegraded: boolean): void {
 
 function takeNotice(message: Notice): void {
   if (message.kind === "role_changed" && message.permission === "owner" && message.user) session.owner = message.user;
+  if (message.kind === "file_deleted" && message.file && message.by) gone.deletedBy(message.file, message.by);
   const words = noticeWords(message);
   chat.tell(words);
   // Who is here, and may do what, is announced with the list of people and with one's own permission.
@@ -285,6 +306,8 @@ function noticeWords(message: Notice): string {
       return `${by} named this session “${message.title}”`;
     case "language_changed":
       return `${by} changed the language to ${page.languages.find(({ key }) => key === message.language)?.name ?? message.language}`;
+    case "file_deleted":
+      return `${by} deleted ${message.path}`;
     case "archived":
       return `${by} archived this session`;
   }
@@ -477,9 +500,38 @@ const files = new Files({
   open: (file) => {
     editor.show(collab.doc.getText(file.id), labelOf(file));
     void editor.setLanguage(languageOf(file));
+    showStateAgain();
   },
+  openGone: (file) => {
+    editor.showGone(file.text, `Text of ${file.path}, which was deleted`);
+    void editor.setLanguage(languageOf(file));
+    gone.offer(file.id);
+    showStateAgain();
+  },
+  deleted: (file) => gone.add(file),
+  gone: () => gone.list,
   focus: () => editor.view.focus(),
   announce,
+});
+
+const gone = new GoneFiles({
+  sessionId: session.id,
+  me: page.user,
+  mayEdit: () => canEdit(session.permission),
+  keep: async ({ path, text }) => {
+    try {
+      announce(`${await files.create(path, text)} was created.`);
+      return true;
+    } catch (failure) {
+      problem(failure instanceof Problem ? failure.message : "The file was not created. The text is still here. Try again.");
+      return false;
+    }
+  },
+  download: ({ path, text }) => download(text, path.split("/").at(-1) ?? path),
+  changed: () => {
+    files.goneChanged();
+    showStateAgain();
+  },
 });
 
 /** Opens the live document; the second time in the place of the first. `epoch` is null when only the server knows it. */
@@ -526,7 +578,7 @@ function openDocument(epoch: string | null): void {
   files.current = MAIN;
   void editor.setLanguage(session.language);
   people.watch(collab.awareness);
-  files.watch(collab.doc, shown);
+  files.watch(collab.doc, (origin) => collab.isFromHere(origin), shown);
   void collab.connect();
 }
 
@@ -556,7 +608,7 @@ setUpThemeSwitch();
 runButton.addEventListener("click", () => void startRun());
 stopButton.addEventListener("click", stopRun);
 byId("download-text").addEventListener("click", () => {
-  download(editor.text.toString(), files.shown.id === MAIN ? entryName() : files.shown.path.split("/").at(-1) ?? "");
+  download(editor.content, files.shown.id === MAIN ? entryName() : files.shown.path.split("/").at(-1) ?? "");
   byId("more").hidePopover();
 });
 byId("download-session").addEventListener("click", () => byId("more").hidePopover());
@@ -595,7 +647,7 @@ addEventListener(
 );
 
 addEventListener("beforeunload", (event) => {
-  if ((collab.isAtRisk && !hasCopy) || unkeptCopies.size > 0) event.preventDefault();
+  if ((collab.isAtRisk && !hasCopy) || unkeptCopies.size > 0 || gone.isAtRisk) event.preventDefault();
 });
 
 openDocument(page.document.epoch);

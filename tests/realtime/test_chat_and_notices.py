@@ -11,7 +11,7 @@ from django.test import Client
 
 from accounts.models import User
 from realtime import chat
-from sessions_app import actions, sharing
+from sessions_app import actions, files, sharing
 from sessions_app.access import archived_standing, standing_in
 from sessions_app.models import ChatMessage, CodeSession
 from tests.realtime.asgi import socket
@@ -135,8 +135,8 @@ async def test_room_is_told_what_happens_to_the_session(session, alice, bob, car
     standing = await sync_to_async(standing_in)(alice, session.pk)
 
     @sync_to_async
-    def do(action: Any, *args: Any, **kwargs: Any) -> None:
-        action(*args, **kwargs)
+    def do(action: Any, *args: Any, **kwargs: Any) -> Any:
+        return action(*args, **kwargs)
 
     async with socket(alice, session) as one:
         await one.text("hello")
@@ -167,6 +167,10 @@ async def test_room_is_told_what_happens_to_the_session(session, alice, bob, car
         await do(actions.change_session, standing, alice, changes, expected_version=standing.session.version)
         assert await notice() == {"kind": "title_changed", "title": "New", "by": shown(alice)}
         assert await notice() == {"kind": "language_changed", "language": "ruby", "by": shown(alice)}
+        file_id = await do(files.create_file, standing, alice, "words.txt")
+        await do(files.delete_file, standing, alice, file_id)
+        deleted = {"kind": "file_deleted", "file": file_id, "path": "words.txt", "by": shown(alice)}
+        assert await notice() == deleted
         await do(actions.archive_session, standing, alice)
         assert await notice() == {"kind": "archived", "by": shown(alice)}
         assert await one.close_code() == 4403

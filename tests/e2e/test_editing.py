@@ -1,0 +1,153 @@
+"""Two people edit the files of one session: where their text goes, and what they see of each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.live import LiveServer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from playwright.sync_api import Locator
+
+    from tests.e2e.conftest import Visitor
+    from tests.live import Person
+
+WORDS = "def f():\n    return 1\n"
+
+
+@dataclass
+class Pair:
+    """Ana and Ben have one session open, and both may edit. Its owner is at no page."""
+
+    live: LiveServer
+    owner: Person
+    ana: Visitor
+    ben: Visitor
+    session_id: str
+
+    @property
+    def api(self) -> str:
+        return f"/api/sessions/{self.session_id}"
+
+    def create(self, path: str, content: str) -> str:
+        return self.owner.call("POST", f"{self.api}/files", 201, json={"path": path, "content": content})["id"]
+
+    def delete(self, file_id: str) -> None:
+        self.owner.call("DELETE", f"{self.api}/files/{file_id}", 204)
+
+    def files(self) -> dict[str, str]:
+        """Path -> text of each file, as the server has them."""
+        listed: list[dict[str, Any]] = self.owner.call("GET", f"{self.api}/files", 200)
+        return {
+            file["path"]: self.owner.call("GET", f"{self.api}/files/{file['id']}", 200)["content"] for file in listed
+        }
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
+    with LiveServer(tmp_path_factory.mktemp("editing") / "data") as started:
+        yield started
+
+
+@pytest.fixture
+def pair(live: LiveServer, visit: Callable[[LiveServer, str], Visitor]) -> Pair:
+    owner, ana, ben = live.person("owner"), visit(live, "ana"), visit(live, "ben")
+    session_id: str = owner.new_session(content="print('main')\n")["id"]
+    for visitor in (ana, ben):
+        visitor.have_account()
+        owner.let_in(session_id, visitor)
+        visitor.page.goto(f"{live.url}/sessions/{session_id}")
+        visitor.expect_saved()
+    return Pair(live, owner, ana, ben, session_id)
+
+
+def open_file(visitor: Visitor, path: str) -> None:
+    visitor.page.get_by_role("button", name=path, exact=True).click()
+    expect(visitor.page.locator("#files-list [aria-current]")).to_contain_text(path)
+
+
+def type_at_end(visitor: Visitor, text: str) -> None:
+    visitor.editor.click()
+    visitor.page.keyboard.press("Control+End")
+    visitor.page.keyboard.type(text)
+
+
+def state(visitor: Visitor) -> Locator:
+    return visitor.page.locator("#state-words")
+
+
+def notice(visitor: Visitor, words: str) -> Locator:
+    return visitor.page.locator(".notice", has_text=words)
+
+
+def test_no_key_reaches_another_file_when_the_one_that_is_typed_in_is_deleted(pair):
+    ben, file_id = pair.ben, pair.create("util.py", WORDS)
+    open_file(ben, "util.py")
+    type_at_end(ben, "mine = 1")
+    ben.expect_saved()
+    pair.delete(file_id)
+    offer = notice(ben, f"{pair.owner.username} deleted util.py. Its text is still here")
+    expect(offer).to_be_visible()
+    ben.page.keyboard.type("lost keys")
+    assert ben.text() == WORDS + "mine = 1"
+    expect(state(ben)).to_have_text("Not saved: util.py was deleted")
+    assert pair.files() == {"main.py": "print('main')\n"}
+    ben.page.keyboard.press("Control+z")
+    offer.get_by_role("button", name="Keep it as a file").click()
+    ben.expect_saved()
+    expect(offer).to_be_hidden()
+    assert pair.files() == {"main.py": "print('main')\n", "util.py": WORDS + "mine = 1"}
+    type_at_end(ben, "\n# goes on")
+    ben.expect_saved()
+    assert pair.files()["util.py"].endswith("# goes on")
+
+
+def test_what_was_typed_offline_into_a_file_that_is_deleted_meanwhile_is_found_on_return(pair, tmp_path):
+    ben, file_id = pair.ben, pair.create("util.py", WORDS)
+    open_file(ben, "util.py")
+    ben.page.context.set_offline(True)
+    ben.page.evaluate("() => dispatchEvent(new Event('offline'))")
+    pair.live.kill()
+    expect(state(ben)).to_contain_text("Offline", timeout=60_000)
+    type_at_end(ben, "offline = 1")
+    expect(state(ben)).to_contain_text("on this device")
+    open_file(ben, "main.py")
+    pair.live.start()
+    pair.delete(file_id)
+    ben.page.context.set_offline(False)
+    offer = notice(ben, "util.py was deleted. What you typed last is in no file.")
+    expect(offer).to_be_visible(timeout=60_000)
+    expect(state(ben)).to_have_text("Not saved: util.py was deleted")
+    # It stays on the device, for a page that is opened later.
+    ben.page.wait_for_function("async () => (await indexedDB.databases()).some(({name}) => name.includes('apart'))")
+    ben.page.reload()
+    with ben.page.expect_download() as download:
+        offer.get_by_role("button", name="Download my copy").click()
+    download.value.save_as(tmp_path / "copy")
+    assert (tmp_path / "copy").read_text() == WORDS + "offline = 1"
+    offer.get_by_role("button", name="Discard").click()
+    ben.expect_saved()
+    assert ben.text() == "print('main')\n"
+
+
+def test_whoever_deletes_a_file_can_undo_that_and_another_who_renames_it_is_told(pair):
+    ana, ben = pair.ana, pair.ben
+    pair.create("util.py", WORDS)
+    for visitor in (ana, ben):
+        open_file(visitor, "util.py")
+        visitor.page.get_by_role("button", name="Rename or delete util.py").click()
+    ana.page.get_by_role("button", name="Delete file").click()
+    ana.page.get_by_role("button", name="Delete it for everyone").click()
+    expect(ben.page.locator("#file-problem")).to_have_text("util.py was deleted meanwhile.")
+    expect(ben.page.get_by_role("button", name="Rename", exact=True)).to_be_disabled()
+    expect(notice(ana, "You deleted util.py for everyone.")).to_be_visible()
+    assert pair.files().keys() == {"main.py"}
+    ana.page.get_by_role("button", name="Undo").click()
+    expect(ana.page.locator("#files-list [aria-current]")).to_contain_text("util.py")
+    assert pair.files()["util.py"] == ana.text() == WORDS
