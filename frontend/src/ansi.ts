@@ -1,5 +1,8 @@
-// Turns what a program prints into text nodes: colours become classes, every other escape sequence is dropped.
-// Nothing a program prints is ever parsed as markup.
+// Reads what a program prints: text, the few controls that a line knows, and colours as classes. Every other escape
+// sequence is dropped. Nothing a program prints is ever parsed as markup.
+//
+// A scanner by hand, after the state machine of https://vt100.net/emu/dec_ansi_parser: whatever the bytes are, each
+// character is looked at once, or twice where it ends a sequence that it does not belong to.
 
 interface Style {
   colour: string;
@@ -10,55 +13,104 @@ interface Style {
   underline: boolean;
 }
 
+/** What is done with what was read. */
+export interface Sink {
+  /** Text without control characters, tabs excepted. */
+  text(text: string, className: string): void;
+  newline(): void;
+  carriageReturn(): void;
+  backspace(): void;
+  /** Erases the line from the cursor on, or all of it. */
+  erase(part: "rest" | "line"): void;
+}
+
 const plain: Style = { colour: "", background: "", bold: false, dim: false, italic: false, underline: false };
 const names = ["black", "red", "green", "yellow", "blue", "magenta", "cyan", "white"];
 
-// CSI, OSC (ended by BEL or ST), other two-character escapes; then control characters but tab, newline and return.
-const escapes = /\x1b\[([0-9;:?<=>]*)[ -/]*([@-~])|\x1b\](?:[^\x07\x1b]|\x1b(?!\\))*(?:\x07|\x1b\\)|\x1b[ -/]*[0-Z\\^-~]|[\x00-\x08\x0b\x0c\x0e-\x1a\x1c-\x1f\x7f]/g;
-const unfinished = /\x1b(?:\[[0-9;:?<=> -/]*|\](?:[^\x07\x1b]|\x1b(?!\\))*\x1b?|[ -/]*)?$/;
-/** An escape sequence longer than this is not one. */
+/** An escape sequence that is longer ends here; what follows is text. */
 const LONGEST_ESCAPE = 4_096;
 
-export interface Piece {
-  text: string;
-  className: string;
-}
+const BEL = 0x07, BACKSPACE = 0x08, TAB = 0x09, NEWLINE = 0x0a, RETURN = 0x0d, CANCEL = 0x18, SUBSTITUTE = 0x1a, ESCAPE = 0x1b;
+const isControl = (code: number): boolean => (code < 0x20 && code !== TAB) || (code >= 0x7f && code <= 0x9f);
+/** OSC, DCS, SOS, PM and APC: a string follows, up to BEL, the next escape or the end of the line. */
+const STRINGS = "]PX^_";
 
 /** Keeps one stream's style, and an escape sequence that is cut in two, from one piece of output to the next. */
 export class AnsiReader {
+  /** How many characters were looked at: at most twice as many as were read. */
+  steps = 0;
+  #state: "text" | "escape" | "sequence" | "string" = "text";
+  #length = 0;
+  #parameters = "";
   #style = plain;
-  #rest = "";
+  #className = "";
 
-  read(text: string): Piece[] {
-    let input = this.#rest + text;
-    this.#rest = "";
-    const cut = unfinished.exec(input);
-    if (cut && cut[0].length > 0 && cut[0].length < LONGEST_ESCAPE) {
-      this.#rest = cut[0];
-      input = input.slice(0, cut.index);
-    }
-    // A return may be the first half of "\r\n": wait for what follows.
-    if (input.endsWith("\r")) {
-      this.#rest = `\r${this.#rest}`;
-      input = input.slice(0, -1);
-    }
-    const pieces: Piece[] = [];
+  read(text: string, sink: Sink): void {
     let at = 0;
-    for (const match of input.matchAll(escapes)) {
-      this.#add(pieces, input.slice(at, match.index));
-      if (match[2] === "m") this.#restyle(match[1] ?? "");
-      at = match.index + match[0].length;
+    while (at < text.length) {
+      if (this.#state === "text") at = this.#readText(text, at, sink);
+      else if (this.#takes(text.charCodeAt(at), text.charAt(at), sink)) at += 1;
+      else this.#state = "text";
     }
-    this.#add(pieces, input.slice(at));
-    return pieces;
   }
 
-  #add(pieces: Piece[], text: string): void {
-    if (text) pieces.push({ text: text.replaceAll("\r\n", "\n"), className: classOf(this.#style) });
+  /** Returns where the text ends that begins at `from`, behind the control character that ended it. */
+  #readText(text: string, from: number, sink: Sink): number {
+    let end = from;
+    while (end < text.length && !isControl(text.charCodeAt(end))) end += 1;
+    this.steps += Math.min(end + 1, text.length) - from;
+    if (end > from) sink.text(text.slice(from, end), this.#className);
+    if (end === text.length) return end;
+    const code = text.charCodeAt(end);
+    if (code === NEWLINE) sink.newline();
+    else if (code === RETURN) sink.carriageReturn();
+    else if (code === BACKSPACE) sink.backspace();
+    else if (code === ESCAPE) this.#begin("escape");
+    return end + 1;
+  }
+
+  #begin(state: "escape" | "sequence" | "string"): void {
+    this.#state = state;
+    this.#length = 0;
+    this.#parameters = "";
+  }
+
+  /** Whether the character belongs to the sequence that is being read. */
+  #takes(code: number, character: string, sink: Sink): boolean {
+    this.steps += 1;
+    this.#length += 1;
+    if (this.#length > LONGEST_ESCAPE) return false;
+    if (code === ESCAPE) {
+      this.#begin("escape");
+      return true;
+    }
+    if (this.#state === "string") {
+      // A terminal would go on; here a program that forgets the end of its string loses a line and not its result.
+      if (code === NEWLINE) return false;
+      if (code === BEL || code === CANCEL || code === SUBSTITUTE) this.#state = "text";
+      return true;
+    }
+    if (code < 0x20 || code > 0x7e) return false;
+    if (this.#state === "escape") {
+      if (character === "[") this.#begin("sequence");
+      else if (STRINGS.includes(character)) this.#begin("string");
+      else if (code >= 0x30) this.#state = "text";
+      return true;
+    }
+    if (code < 0x40) {
+      this.#parameters += character;
+      return true;
+    }
+    this.#state = "text";
+    if (character === "m") this.#restyle(this.#parameters);
+    else if (character === "K" && this.#parameters !== "1") sink.erase(this.#parameters === "2" ? "line" : "rest");
+    return true;
   }
 
   #restyle(parameters: string): void {
-    const codes = parameters.split(/[;:]/).map((code) => Number(code) || 0);
+    // Those of other terminals, such as "\x1b[>4m", set no style.
+    if (/[^0-9;:]/.test(parameters)) return;
+    const codes = parameters.split(/[;:]/).map(Number);
     for (let index = 0; index < codes.length; index += 1) {
       const code = codes[index] ?? 0;
       if (code === 38 || code === 48) {
@@ -68,6 +120,7 @@ export class AnsiReader {
       }
       this.#style = { ...this.#style, ...change(code) };
     }
+    this.#className = classOf(this.#style);
   }
 }
 
