@@ -123,6 +123,8 @@ const KEEP_AFTER_MS = 300;
 /** The copy on the device goes once nothing has waited for so long. */
 const RELEASE_AFTER_MS = 1_500;
 const LONGEST_BACKOFF_MS = 8_000;
+/** Some networks answer a WebSocket's handshake never. */
+const LONGEST_HANDSHAKE_MS = 15_000;
 /** The frame number of an edit that was not sent on the present connection. */
 const UNSENT = Number.POSITIVE_INFINITY;
 
@@ -164,6 +166,7 @@ export class Collab {
   #offlineSince: Date | null = null;
   #savedAt = new Date();
   #closed: number | null = null;
+  #handshakeSince = 0;
   #epoch: string | null;
   #permission: Permission;
   #shown = "";
@@ -194,7 +197,10 @@ export class Collab {
       if (this.isFromHere(origin)) this.#editMade();
     });
     const { signal } = this.#over;
-    const clock = setInterval(() => this.#report(), 1_000);
+    const clock = setInterval(() => {
+      if (this.provider.wsconnecting && performance.now() - this.#handshakeSince > LONGEST_HANDSHAKE_MS) this.tryAgain();
+      this.#report();
+    }, 1_000);
     signal.addEventListener("abort", () => clearInterval(clock));
     addEventListener("online", () => this.#closed ?? this.provider.connect(), { signal });
     document.addEventListener("visibilitychange", () => document.hidden && this.#keep(), { signal });
@@ -214,6 +220,13 @@ export class Collab {
     }
     this.provider.connect();
     this.#report();
+  }
+
+  /** Connects at once, in the place of a connection that is being made. */
+  tryAgain(): void {
+    if (this.#closed !== null) return;
+    this.provider.disconnect();
+    this.provider.connect();
   }
 
   get isClosed(): boolean {
@@ -262,6 +275,7 @@ export class Collab {
 
       constructor(url: string | URL, protocols?: string | string[]) {
         super(url, protocols);
+        collab.#handshakeSince = performance.now();
         // Added before y-websocket sets onmessage, so this listener runs first.
         this.addEventListener("message", (event: MessageEvent) => {
           if (typeof event.data !== "string") return;

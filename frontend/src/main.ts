@@ -12,6 +12,7 @@ import { announce, download, endNotice, notice, type NoticeAction, noticeOf, pro
 import { byId, canEdit, canManage, clockTime, make, plural, readPage, type Language, type Permission } from "./page";
 import { setUpPanes } from "./panes";
 import { People, permissionWords } from "./people";
+import { Reading } from "./reading";
 import { Runs, type Run } from "./runs";
 import { ShareDialog } from "./share";
 import type { StreamName } from "./streams";
@@ -21,6 +22,8 @@ import { setUpThemeSwitch } from "./theme-switch";
 /** How long Run waits for one's own edits to be committed before it sends the text along. */
 const SETTLE_MS = 2_000;
 const LONG_BREAK_MS = 30_000;
+/** How long the page waits for its first connection before it goes on without one. */
+const FIRST_WAIT_MS = 6_000;
 const MOST_ENDINGS = 3;
 
 const page = readPage();
@@ -33,8 +36,12 @@ const titleField = byId<HTMLInputElement>("title");
 const languageMenu = byId<HTMLSelectElement>("language");
 const stdinField = byId<HTMLTextAreaElement>("stdin");
 let stoppable: Run | null = null;
-let shownState: SaveState | null = null;
+let shownState: SaveState = { kind: "connecting", count: 0, isOnDevice: false };
 let wasOffline = false;
+/** Whether the first connection is late, so that the page does without. */
+let isUnconnected = false;
+/** How the server, or whoever is between, closed the last connection. */
+let lastClose: number | null = null;
 let endings: number[] = [];
 /** Whether the text of a closed connection was downloaded. */
 let hasCopy = false;
@@ -43,8 +50,8 @@ const unkeptCopies = new Set<string>();
 
 const entryName = (): string => page.languages.find(({ key }) => key === session.language)?.file_name ?? "main.txt";
 
-const downloadAction = (text: () => string, after = (): void => undefined): NoticeAction => ({
-  words: "Download my copy",
+const downloadAction = (text: () => string, after = (): void => undefined, words = "Download my copy"): NoticeAction => ({
+  words,
   icon: "download",
   act: () => {
     download(text(), entryName());
@@ -74,7 +81,7 @@ function stateWords(state: SaveState): { tone: string; words: string } {
   const everything = lost ?? "Everything is saved";
   switch (state.kind) {
     case "connecting":
-      return { tone: "waiting", words: state.count > 0 ? `Connecting. ${notSaved(state)}` : "Connecting" };
+      return { tone: "waiting", words: `${connectingWords()}${state.count > 0 ? `. ${notSaved(state)}` : ""}` };
     case "saved":
       return lost ? { tone: "waiting", words: lost } : { tone: "good", words: "Saved" };
     case "saving":
@@ -93,6 +100,11 @@ function stateWords(state: SaveState): { tone: string; words: string } {
   }
 }
 
+const connectingWords = (): string => (!isUnconnected ? "Connecting" : isLoaded ? "Not connected" : "Not connected. Read only");
+
+/** Whether what happens in the room reaches this page by itself. */
+const isLive = (): boolean => !["connecting", "offline", "closed"].includes(shownState.kind);
+
 function showState(state: SaveState): void {
   shownState = state;
   const { tone, words } = stateWords(state);
@@ -102,6 +114,7 @@ function showState(state: SaveState): void {
   byId("state-words").textContent = words;
   element.title = state.kind === "saved" ? `Saved on the server at ${clockTime(state.at)}` : "";
   if (state.kind === "offline" || state.kind === "closed") byId("here").textContent = "";
+  if (isLive()) endUnconnected();
   if (state.kind === "offline") showBreak(state);
   else if (wasOffline && (state.kind === "saved" || state.kind === "readonly")) {
     wasOffline = false;
@@ -113,7 +126,7 @@ function showState(state: SaveState): void {
 }
 
 function showStateAgain(): void {
-  if (shownState) showState(shownState);
+  showState(shownState);
 }
 
 function showBreak(state: SaveState & { kind: "offline" }): void {
@@ -127,6 +140,62 @@ function showBreak(state: SaveState & { kind: "offline" }): void {
     ? "What you type is kept on this device and sent as soon as the server is back, also if you close this page and open it later."
     : "This browser keeps no copy of what you type. Keep this page open: it sends your changes as soon as the server is back.";
   notice("offline", `The server has not answered for 30 seconds. ${next}`, [downloadAction(() => wholeText(collab.doc))]);
+}
+
+// Without the first connection
+
+/** Says why there is no live connection, and shows the text for reading. Called again it looks anew. */
+async function showUnconnected(): Promise<void> {
+  if (shownState.kind !== "connecting") return;
+  const isThere = isLoaded ? await call("GET", `/api/sessions/${session.id}`).then(() => true, () => false) : await reading.show();
+  if (shownState.kind !== "connecting") return reading.hide();
+  const isNews = !isUnconnected;
+  isUnconnected = true;
+  const actions: NoticeAction[] = [{ words: "Try again", icon: "rotate-cw", act: () => void tryAgain() }];
+  if (!isLoaded) actions.push(downloadAction(() => reading.file.text, undefined, "Download this text"));
+  const words = `${unconnectedReason(isThere)} ${unconnectedKept(isThere)}`;
+  if (isNews || noticeOf("unconnected")?.querySelector("p")?.textContent !== words) notice("unconnected", words, actions);
+  showState(shownState);
+}
+
+function unconnectedReason(isThere: boolean): string {
+  if (!isThere) return "The server does not answer.";
+  switch (lastClose) {
+    case 1012:
+      return "The server restarts.";
+    case 1013:
+    case 4503:
+      return "The server cannot open the live document now.";
+    case 1011:
+      return "The live connection is closed as soon as it is made (code 1011), by the server or by a proxy in front of it.";
+    default:
+      return "This network lets no WebSocket through: a proxy or a firewall between you and the server stops the live connection.";
+  }
+}
+
+function unconnectedKept(isThere: boolean): string {
+  const next = "This page keeps trying to connect.";
+  if (isLoaded) return `What you type is kept on this device and sent once there is a connection. ${next}`;
+  if (!isThere) return `You can read the text as it was when the page was opened. ${next}`;
+  const run = canEdit(session.permission) ? "read and run the text as it was saved last" : "read the text as it was saved last";
+  return `You can ${run}, not edit it. ${next}`;
+}
+
+async function tryAgain(): Promise<void> {
+  collab.tryAgain();
+  await new Promise((resolve) => setTimeout(resolve, FIRST_WAIT_MS));
+  await showUnconnected();
+}
+
+function endUnconnected(): void {
+  if (!isUnconnected && !reading.isShown) return;
+  isUnconnected = false;
+  reading.hide();
+  endNotice("unconnected");
+  announce("Connected.");
+  // What happened meanwhile was not announced to this page.
+  void runs.load().catch(() => undefined);
+  void chat.load().catch(() => undefined);
 }
 
 const CLOSED_WORDS: Record<number, string> = {
@@ -150,7 +219,10 @@ function showClosed(state: SaveState & { kind: "closed" }): void {
   const next = state.code === 4401 ? [signInAction] : isGone ? [] : [reloadAction];
   const copy = state.count > 0 ? [downloadAction(() => wholeText(collab.doc), () => (hasCopy = true))] : [];
   const words = CLOSED_WORDS[state.code] ?? `The server ended this connection for good (code ${state.code}).`;
+  // Too many pages at once, say: the text may still be read.
+  if (!isLoaded && !isGone && state.code !== 4401) void reading.show();
   endNotice("offline");
+  endNotice("unconnected");
   notice("closed", `${words} ${kept}`, [...next, ...copy]);
 }
 
@@ -322,15 +394,18 @@ function runRefusal(): string {
 
 function showRun(): void {
   runButton.hidden = !canEdit(session.permission);
-  runButton.setAttribute("aria-disabled", String(runRefusal() !== "" || !isLoaded));
+  runButton.setAttribute("aria-disabled", String(runRefusal() !== "" || !hasText()));
   runButton.title = runRefusal();
   stopButton.hidden = stoppable === null;
 }
 
+/** Whether there is a text to run: in the editor, or on the server as it is shown for reading. */
+const hasText = (): boolean => isLoaded || reading.isShown;
+
 let isStarting = false;
 
 async function startRun(): Promise<void> {
-  if (isStarting || !isLoaded || !canEdit(session.permission)) return;
+  if (isStarting || !hasText() || !canEdit(session.permission)) return;
   isStarting = true;
   runButton.dataset.busy = "yes";
   try {
@@ -341,7 +416,7 @@ async function startRun(): Promise<void> {
       return;
     }
     panes.show("output");
-    const isSaved = await collab.settled(SETTLE_MS);
+    const isSaved = !isLoaded || (await collab.settled(SETTLE_MS));
     const stdin = stdinField.value;
     const run = await call<Run>("POST", "/api/execute", {
       session_id: session.id,
@@ -454,6 +529,8 @@ let isLoaded = false;
 let collab: Collab;
 let editor: Editor;
 
+const reading = new Reading(session.id, problem);
+
 const chat = new Chat({
   sessionId: session.id,
   me: page.user,
@@ -552,6 +629,7 @@ function openDocument(epoch: string | null): void {
       },
       loaded: () => {
         isLoaded = true;
+        reading.hide();
         byId("editor-pane").dataset.loaded = "yes";
         setPermission(session.permission);
         if (place) editor.goBack(place);
@@ -563,6 +641,9 @@ function openDocument(epoch: string | null): void {
       ended: goOn,
     },
   );
+  collab.provider.on("connection-close", (event) => {
+    lastClose = event?.code ?? null;
+  });
   editor = new Editor({
     parent: byId("editor"),
     text: collab.text,
@@ -589,6 +670,7 @@ const runs = new Runs({
   me: page.user,
   permission: () => session.permission,
   limitsOf: (key) => page.languages.find((language) => language.key === key)?.limits ?? {},
+  isLive,
   stoppable: (run) => {
     stoppable = run;
     showRun();
@@ -608,7 +690,8 @@ setUpThemeSwitch();
 runButton.addEventListener("click", () => void startRun());
 stopButton.addEventListener("click", stopRun);
 byId("download-text").addEventListener("click", () => {
-  download(editor.content, files.shown.id === MAIN ? entryName() : files.shown.path.split("/").at(-1) ?? "");
+  const { path, text } = reading.isShown ? reading.file : { path: files.shown.id === MAIN ? "" : files.shown.path, text: editor.content };
+  download(text, path.split("/").at(-1) || entryName());
   byId("more").hidePopover();
 });
 byId("download-session").addEventListener("click", () => byId("more").hidePopover());
@@ -651,6 +734,7 @@ addEventListener("beforeunload", (event) => {
 });
 
 openDocument(page.document.epoch);
+setTimeout(() => void showUnconnected(), FIRST_WAIT_MS);
 showTitle();
 showLanguage(session.language);
 setPermission(session.permission);

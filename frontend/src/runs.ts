@@ -28,6 +28,10 @@ type RunStatus =
   | "queued" | "running" | "completed" | "failed" | "compile_error" | "timed_out" | "out_of_memory" | "output_limit"
   | "cancelled" | "error";
 
+/** How often the runs are read while they are not announced. */
+const ASK_MS = 2_000;
+const MOST_READ = 20;
+
 const streams: StreamName[] = ["compile", "stdout", "stderr"];
 const isFinal = (run: Run): boolean => run.status !== "queued" && run.status !== "running";
 const rank = (run: Run): number => (isFinal(run) ? 2 : run.status === "running" ? 1 : 0);
@@ -109,6 +113,8 @@ export interface RunsOptions {
   me: Person;
   permission(): Permission;
   limitsOf(language: string): Limits;
+  /** Whether runs and their output are announced to this page. */
+  isLive(): boolean;
   /** The newest run that has not ended and that this person may stop, or null. */
   stoppable(run: Run | null): void;
   announce(words: string): void;
@@ -119,9 +125,11 @@ export interface RunsOptions {
 
 export class Runs {
   readonly #cards = new Map<string, RunCard>();
+  #isAsking = false;
 
   constructor(private readonly options: RunsOptions) {
     setInterval(() => this.#tick(), 100);
+    setInterval(() => void this.#ask(), ASK_MS);
     // The relative times grow old.
     setInterval(() => this.refresh(), 30_000);
   }
@@ -129,7 +137,7 @@ export class Runs {
   /** Reads the recent runs: at the start, and again after a break, when announcements were missed. */
   async load(): Promise<void> {
     const { results } = await call<{ results: Run[] }>("GET", `/api/execute/history/${this.options.sessionId}`);
-    for (const run of results.slice(0, 20).reverse()) this.#take(run, false);
+    for (const run of results.slice(0, MOST_READ).reverse()) this.#take(run, false);
     const newest = results[0] && this.#cards.get(results[0].job_id);
     newest?.open();
     for (const card of this.#cards.values()) if (!isFinal(card.run)) card.open();
@@ -208,6 +216,23 @@ export class Runs {
   #tick(): void {
     for (const card of this.#cards.values()) card.tick();
   }
+
+  /** Reads over REST what is not announced now: which runs there are, and what those that have not ended printed. */
+  async #ask(): Promise<void> {
+    if (this.#isAsking || this.options.isLive() || document.hidden) return;
+    this.#isAsking = true;
+    try {
+      const { results } = await call<{ results: Run[] }>("GET", `/api/execute/history/${this.options.sessionId}`);
+      for (const run of results.slice(0, MOST_READ).reverse()) {
+        this.#take(run, true);
+        if (run.status === "running") await this.#cards.get(run.job_id)?.catchUp();
+      }
+    } catch {
+      // The server does not answer either; the page says so elsewhere.
+    } finally {
+      this.#isAsking = false;
+    }
+  }
 }
 
 class RunCard {
@@ -279,6 +304,11 @@ class RunCard {
 
   takeInput(who: string, text: string): void {
     if (this.#isRead) this.#view.writeInput(who, text);
+  }
+
+  /** Reads over REST what it has printed meanwhile. */
+  async catchUp(): Promise<void> {
+    if (this.#isRead) await this.#readAll();
   }
 
   markUnsaved(): void {
