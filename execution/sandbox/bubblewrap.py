@@ -8,13 +8,13 @@ import contextlib
 import json
 import os
 import secrets
+import select
 import shutil
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
-from select import select
 
 from execution.sandbox import protocol, seccomp
 from execution.sandbox.backends import AGENT_FOLDER, START_ARGV, is_python, start_environment
@@ -231,9 +231,12 @@ class BubblewrapBackend:
     def _probe(self) -> None:
         handle = self.open(COMPILE, "probe")
         try:
+            # select() takes no descriptor above 1023, and a server may have many.
+            readable = select.poll()
+            readable.register(handle.read_fileno(), select.POLLIN)
             deadline = time.monotonic() + 10
             while time.monotonic() < deadline:
-                select([handle.read_fileno()], [], [], 1)
+                readable.poll(1000)
                 data = handle.receive()
                 if data is None:
                     break
