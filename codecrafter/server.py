@@ -7,6 +7,7 @@ import errno
 import fcntl
 import gc
 import os
+import resource
 import signal
 import socket
 import time
@@ -16,6 +17,8 @@ import uvicorn
 from django.conf import settings
 
 from codecrafter import health
+from codecrafter.admission import Admission
+from codecrafter.http_protocol import HttpProtocol
 from codecrafter.socket_protocol import SocketProtocol
 
 if TYPE_CHECKING:
@@ -24,6 +27,10 @@ if TYPE_CHECKING:
 
 # New objects before the youngest are looked through; the interpreter's 700 are made by two or three requests.
 GARBAGE_THRESHOLD = 10_000
+# Left to the database, Redis, the broker and the pipes of sandboxes; half of them all where there are few.
+RESERVED_DESCRIPTORS = 512
+# uvicorn's ticks are a tenth of a second.
+LOOK_TICKS = 2
 
 
 class Server(uvicorn.Server):
@@ -32,6 +39,12 @@ class Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
         super().__init__(config)
         self._on_ready = on_ready
+        descriptors = _raise_descriptor_limit()
+        self.server_state = Admission(
+            connections=min(settings.HTTP_CONNECTIONS, descriptors - min(RESERVED_DESCRIPTORS, descriptors // 2)),
+            connections_per_address=settings.HTTP_CONNECTIONS_PER_ADDRESS,
+            body_bytes=settings.HTTP_BODIES_MAX_BYTES,
+        )
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Being told to stop is an ordinary end. (uvicorn would raise the signal again once it has shut down.)"""
@@ -47,6 +60,14 @@ class Server(uvicorn.Server):
         if self.started:
             self._on_ready()
 
+    async def on_tick(self, counter: int) -> bool:
+        if counter % LOOK_TICKS == 0:
+            now = asyncio.get_running_loop().time()
+            for connection in list(self.server_state.connections):
+                if isinstance(connection, HttpProtocol):
+                    connection.look(now)
+        return await super().on_tick(counter)
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop being ready, let the rooms commit, acknowledge and say good-bye, then close what is left."""
         from realtime import rooms
@@ -61,6 +82,15 @@ class Server(uvicorn.Server):
             server.close()
         await rooms.drain()
         await super().shutdown(sockets)
+
+
+def _raise_descriptor_limit() -> int:
+    """Allow this process as many open files as the hard limit says; sandboxes have a limit of their own."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        return hard
+    return soft
 
 
 class Taken(Exception):
@@ -107,11 +137,13 @@ def serve(on_ready: Callable[[], None] = lambda: None) -> None:
         host=settings.HOST,
         port=settings.PORT,
         lifespan="on",
+        http=HttpProtocol,
         ws=SocketProtocol,
         ws_max_size=settings.SOCKET_MAX_BYTES,
         ws_per_message_deflate=False,
         ws_ping_interval=30,
         ws_ping_timeout=20,
+        timeout_keep_alive=settings.HTTP_KEEP_ALIVE_SECONDS,
         # Addresses behind proxies are worked out in codecrafter/http/client.py.
         proxy_headers=False,
         server_header=False,

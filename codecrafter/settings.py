@@ -63,6 +63,20 @@ HTTPS = env.bool("HTTPS", default=False)
 if TRUSTED_PROXIES:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 
+# What arrives before the application is asked (codecrafter/http_protocol.py, codecrafter/admission.py)
+HTTP_HEAD_MAX_BYTES = env.int("HTTP_HEAD_MAX_BYTES", default=64 * 1024)
+HTTP_HEAD_SECONDS = env.float("HTTP_HEAD_SECONDS", default=10)
+HTTP_BODY_SECONDS = env.float("HTTP_BODY_SECONDS", default=300)
+# The slowest that a body may arrive and an answer may be read, on average over HTTP_STALL_SECONDS.
+HTTP_BYTES_PER_SECOND = env.int("HTTP_BYTES_PER_SECOND", default=500)
+HTTP_STALL_SECONDS = env.float("HTTP_STALL_SECONDS", default=20)
+HTTP_KEEP_ALIVE_SECONDS = env.int("HTTP_KEEP_ALIVE_SECONDS", default=20)
+HTTP_CONNECTIONS = env.int("HTTP_CONNECTIONS", default=8000)
+# A school or a company may sit behind one address.
+HTTP_CONNECTIONS_PER_ADDRESS = env.int("HTTP_CONNECTIONS_PER_ADDRESS", default=2000)
+# Of requests that are not answered yet, all together; half of it for one address.
+HTTP_BODIES_MAX_BYTES = env.int("HTTP_BODIES_MAX_BYTES", default=256 * 1024 * 1024)
+
 # Apps and middleware
 INSTALLED_APPS = [
     "codecrafter",

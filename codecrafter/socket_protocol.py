@@ -23,8 +23,11 @@ from websockets.streams import StreamReader
 if TYPE_CHECKING:
     import asyncio
 
+    import uvicorn
     from uvicorn._types import ASGIReceiveEvent, ASGISendEvent
     from websockets.http11 import Request
+
+    from codecrafter.admission import Admission
 
 TOO_LARGE, TOO_MANY_FRAMES = 4413, 1008
 HEADERS_TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
@@ -47,8 +50,9 @@ class SocketProtocol(WebSocketsSansIOProtocol):
     # As in realtime/connections.py: what is asked for every frame.
     __slots__ = ("close_sent", "handshake_complete", "transport", "writable")
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, config: uvicorn.Config, server_state: Admission, app_state: dict[str, Any]) -> None:
+        super().__init__(config, server_state, app_state)
+        self._admission = server_state
         # Read from the socket and not parsed yet; only while reading is paused.
         self._unread = bytearray()
         self._is_deaf = False
@@ -224,6 +228,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
             self._linger = self.loop.call_later(LINGER_SECONDS, self.transport.abort)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._admission.leave(self.transport)
         super().connection_lost(exc)
         self._unread.clear()
         if self._linger is not None:

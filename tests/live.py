@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import functools
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -64,6 +65,8 @@ class Process:
     argv: list[str]
     environment: dict[str, str]
     log_path: Path
+    # The soft and the hard limit of open files.
+    descriptors: tuple[int, int] | None = None
     process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -71,6 +74,8 @@ class Process:
             self.process = subprocess.Popen(
                 self.argv, cwd=ROOT, env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
+        if self.descriptors:
+            resource.prlimit(self.process.pid, resource.RLIMIT_NOFILE, self.descriptors)
 
     def end(self, how: signal.Signals = signal.SIGTERM) -> int:
         assert self.process is not None
@@ -89,7 +94,12 @@ class Process:
 class LiveServer:
     """`manage.py serve` on a free port with its own DATA_DIR. The port stays the same over a restart."""
 
-    def __init__(self, data_dir: Path, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        settings: Mapping[str, str] | None = None,
+        descriptors: tuple[int, int] | None = None,
+    ) -> None:
         data_dir.mkdir(parents=True, exist_ok=True)
         self.data_dir = data_dir
         self.port = free_port()
@@ -107,7 +117,8 @@ class LiveServer:
             "STATIC_COMPRESS": "off",
             **(settings or {}),
         }
-        self._server = Process([sys.executable, "manage.py", "serve"], self.environment, data_dir / "serve.log")
+        argv = [sys.executable, "manage.py", "serve"]
+        self._server = Process(argv, self.environment, data_dir / "serve.log", descriptors)
 
     def worker(self, name: str, **settings: str) -> Process:
         """A worker process of its own, on the same settings."""
@@ -162,6 +173,11 @@ class LiveServer:
     def kill(self) -> None:
         """kill -9, as a crash would."""
         self._server.end(signal.SIGKILL)
+
+    @property
+    def pid(self) -> int:
+        assert self._server.process is not None
+        return self._server.process.pid
 
     def log(self) -> str:
         return self._server.log()

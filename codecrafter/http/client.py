@@ -40,17 +40,25 @@ def is_direct_from_loopback(request: HttpRequest) -> bool:
 
 def client_address(request: HttpRequest) -> str:
     """The caller's address. X-Forwarded-For is believed only as far as TRUSTED_PROXIES proxies wrote it."""
-    peer: str = request.META.get("REMOTE_ADDR", "")
+    return forwarded_address(request.META.get("REMOTE_ADDR", ""), request.META.get("HTTP_X_FORWARDED_FOR", ""))
+
+
+def forwarded_address(peer: str, x_forwarded_for: str) -> str:
+    """The address that the outermost trusted proxy saw, or the peer's own where too few proxies wrote one."""
     hops = settings.TRUSTED_PROXIES
     if not hops:
         return peer
-    forwarded = [part.strip() for part in request.META.get("HTTP_X_FORWARDED_FOR", "").split(",") if part.strip()]
+    forwarded = [part.strip() for part in x_forwarded_for.split(",") if part.strip()]
     return forwarded[-hops] if len(forwarded) >= hops else peer
 
 
 def counted_address(request: HttpRequest) -> str:
-    """Whom rate limits take for one caller: an IPv4 address, or a /64, all of which one IPv6 customer has."""
-    text = client_address(request)
+    """The address that rate limits count; see customer_of."""
+    return customer_of(client_address(request))
+
+
+def customer_of(text: str) -> str:
+    """One caller as far as limits go: an IPv4 address, or the whole /64 that one IPv6 customer has."""
     try:
         address = ip_address(text)
     except ValueError:

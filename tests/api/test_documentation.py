@@ -31,6 +31,10 @@ OTHERS = {
     ("not_acceptable", 406),
     ("unsupported_media_type", 415),
     ("body_too_large", 413),
+    ("head_too_large", 431),
+    ("malformed_request", 400),
+    ("request_too_slow", 408),
+    ("too_busy", 503),
     ("internal_error", 500),
 }
 ELSEWHERE = {"demo_refused"}

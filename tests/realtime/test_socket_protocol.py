@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import uvicorn
 import uvloop
-from uvicorn.server import ServerState
 
+from codecrafter.admission import Admission
 from codecrafter.socket_protocol import SocketProtocol
 from realtime.protocol import encode_websocket_frame
 from tests.realtime.raw import HANDSHAKE, masked
@@ -73,7 +73,7 @@ async def conversation(kind: type[SocketProtocol], pieces: list[bytes]) -> tuple
                 return
 
     config = uvicorn.Config(application, ws_max_size=300, ws_per_message_deflate=False, log_config=None)
-    protocol = kind(config, ServerState(), {})
+    protocol = kind(config, Admission(100, 100, 1 << 20), {})
     wire = Wire()
     protocol.connection_made(wire)
     for piece in [REQUEST, *pieces]:
@@ -132,7 +132,7 @@ async def test_peer_that_speaks_before_it_is_let_in_is_let_go_without_a_word(cap
 
     config = uvicorn.Config(application, ws_max_size=300, ws_per_message_deflate=False, log_config=None)
     wire = Wire()
-    protocol = SocketProtocol(config, ServerState(), {})
+    protocol = SocketProtocol(config, Admission(100, 100, 1 << 20), {})
     protocol.connection_made(wire)
     for piece in [REQUEST + EARLY[name]] if at_once else [REQUEST, EARLY[name]]:
         protocol.data_received(piece)
@@ -175,7 +175,7 @@ async def conversation_with_slow_reader(chance: random.Random) -> tuple[list[byt
     loop = asyncio.get_running_loop()
     listener = socket.create_server(("127.0.0.1", 0))
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
-    server = await loop.create_server(partial(SocketProtocol, config, ServerState(), {}), sock=listener)
+    server = await loop.create_server(partial(SocketProtocol, config, Admission(100, 100, 1 << 20), {}), sock=listener)
     with socket.socket() as peer:
         peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
         peer.connect(listener.getsockname())

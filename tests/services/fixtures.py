@@ -27,6 +27,7 @@ SANDBOXES = ROOT / "tests" / "execution"
 # Of installations, and of servers that a test starts for itself.
 SLOW = {
     ROOT / "tests" / "accounts" / "test_single_sign_on.py",
+    ROOT / "tests" / "operations" / "test_connections.py",
     ROOT / "tests" / "project" / "test_setup.py",
     ROOT / "tests" / "realtime" / "test_live_access.py",
     ROOT / "tests" / "realtime" / "test_unload_and_drain.py",
