@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import F, Q
+from django.db.models import F, Q, Sum
+from django.db.models.functions import Length
 from django.utils import timezone
 
 from sessions_app import crdt, documents, metrics
@@ -30,6 +31,9 @@ logger = logging.getLogger(__name__)
 SWAP_ROWS = 2000
 SWAP_BYTES = 4 * 1024 * 1024
 SEGMENT_BYTES = 256 * 1024
+# So much history lies between two snapshots that are kept for it, or as much as the second of them takes: what an old
+# revision costs to read is bounded by this and by the size of a document, and what they take by the history's size.
+KEPT_SNAPSHOT_BYTES = 4 * 1024 * 1024
 
 
 class Outcome(StrEnum):
@@ -95,8 +99,9 @@ def _compact(log: documents.Log, rows: list[Update]) -> Outcome:
             "the log of %s stays as it is: its merge up to %d is refused: %s", document_id, last_seq, error
         )
         return Outcome.REFUSED
+    keeps = log.snapshot is not None and _is_far_from_the_last(log.snapshot)
     try:
-        _swap(log, rows, payload, segments)
+        _swap(log, rows, payload, segments, keeps=keeps)
     except (_Overtaken, IntegrityError):
         return Outcome.OVERTAKEN
     metrics.COMPACTED_ROWS.inc(len(rows))
@@ -105,19 +110,31 @@ def _compact(log: documents.Log, rows: list[Update]) -> Outcome:
 
 
 @transaction.atomic
-def _swap(log: documents.Log, rows: list[Update], payload: bytes, segments: list[Segment]) -> None:
+def _swap(log: documents.Log, rows: list[Update], payload: bytes, segments: list[Segment], *, keeps: bool) -> None:
     document_id, last_seq = rows[0].document_id, rows[-1].seq
     moved, _ = Update.objects.filter(document_id=document_id, seq__lte=last_seq).delete()
     if moved != len(rows):
         raise _Overtaken
     Segment.objects.bulk_create(segments)
     Snapshot.objects.create(document_id=document_id, seq=last_seq, payload=payload)
-    # The segments hold all that the older one says.
-    Snapshot.objects.filter(document_id=document_id, seq__lt=last_seq).delete()
+    if log.snapshot is not None and not keeps:
+        # The segments hold all that it says.
+        log.snapshot.delete()
     # Last, because a group commit of any room waits for this row.
     Document.objects.filter(pk=document_id).update(
         snapshot_seq=last_seq, tail_bytes=F("tail_bytes") - sum(len(row.payload) for row in rows)
     )
+
+
+def _is_far_from_the_last(snapshot: Snapshot) -> bool:
+    """Whether so much history lies between the snapshot kept before this one, or the beginning, and this one that it
+    is kept too, for history.py to start from."""
+    before = Snapshot.objects.filter(document_id=snapshot.document_id, seq__lt=snapshot.seq)
+    since = before.order_by("-seq").values_list("seq", flat=True).first() or 0
+    between = Segment.objects.filter(
+        document_id=snapshot.document_id, first_seq__gt=since, last_seq__lte=snapshot.seq
+    ).aggregate(bytes=Sum(Length("payload")))
+    return (between["bytes"] or 0) >= max(KEPT_SNAPSHOT_BYTES, len(snapshot.payload))
 
 
 def grouped(rows: Iterable[Update], size_of: Callable[[Update], int]) -> list[list[Update]]:

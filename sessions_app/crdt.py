@@ -53,7 +53,6 @@ STEPS_PER_PART = 200
 _BLOCK_BYTES = 5
 # What pycrdt needs to merge n updates grows with the square of n: 37,000 keystrokes take 20 s at once, 0.3 s in groups.
 _MERGE_AT_ONCE = 16
-_REPLAY_BYTES = 4 * 1024 * 1024
 
 
 class Malformed(ValueError):
@@ -150,21 +149,7 @@ def replay(updates: Iterable[bytes]) -> bytes:
 
     What they deleted again is left out on the way: memory follows the size of the document, not of its history.
     """
-    done, size = EMPTY_UPDATE, 0
-    waiting: list[bytes] = []
-    for update in updates:
-        waiting.append(update)
-        size += len(update)
-        if size > _REPLAY_BYTES:
-            done = _without_deleted(merge([done, *waiting]))
-            waiting, size = [], 0
-    return merge([done, *waiting])
-
-
-def _without_deleted(update: bytes) -> bytes:
-    """The update without the content of deleted text; all of it while a part builds on what has not arrived."""
-    doc = _doc_of(update)
-    return update if _lacks(doc, update) else doc.get_update()
+    return _opened(updates).get_update()
 
 
 def compact(parts: Sequence[bytes]) -> bytes:
@@ -903,13 +888,27 @@ def _read(update: bytes) -> tuple[list[blocks.Block], blocks.Extent]:
 
 
 def _doc_of(update: Updates) -> pycrdt.Doc[Any]:
+    if not isinstance(update, bytes):
+        return _opened(update)
     doc: pycrdt.Doc[Any] = pycrdt.Doc()
     try:
-        for part in _parts(update):
-            if part != EMPTY_UPDATE:
-                doc.apply_update(part)
+        if update != EMPTY_UPDATE:
+            doc.apply_update(update)
     except BaseException as error:
         raise _as_ours(error, Malformed) from error
+    return doc
+
+
+def _opened(updates: Iterable[bytes]) -> pycrdt.Doc[Any]:
+    doc = _doc_of(EMPTY_UPDATE)
+    waiting: list[bytes] = []
+    for update in updates:
+        _apply(doc, update)
+        if _residual(doc.get_state(), update)[0] != 0:
+            waiting.append(update)
+    if waiting:
+        # Of parts out of their order pycrdt may leave some waiting, until they come again.
+        _apply(doc, merge(waiting))
     return doc
 
 

@@ -132,10 +132,7 @@ def create_document(session: CodeSession, seed: Seed) -> Document:
 
 def load(session_id: UUID) -> Loaded:
     """Newest snapshot and the updates after it. Raises SessionNotFound or LogDamaged, never opens shorter."""
-    try:
-        return _loaded(read_log(session_id))
-    except crdt.Malformed as error:
-        return load_mended(session_id, error)
+    return _loaded(read_log(session_id))
 
 
 def load_mended(session_id: UUID, error: Exception) -> Loaded:
@@ -145,11 +142,7 @@ def load_mended(session_id: UUID, error: Exception) -> Loaded:
 
 
 def _loaded(log: Log) -> Loaded:
-    parts = tuple(log.parts)
-    if crdt.EMPTY_UPDATE in parts:
-        # Other parts may wait for what was set aside; pycrdt finds what has arrived only in one merged update.
-        parts = (crdt.merge(parts),)
-    return Loaded(log.epoch, log.head, parts, len(log.tail))
+    return Loaded(log.epoch, log.head, tuple(log.parts), len(log.tail))
 
 
 def read_log(session_id: UUID) -> Log:

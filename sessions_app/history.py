@@ -5,6 +5,7 @@ It is the segments that compaction made, and the rows of the log that it has not
 
 from __future__ import annotations
 
+from itertools import chain
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from django.db.models.functions import Length
 
 from sessions_app import compaction, crdt, documents
 from sessions_app.errors import RevisionUnknown
-from sessions_app.models import Segment, Update
+from sessions_app.models import Segment, Snapshot, Update
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -52,23 +53,26 @@ def text_at(session_id: UUID, revision: int) -> str:
         return crdt.text_of(_replayed(session_id, revision))
 
 
-def _replayed(session_id: UUID, revision: int) -> bytes:
+def _replayed(session_id: UUID, revision: int) -> crdt.Updates:
+    """The document as it was: the nearest snapshot before it, of which compaction keeps enough, and what came then."""
     log = documents.read_log(session_id)
     start = log.snapshot.seq if log.snapshot else 0
     if not 0 < revision <= log.head:
         raise RevisionUnknown
     if revision >= start:
-        return crdt.merge(log.parts[: len(log.parts) - (log.head - revision)])
+        return log.parts[: len(log.parts) - (log.head - revision)]
     segments = Segment.objects.filter(document_id=session_id)
     if not segments.filter(last_seq=revision).exists():
         raise RevisionUnknown
-    parts = segments.filter(last_seq__lte=revision).order_by("last_seq")
+    base = Snapshot.objects.filter(document_id=session_id, seq__lte=revision).order_by("-seq").first()
+    done = base.seq if base is not None else 0
+    parts = segments.filter(first_seq__gt=done, last_seq__lte=revision).order_by("last_seq")
     rows = parts.values_list("first_seq", "last_seq", "payload").iterator(chunk_size=16)
-    return crdt.replay(_whole(session_id, rows))
+    before = [bytes(base.payload)] if base is not None else []
+    return crdt.replay(chain(before, _whole(session_id, rows, done)))
 
 
-def _whole(session_id: UUID, rows: Iterable[tuple[int, int, bytes | memoryview]]) -> Iterator[bytes]:
-    done = 0
+def _whole(session_id: UUID, rows: Iterable[tuple[int, int, bytes | memoryview]], done: int) -> Iterator[bytes]:
     for first_seq, last_seq, payload in rows:
         if first_seq != done + 1:
             raise documents.LogDamaged(f"the history of {session_id} has a gap after {done}")

@@ -243,7 +243,8 @@ class Update(models.Model):
 
 
 class Snapshot(models.Model):
-    """All updates up to `seq`, merged. A load is the newest snapshot and the updates after it."""
+    """All updates up to `seq`, merged. A load is the newest snapshot and the updates after it; older ones are where
+    old revisions are read from."""
 
     document = models.ForeignKey(Document, models.CASCADE, related_name="snapshots")
     seq = models.BigIntegerField()

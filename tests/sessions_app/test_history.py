@@ -9,7 +9,7 @@ import pytest
 from activity.log import recent
 from sessions_app import compaction, crdt, documents
 from sessions_app.documents import Entry
-from sessions_app.models import Quarantined, Segment, Update
+from sessions_app.models import Quarantined, Segment, Snapshot, Update
 from tests.realtime.page import page
 from tests.realtime.test_compaction_keeps_everything import Author
 from tests.realtime.traces import made_trace
@@ -106,8 +106,6 @@ def test_what_is_compacted_while_the_history_is_read_is_listed_once(session, pat
 
 
 def test_text_of_every_step_is_what_it_was(session, path, alice, bob, api, monkeypatch):
-    # So that a history as short as this one is read in many parts.
-    monkeypatch.setattr(crdt, "_REPLAY_BYTES", 300)
     for agent, update in made_trace(documents.load(session.pk).update, agents=2, steps=200).steps:
         documents.append({session.pk: [Entry(update, (alice, bob)[agent].pk, "socket")]})
     payloads = [bytes(row.payload) for row in Update.objects.filter(document_id=session.pk).order_by("seq")]
@@ -123,6 +121,36 @@ def test_text_of_every_step_is_what_it_was(session, path, alice, bob, api, monke
     for step in steps:
         assert reader.get(f"{path}/{step.last_seq}").json()["content"] == said[step.last_seq]
     assert reader.get(f"{path}/202").json()["content"] == said[201] + "end"
+
+
+def test_old_revision_is_read_from_the_nearest_kept_snapshot(session, path, alice, bob, api, monkeypatch):
+    """However long the history, so much of it is read for one revision."""
+    kept, swapped = 2000, 40
+    monkeypatch.setattr(compaction, "KEPT_SNAPSHOT_BYTES", kept)
+    monkeypatch.setattr(compaction, "SWAP_ROWS", swapped)
+    author = Author(documents.load(session.pk).update, 99)
+    edits = [author.edit(0.5, 40 * (number % 2), "x" * 40 * (number % 2 == 0)) or b"" for number in range(600)]
+    entries = [Entry(update, (alice, bob)[number % 2].pk, "socket") for number, update in enumerate(edits)]
+    documents.append({session.pk: entries})
+    payloads = [bytes(row.payload) for row in Update.objects.filter(document_id=session.pk).order_by("seq")]
+    compaction.compact(session.pk)
+    snapshots = Snapshot.objects.filter(document_id=session.pk)
+    assert 3 < snapshots.count() < 601 / swapped
+    largest = max(len(snapshot.payload) for snapshot in snapshots)
+    rows = max(sum(map(len, payloads[at : at + swapped])) for at in range(601))
+    read: list[int] = []
+    real = crdt.replay
+
+    def replay(updates):
+        parts = list(updates)
+        read.append(sum(map(len, parts)))
+        return real(parts)
+
+    monkeypatch.setattr(crdt, "replay", replay)
+    for step in Segment.objects.filter(document_id=session.pk):
+        text = crdt.text_of(crdt.merge(payloads[: step.last_seq]))
+        assert api(alice).get(f"{path}/{step.last_seq}").json()["content"] == text
+    assert max(read) <= largest + max(kept, largest) + rows < sum(map(len, payloads)) / 2
 
 
 def test_revision_that_no_step_ends_at_is_unknown_and_nothing_is_restored(session, path, alice, api):
