@@ -125,6 +125,8 @@ const RELEASE_AFTER_MS = 1_500;
 const LONGEST_BACKOFF_MS = 8_000;
 /** Some networks answer a WebSocket's handshake never. */
 const LONGEST_HANDSHAKE_MS = 15_000;
+/** What others write is held back no longer than this. */
+const LONGEST_HOLD_MS = 10_000;
 /** The frame number of an edit that was not sent on the present connection. */
 const UNSENT = Number.POSITIVE_INFINITY;
 
@@ -170,6 +172,9 @@ export class Collab {
   #epoch: string | null;
   #permission: Permission;
   #shown = "";
+  /** Ends the holding back of what others write; null while it is let in. */
+  #holding: ReturnType<typeof setTimeout> | null = null;
+  #held: { socket: WebSocket; data: unknown }[] = [];
 
   constructor(
     options: CollabOptions,
@@ -238,6 +243,19 @@ export class Collab {
     return origin !== this.provider;
   }
 
+  /** Keeps what the server sends of the text, and of others' carets in it, out of the document; not for long. */
+  hold(isHeld: boolean): void {
+    if (isHeld && this.#holding === null) {
+      this.#holding = setTimeout(() => this.hold(false), LONGEST_HOLD_MS);
+    } else if (!isHeld && this.#holding !== null) {
+      clearTimeout(this.#holding);
+      this.#holding = null;
+      for (const { socket, data } of this.#held.splice(0)) {
+        if (this.provider.ws === socket) socket.dispatchEvent(new MessageEvent("message", { data }));
+      }
+    }
+  }
+
   /** Whether closing the page now would lose something that was typed. */
   get isAtRisk(): boolean {
     return this.#pending.length > 0 && !this.#isOnDevice;
@@ -267,7 +285,8 @@ export class Collab {
     return this.#device.noted >= this.#edits;
   }
 
-  /** A WebSocket that keeps text frames away from y-websocket, which throws on them, and counts what carries edits. */
+  /** A WebSocket that keeps text frames away from y-websocket, which throws on them, holds back others' edits when it
+   * has to, and counts what carries edits. */
   #socketClass(): typeof WebSocket {
     const collab = this;
     return class CountingSocket extends WebSocket {
@@ -278,9 +297,13 @@ export class Collab {
         collab.#handshakeSince = performance.now();
         // Added before y-websocket sets onmessage, so this listener runs first.
         this.addEventListener("message", (event: MessageEvent) => {
-          if (typeof event.data !== "string") return;
+          const isText = typeof event.data === "string";
+          if (!isText && collab.#holding === null) return;
           event.stopImmediatePropagation();
-          if (collab.provider.ws === this) collab.#received(event.data);
+          if (collab.provider.ws !== this) return;
+          collab.provider.wsLastMessageReceived = Date.now();
+          if (isText) collab.#received(event.data);
+          else collab.#held.push({ socket: this, data: event.data });
         });
       }
 
@@ -397,7 +420,6 @@ export class Collab {
   }
 
   #received(data: string): void {
-    this.provider.wsLastMessageReceived = Date.now();
     const message = JSON.parse(data) as ServerMessage;
     switch (message.type) {
       case "hello":

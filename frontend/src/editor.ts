@@ -13,10 +13,13 @@ import type { Awareness } from "y-protocols/awareness";
 import * as Y from "yjs";
 import { remoteCarets } from "./carets";
 import { wholeCharacters } from "./characters";
+import { composition } from "./composition";
 import { keymapNamed } from "./keymaps";
-import { languageSupport } from "./languages";
+import { indentation, unitWords } from "./indentation";
+import { languageSupport, usualUnit } from "./languages";
 import { colours, look } from "./look";
-import { ownUndo } from "./undo";
+import { goTo, placeIn, type Places } from "./places";
+import { ownUndo, UNDO_STEP_MS } from "./undo";
 
 /** What a person's profile says about the editor; what is absent is as the editor has it by itself. */
 export interface EditorSettings {
@@ -33,13 +36,12 @@ export interface EditorOptions {
   nonce: string;
   label: string;
   settings: EditorSettings;
+  places: Places;
+  /** Keeps what others write out of the text for a while, or lets it in again. */
+  hold(isHeld: boolean): void;
   onCaret(line: number, column: number): void;
-}
-
-export interface Place {
-  head: number;
-  top: number;
-  hasFocus: boolean;
+  /** How the text around the caret is indented, in words. */
+  onIndent(words: string): void;
 }
 
 export class Editor {
@@ -47,12 +49,15 @@ export class Editor {
   readonly #language = new Compartment();
   readonly #editable = new Compartment();
   readonly #keys = new Compartment();
+  readonly #indentation = new Compartment();
   readonly #undo = new Map<Y.Text, Y.UndoManager>();
-  readonly #places = new Map<Y.Text, Place>();
   #languageKey = "";
   #support: Extension = [];
+  #indentUnit: Extension = [];
   #keymap: Extension = [];
   #isReadOnly = true;
+  /** Whether the person has been in the shown text: before its load it is empty, which is no place to remember. */
+  #isThere = false;
   /** The text that is shown; null while that of a deleted file is. */
   #text: Y.Text | null;
 
@@ -70,34 +75,50 @@ export class Editor {
   /** Shows another text in the place of this one. Each keeps its own undo and its place. */
   show(text: Y.Text, label: string): void {
     if (text === this.#text) return;
-    if (this.#text) this.#places.set(this.#text, this.place);
+    this.keepPlace();
     const { hasFocus } = this.view;
     this.#text = text;
     this.view.setState(this.#stateOf(text, label));
-    const place = this.#places.get(text);
-    if (place) this.goBack({ ...place, hasFocus });
-    else if (hasFocus) this.view.focus();
+    this.goBack();
+    if (hasFocus) this.view.focus();
   }
 
   /** Shows a text that is in no file any more, for reading. */
   showGone(content: string, label: string): void {
-    const place = this.content === content ? this.place : null;
-    if (this.#text) this.#places.set(this.#text, this.place);
+    const isShown = this.content === content;
+    const { scrollTop } = this.view.scrollDOM;
+    const { selection } = this.view.state;
+    this.keepPlace();
     this.#text = null;
     this.options.awareness.setLocalStateField("cursor", null);
     this.view.setState(this.#state(content, label, []));
-    if (place) this.goBack(place);
+    if (!isShown) return;
+    this.view.dispatch({ selection });
+    this.view.scrollDOM.scrollTop = scrollTop;
+  }
+
+  /** Remembers where the person is in the shown file. */
+  keepPlace(): void {
+    if (this.#text && this.#isThere) this.options.places.set(nameOf(this.#text), placeIn(this.view, this.#text));
+  }
+
+  /** Goes to where the person was in the shown file. */
+  goBack(): void {
+    this.#isThere = true;
+    const place = this.#text && this.options.places.get(nameOf(this.#text));
+    if (place && this.#text) goTo(this.view, this.#text, place);
   }
 
   #stateOf(text: Y.Text, label: string): EditorState {
     let undoManager = this.#undo.get(text);
     if (!undoManager) {
       standInForNonText(text);
-      undoManager = new Y.UndoManager(text, { captureTimeout: 400 });
+      undoManager = new Y.UndoManager(text, { captureTimeout: UNDO_STEP_MS });
       this.#undo.set(text, undoManager);
     }
     return this.#state(plainText(text), label, [
       ownUndo(undoManager),
+      composition(undoManager, this.options.hold),
       yCollab(text, null, { undoManager }) as Extension,
       remoteCarets(text, this.options.awareness),
     ]);
@@ -130,9 +151,12 @@ export class Editor {
         ]),
         shared,
         this.#language.of(this.#support),
+        this.#indentation.of(this.#indentUnit),
         this.#editable.of(readOnly(this.#isReadOnly || !this.#text)),
         EditorView.contentAttributes.of({ "aria-label": label, "aria-describedby": "editor-help" }),
         EditorView.updateListener.of((update) => {
+          const indent = unitWords(update.state);
+          if (indent !== unitWords(update.startState)) options.onIndent(indent);
           if (!update.selectionSet && !update.docChanged) return;
           const { head } = update.state.selection.main;
           const line = update.state.doc.lineAt(head);
@@ -147,24 +171,17 @@ export class Editor {
     this.view.dispatch({ effects: this.#keys.reconfigure(this.#keymap) });
   }
 
-  /** Where the person was, for an editor that takes this one's place. */
-  get place(): Place {
-    return { head: this.view.state.selection.main.head, top: this.view.scrollDOM.scrollTop, hasFocus: this.view.hasFocus };
-  }
-
-  goBack(place: Place): void {
-    const at = Math.min(place.head, this.view.state.doc.length);
-    this.view.dispatch({ selection: { anchor: at } });
-    this.view.scrollDOM.scrollTop = place.top;
-    if (place.hasFocus) this.view.focus();
-  }
-
   destroy(): void {
     this.view.destroy();
   }
 
-  async setLanguage(key: string): Promise<void> {
+  /** `path` is that of the shown file: some are indented in one way only. */
+  async setLanguage(key: string, path: string): Promise<void> {
     this.#languageKey = key;
+    const needsTabs = /(^|\/)(GNU)?[Mm]akefile$|\.mk$/.test(path);
+    this.#indentUnit = indentation(needsTabs ? "\t" : usualUnit(key), needsTabs);
+    this.view.dispatch({ effects: this.#indentation.reconfigure(this.#indentUnit) });
+    this.options.onIndent(unitWords(this.view.state));
     const support = await languageSupport(key).catch(() => []);
     if (this.#languageKey !== key) return;
     this.#support = support;
@@ -195,6 +212,8 @@ export class Editor {
     this.view.dispatch({ effects: EditorView.scrollIntoView(at, { y: "center" }) });
   }
 }
+
+const nameOf = (text: Y.Text): string => Y.findRootTypeKey(text as unknown as Y.AbstractType<unknown>);
 
 /** Stands for each thing in a shared text that is not text, and takes its one position. The server lets none in. */
 const OBJECT = "\ufffc";

@@ -51,7 +51,7 @@ export class Files {
   }
 
   /** Follows the list of this document; `shown` is what was open before it, and opens again once it is there. */
-  watch(doc: Y.Doc, isFromHere: (origin: unknown) => boolean, shown = MAIN): void {
+  watch(doc: Y.Doc, isFromHere: (origin: unknown) => boolean, shown: string): void {
     this.#doc = doc;
     if (shown !== MAIN) this.#wanted = shown;
     watchDeletions(doc, isFromHere, (file) => this.#deleted(file));

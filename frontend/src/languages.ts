@@ -1,5 +1,5 @@
 // Language packages for the editor by language key, each loaded when it is first needed.
-import { indentUnit, StreamLanguage, type StreamParser } from "@codemirror/language";
+import { StreamLanguage, type StreamParser } from "@codemirror/language";
 import type { Extension } from "@codemirror/state";
 
 type Mode = { [name: string]: unknown };
@@ -70,9 +70,10 @@ const narrow = new Set([
   "scala", "scheme", "sml", "typescript", "verilog", "zsh",
 ]);
 
-/** Grammar and indent width; an unknown key is plain text. */
+/** How code of this language is indented where its text does not tell. */
+export const usualUnit = (key: string): string => (key === "go" ? "\t" : narrow.has(key) ? "  " : "    ");
+
+/** The grammar; an unknown key is plain text. */
 export async function languageSupport(key: string): Promise<Extension> {
-  const unit = key === "go" ? "\t" : narrow.has(key) ? "  " : "    ";
-  const grammar = loaders[key];
-  return [indentUnit.of(unit), grammar ? await grammar() : []];
+  return (await loaders[key]?.()) ?? [];
 }

@@ -11,6 +11,7 @@ import { GoneFiles } from "./gone";
 import { announce, download, endNotice, notice, type NoticeAction, noticeOf, problem } from "./notices";
 import { byId, canEdit, canManage, clockTime, make, plural, readPage, type Language, type Permission } from "./page";
 import { setUpPanes } from "./panes";
+import { Places } from "./places";
 import { People, permissionWords } from "./people";
 import { Reading } from "./reading";
 import { Runs, type Run } from "./runs";
@@ -485,7 +486,7 @@ function showLanguage(key: string): void {
   session.language = key;
   languageMenu.value = key;
   showLanguageName();
-  void editor.setLanguage(languageOf(files.shown));
+  void editor.setLanguage(languageOf(files.shown), files.shown.path);
   showRun();
 }
 
@@ -525,6 +526,7 @@ languageMenu.addEventListener("change", async () => {
 
 // The page
 
+const places = new Places(`places:${session.id}`);
 let isLoaded = false;
 let collab: Collab;
 let editor: Editor;
@@ -576,12 +578,12 @@ const files = new Files({
   mayEdit: () => canEdit(session.permission) && isLoaded,
   open: (file) => {
     editor.show(collab.doc.getText(file.id), labelOf(file));
-    void editor.setLanguage(languageOf(file));
+    void editor.setLanguage(languageOf(file), file.path);
     showStateAgain();
   },
   openGone: (file) => {
     editor.showGone(file.text, `Text of ${file.path}, which was deleted`);
-    void editor.setLanguage(languageOf(file));
+    void editor.setLanguage(languageOf(file), file.path);
     gone.offer(file.id);
     showStateAgain();
   },
@@ -613,8 +615,13 @@ const gone = new GoneFiles({
 
 /** Opens the live document; the second time in the place of the first. `epoch` is null when only the server knows it. */
 function openDocument(epoch: string | null): void {
-  const place = isLoaded ? editor.place : null;
-  if (epoch === null) editor.destroy();
+  const hadFocus = isLoaded && editor.view.hasFocus;
+  // What was shown may be in no file of the server's text.
+  const shown = isLoaded ? { ...files.shown, text: editor.content, hasRest: false } : null;
+  if (epoch === null) {
+    editor.keepPlace();
+    editor.destroy();
+  }
   isLoaded = false;
   collab = new Collab(
     { sessionId: session.id, userId: page.user.id, permission: session.permission, epoch },
@@ -632,7 +639,11 @@ function openDocument(epoch: string | null): void {
         reading.hide();
         byId("editor-pane").dataset.loaded = "yes";
         setPermission(session.permission);
-        if (place) editor.goBack(place);
+        if (shown && !files.list.some(({ id }) => id === shown.id)) {
+          if (!gone.get(shown.id)) gone.add(shown);
+          files.openGone(shown.id);
+        } else editor.goBack();
+        if (hadFocus) editor.view.focus();
       },
       reconnected: () => {
         void runs.load().catch(() => undefined);
@@ -651,15 +662,19 @@ function openDocument(epoch: string | null): void {
     nonce: byId<HTMLScriptElement>("editor-script").nonce,
     label: labelOf({ id: MAIN, path: MAIN }),
     settings: page.editor_settings,
+    places,
+    hold: (isHeld) => collab.hold(isHeld),
     onCaret: (line, column) => {
       byId("caret").textContent = `Ln ${line}, Col ${column}`;
     },
+    onIndent: (words) => {
+      byId("indent").textContent = words;
+    },
   });
-  const shown = files.current;
   files.current = MAIN;
-  void editor.setLanguage(session.language);
+  void editor.setLanguage(session.language, MAIN);
   people.watch(collab.awareness);
-  files.watch(collab.doc, (origin) => collab.isFromHere(origin), shown);
+  files.watch(collab.doc, (origin) => collab.isFromHere(origin), shown?.id ?? places.shown);
   void collab.connect();
 }
 
@@ -728,6 +743,15 @@ addEventListener(
   },
   true,
 );
+
+function keepPlaces(): void {
+  if (!isLoaded) return;
+  editor.keepPlace();
+  places.shown = files.current;
+  places.keep();
+}
+addEventListener("pagehide", keepPlaces);
+document.addEventListener("visibilitychange", () => document.hidden && keepPlaces());
 
 addEventListener("beforeunload", (event) => {
   if ((collab.isAtRisk && !hasCopy) || unkeptCopies.size > 0 || gone.isAtRisk) event.preventDefault();

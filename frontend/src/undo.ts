@@ -4,6 +4,9 @@ import { Facet, Prec } from "@codemirror/state";
 import { EditorView, keymap } from "@codemirror/view";
 import type * as Y from "yjs";
 
+/** Edits that follow one another faster are one step. */
+export const UNDO_STEP_MS = 400;
+
 const managerOf = Facet.define<Y.UndoManager, Y.UndoManager | undefined>({ combine: ([manager]) => manager });
 
 /** What may not be edited may not be undone either: a reader's change would be refused. */

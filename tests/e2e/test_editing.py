@@ -151,3 +151,86 @@ def test_whoever_deletes_a_file_can_undo_that_and_another_who_renames_it_is_told
     ana.page.get_by_role("button", name="Undo").click()
     expect(ana.page.locator("#files-list [aria-current]")).to_contain_text("util.py")
     assert pair.files()["util.py"] == ana.text() == WORDS
+
+
+def test_caret_stays_at_its_text_while_others_write_above_it_in_another_file_and_over_a_reload(pair):
+    ana, ben = pair.ana, pair.ben
+    pair.create("rows.txt", "".join(f"row_{number}\n" for number in range(200)))
+    open_file(ana, "rows.txt")
+    ana.editor.click()
+    ana.page.keyboard.press("Control+Home")
+    for _ in range(100):
+        ana.page.keyboard.press("ArrowDown")
+    ana.page.keyboard.type("mine_")
+    ana.expect_saved()
+    caret = ana.page.locator("#caret")
+    expect(caret).to_have_text("Ln 101, Col 6")
+    open_file(ana, "main.py")
+    open_file(ben, "rows.txt")
+    ben.editor.click()
+    ben.page.keyboard.press("Control+Home")
+    ben.page.keyboard.insert_text("# ben\n" * 20)
+    ben.expect_saved()
+    open_file(ana, "rows.txt")
+    expect(caret).to_have_text("Ln 121, Col 6")
+    ana.page.reload()
+    ana.expect_saved()
+    expect(ana.page.locator("#files-list [aria-current]")).to_contain_text("rows.txt")
+    expect(caret).to_have_text("Ln 121, Col 6")
+    ana.editor.focus()
+    ana.page.keyboard.type("HERE")
+    ana.expect_saved()
+    assert "\nmine_HERErow_100\n" in pair.files()["rows.txt"]
+
+
+def test_enter_and_tab_indent_as_the_text_around_does(pair):
+    ana = pair.ana
+    unit = ana.page.locator("#indent")
+    expect(unit).to_have_text("Spaces: 4")
+    ana.write("def f(n):\n\tif n > 1:\n\t\tn = n - 1")
+    ana.page.keyboard.press("Enter")
+    ana.page.keyboard.type("n = n * 2")
+    expect(unit).to_have_text("Tabs")
+    ana.expect_saved()
+    assert pair.files()["main.py"] == "def f(n):\n\tif n > 1:\n\t\tn = n - 1\n\t\tn = n * 2"
+    ana.write("def f(n):\n  if n > 1:")
+    ana.page.keyboard.press("Enter")
+    ana.page.keyboard.type("n = 1")
+    expect(unit).to_have_text("Spaces: 2")
+    ana.expect_saved()
+    assert pair.files()["main.py"] == "def f(n):\n  if n > 1:\n    n = 1"
+    pair.create("Makefile", "all:\n")
+    open_file(ana, "Makefile")
+    type_at_end(ana, "")
+    ana.page.keyboard.press("Tab")
+    ana.page.keyboard.type("echo")
+    expect(unit).to_have_text("Tabs")
+    ana.expect_saved()
+    assert pair.files()["Makefile"] == "all:\n\techo"
+
+
+def test_composed_word_is_one_step_to_undo_and_untouched_by_what_others_write_into_it(pair):
+    ana, ben = pair.ana, pair.ben
+    ana.write("print(text)")
+    ana.expect_saved()
+    for visitor, steps in ((ana, 1), (ben, 3)):
+        visitor.editor.click()
+        visitor.page.keyboard.press("Control+End")
+        for _ in range(steps):
+            visitor.page.keyboard.press("ArrowLeft")
+    input_method = ana.page.context.new_cdp_session(ana.page)
+    for stage in ("n", "に", "にh", "にほ", "にほn", "にほん"):
+        at = {"selectionStart": len(stage), "selectionEnd": len(stage)}
+        input_method.send("Input.imeSetComposition", {"text": stage, **at})
+        ben.page.keyboard.type("m")
+        # Longer than what otherwise parts two steps.
+        ana.page.wait_for_timeout(450)
+    input_method.send("Input.insertText", {"text": "日本"})
+    for visitor in (ana, ben):
+        expect(visitor.editor).to_contain_text("日本")
+        visitor.expect_saved()
+    expect(ana.editor).to_contain_text("mmmmmm")
+    assert pair.files() == {"main.py": "print(temmmmmmxt日本)"}
+    ana.page.keyboard.press("Control+z")
+    ana.expect_saved()
+    assert pair.files() == {"main.py": "print(temmmmmmxt)"}
