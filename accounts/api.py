@@ -41,7 +41,7 @@ from accounts.serializers import (
     TokenPairSerializer,
     UserSerializer,
 )
-from codecrafter.http.conditional import check_if_match, etag, unchanged
+from codecrafter.http.conditional import check_if_match, etag, personal, unchanged
 from codecrafter.http.paging import refuse_unknown_parameters
 from codecrafter.http.problems import NotFound
 from codecrafter.http.schema import ETAG, IF_MATCH, IF_NONE_MATCH, UNCHANGED, refusals
@@ -74,7 +74,6 @@ class EntranceView(APIView):
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
         response = super().finalize_response(request, response, *args, **kwargs)
-        response["Cache-Control"] = "no-store"
         if response.status_code == status.HTTP_401_UNAUTHORIZED:
             response["WWW-Authenticate"] = 'Bearer realm="api"'
         return response
@@ -174,7 +173,7 @@ class Tokens(APIView):
         holder = access.own_bot_named(request.user, bot) if bot is not None else request.user
         token, text = actions.make_token(holder, **data)
         body = {"token": text, "details": PersonalTokenSerializer(token).data}
-        return Response(body, status=status.HTTP_201_CREATED, headers={"Cache-Control": "no-store"})
+        return Response(body, status=status.HTTP_201_CREATED)
 
 
 class Token(APIView):
@@ -226,7 +225,7 @@ class Profile(APIView):
     )
     def get(self, request: Request) -> Response:
         user = cast("User", request.user)
-        return unchanged(request, etag(user.version)) or self._shown(user)
+        return unchanged(request, personal(etag(user.version), user)) or self._shown(user)
 
     @extend_schema(
         operation_id="auth_profile_replace",
@@ -267,4 +266,4 @@ class Profile(APIView):
         )
 
     def _shown(self, user: User) -> Response:
-        return Response(UserSerializer(user).data, headers={"ETag": etag(user.version)})
+        return Response(UserSerializer(user).data, headers={"ETag": personal(etag(user.version), user)})

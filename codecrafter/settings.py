@@ -111,6 +111,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "codecrafter.metrics.RequestMetricsMiddleware",
     "codecrafter.http.request_id.RequestIdMiddleware",
+    "codecrafter.http.caching.PrivateByDefault",
     "django.middleware.security.SecurityMiddleware",
     "servestatic.middleware.ServeStaticMiddleware",
     "django.middleware.gzip.GZipMiddleware",

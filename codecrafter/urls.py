@@ -9,6 +9,8 @@ from django.contrib import admin
 from django.contrib.staticfiles.storage import staticfiles_storage
 from django.shortcuts import redirect
 from django.urls import URLPattern, URLResolver, include, path, re_path
+from django.views.decorators.cache import cache_control
+from django.views.decorators.http import require_safe
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
@@ -40,8 +42,8 @@ admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-a
 
 urlpatterns = [
     # First, because they are tried in this order and programs ask more often than people.
-    path("api/schema", SpectacularAPIView.as_view(), name="schema"),
-    path("api/docs", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="api-docs"),
+    path("api/schema", cache_control(no_cache=True)(SpectacularAPIView.as_view()), name="schema"),
+    path("api/docs", require_safe(SpectacularSwaggerSplitView.as_view(url_name="schema")), name="api-docs"),
     path("api/", RedirectView.as_view(pattern_name="api-docs")),
     path("api/", include((api_urlpatterns, "api"))),
     path("api/v1/", include((api_urlpatterns, "api"), namespace="api_v1")),

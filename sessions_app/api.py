@@ -27,7 +27,7 @@ from accounts.guests import open_to_guests
 from accounts.models import Scope
 from accounts.socket_auth import issue_ticket
 from codecrafter.http import answers
-from codecrafter.http.conditional import PreconditionFailed, check_if_match, etag, unchanged
+from codecrafter.http.conditional import PreconditionFailed, check_if_match, etag, personal, unchanged
 from codecrafter.http.paging import Paging, Together, WrongCursor, refuse_unknown_parameters
 from codecrafter.http.problems import Invalid
 from codecrafter.http.schema import ETAG, FLAG, IF_MATCH, IF_NONE_MATCH, PAGE, UNCHANGED, page_of, refusals
@@ -119,12 +119,17 @@ def valid(serializer: BaseSerializer[Any]) -> dict[str, Any]:
     return dict(serializer.validated_data)
 
 
-def _shown(standing: Standing, request: SignedInRequest, *, code: int = status.HTTP_200_OK) -> Response:
+def _described(standing: Standing, request: SignedInRequest) -> tuple[str, dict[str, Any]]:
+    """The tag of the session's state, and what is shown of it."""
     session = standing.session
     revision, content = documents.entry_at_head(session.pk)
     body = SessionSerializer(session, context={"request": request, "standing": standing}).data
-    tag = _tag(standing, revision)
-    return Response({**body, "content": content}, status=code, headers={"ETag": tag})
+    return _tag(standing, revision), {**body, "content": content}
+
+
+def _shown(standing: Standing, request: SignedInRequest, *, code: int = status.HTTP_200_OK) -> Response:
+    tag, body = _described(standing, request)
+    return Response(body, status=code, headers={"ETag": personal(tag, request.user)})
 
 
 def _tag(standing: Standing, revision: int) -> str:
@@ -334,16 +339,17 @@ class SessionDetail(APIView):
     def get(self, request: SignedInRequest, session_id: UUID) -> HttpResponseBase:
         standing = standing_in(request.user, session_id)
         tag = _tag(standing, standing.revision)
-        if answer := unchanged(request, tag):
+        if answer := unchanged(request, personal(tag, request.user)):
             return answer
         name = f"session:{session_id}:{standing.shown_permission}"
         if request.accepted_renderer.format != "json":
             return _shown(standing, request)
         if (body := answers.kept(name, tag)) is not None:
-            return HttpResponse(body, content_type="application/json", headers={"ETag": tag})
-        response = _shown(standing, request)
+            return HttpResponse(body, content_type="application/json", headers={"ETag": personal(tag, request.user)})
         # The text may be newer than the standing, and then so is the tag.
-        response.add_post_render_callback(lambda made: answers.keep(name, made["ETag"], made.content))
+        tag, described = _described(standing, request)
+        response = Response(described, headers={"ETag": personal(tag, request.user)})
+        response.add_post_render_callback(lambda made: answers.keep(name, tag, made.content))
         return response
 
     @extend_schema(
@@ -427,7 +433,6 @@ class SessionExport(APIView):
         headers = {
             "Content-Disposition": str(content_disposition_header(as_attachment=True, filename=name)),
             "X-Revision": str(revision),
-            "Cache-Control": "no-store",
         }
         return HttpResponse(archive, content_type="application/zip", headers=headers)
 
@@ -643,7 +648,7 @@ class CollaboratorDetail(APIView):
 def _made(request: SignedInRequest, invite: Invite, token: str, code: int) -> Response:
     url = request.build_absolute_uri(reverse("sessions_app:session-join", args=[token]))
     body = {**InviteSerializer(invite).data, "token": token, "url": url}
-    return Response(body, status=code, headers={"Cache-Control": "no-store"})
+    return Response(body, status=code)
 
 
 class InviteList(APIView):

@@ -49,7 +49,12 @@ FILTERS = ("all", "mine", "shared", "archived")
 
 
 def home(request: HttpRequest) -> HttpResponse:
-    return redirect("sessions_app:session-list") if request.user.is_authenticated else render(request, "home.html")
+    if request.user.is_authenticated:
+        return redirect("sessions_app:session-list")
+    response = render(request, "home.html")
+    # Nobody's, so a browser may keep it for the way back.
+    response["Cache-Control"] = "no-cache"
+    return response
 
 
 @require_GET
@@ -181,10 +186,7 @@ def session_detail(request: SignedInPageRequest, session_id: UUID) -> HttpRespon
         "measure": moderation.standing_measure(standing.session),
         "origin": _origin(request.user, standing.session),
     }
-    response = render(request, "sessions_app/session_detail.html", context)
-    # Going back must not bring up a page with another person's name or an old permission in it.
-    response["Cache-Control"] = "no-store"
-    return response
+    return render(request, "sessions_app/session_detail.html", context)
 
 
 def _origin(user: User, session: CodeSession) -> CodeSession | None:

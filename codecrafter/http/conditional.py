@@ -1,7 +1,7 @@
 """ETag, If-Match and If-None-Match over a row's `version`, so that one person's change is not lost under another's.
 
-A tag is "VERSION", or "VERSION.DIGEST" where an answer shows more than the row. If-Match compares the versions: it
-guards the row, and says nothing of the rest. If-None-Match compares all of it.
+A tag is "VERSION", or "VERSION.DIGEST" where an answer shows more than the row, and names the person it was given to.
+If-Match compares the versions: it guards the row, and says nothing of the rest. If-None-Match compares all of it.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from rest_framework.response import Response
 from codecrafter.http.problems import DomainError
 
 if TYPE_CHECKING:
+    from django.contrib.auth.models import AbstractBaseUser
     from rest_framework.request import Request
 
 
@@ -29,6 +30,11 @@ def etag(version: int, *shown: object) -> str:
         return f'"{version}"'
     digest = hashlib.sha256("\n".join(map(str, shown)).encode()).hexdigest()[:16]
     return f'"{version}.{digest}"'
+
+
+def personal(tag: str, reader: AbstractBaseUser) -> str:
+    """The tag as it leaves: what one person has been given is nothing that another has."""
+    return f'{tag[:-1]}.{reader.pk}"'
 
 
 def check_if_match(request: Request, version: int) -> None:
