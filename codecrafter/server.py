@@ -6,11 +6,14 @@ import asyncio
 import errno
 import fcntl
 import gc
+import logging
 import os
 import resource
 import signal
 import socket
+import stat
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import uvicorn
@@ -24,6 +27,8 @@ from codecrafter.socket_protocol import SocketProtocol
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
+
+logger = logging.getLogger(__name__)
 
 # New objects before the youngest are looked through; the interpreter's 700 are made by two or three requests.
 GARBAGE_THRESHOLD = 10_000
@@ -105,6 +110,7 @@ def hold_data_dir() -> None:
     if not settings.EMBEDDED:
         return
     settings.DATA_DIR.mkdir(parents=True, exist_ok=True)
+    _keep_to_owner(settings.DATA_DIR)
     lock = os.open(settings.DATA_DIR / "server.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -113,6 +119,21 @@ def hold_data_dir() -> None:
         raise Taken(
             f"A server already runs on {settings.DATA_DIR}. Stop it, or give this one another folder: DATA_DIR=..."
         ) from None
+
+
+def _keep_to_owner(folder: Path) -> None:
+    """Take access away from others, who have it where an earlier version wrote or somebody copied. Raises Taken."""
+    found = folder.stat()
+    if found.st_mode & stat.S_ISVTX or os.geteuid() not in (0, found.st_uid):
+        raise Taken(f"{folder} is shared with other accounts. Give this server a folder of its own: DATA_DIR=...")
+    database = Path(settings.DATABASES["default"]["NAME"])
+    beside = database.parent.glob(f"{database.name}*") if database.is_absolute() else ()
+    for path in (folder, *folder.iterdir(), *beside):
+        if path == folder or (path.is_file() and not path.is_symlink()):
+            try:
+                path.chmod(path.stat().st_mode & 0o700)
+            except PermissionError:
+                logger.warning("%s belongs to another account, which can read it", path)
 
 
 def _listen() -> socket.socket:

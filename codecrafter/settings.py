@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import secrets
 from datetime import timedelta
@@ -44,13 +45,16 @@ DATA_DIR = Path(env.str("DATA_DIR", default=str(BASE_DIR / "var"))).resolve()
 HOST = env.str("HOST", default="127.0.0.1")
 PORT = env.int("PORT", default=8000)
 DEBUG = env.bool("DEBUG", default=False)
+CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default="memory://localhost/")
+# One process with nothing else running: the worker and the periodic work are threads of the web process.
+EMBEDDED = CELERY_BROKER_URL.startswith("memory:")
+if EMBEDDED:
+    # DATA_DIR holds people's work, and sign-ins that still open: none of it is for other accounts of the machine.
+    os.umask(0o077)
 SECRET_KEY = secret_from("SECRET_KEY", "secret_key")
 SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
 REDIS_URL = env.str("REDIS_URL", default="")
 MONGODB_URL = env.str("MONGODB_URL", default="")
-CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default="memory://localhost/")
-# One process with nothing else running: the worker and the periodic work are threads of the web process.
-EMBEDDED = CELERY_BROKER_URL.startswith("memory:")
 LOOPBACK = HOST in ("127.0.0.1", "::1", "localhost")
 
 # Hosts and proxies
@@ -463,6 +467,8 @@ CONTENT_SECURITY_POLICY = {
 STATIC_URL = "/static/"
 STATIC_ROOT = Path(env.str("STATIC_ROOT", default=str(DATA_DIR / "static")))
 STATICFILES_DIRS = [BASE_DIR / "build" / "static"] if (BASE_DIR / "build" / "static").is_dir() else []
+# Another server may serve them, as another user.
+FILE_UPLOAD_PERMISSIONS, FILE_UPLOAD_DIRECTORY_PERMISSIONS = 0o644, 0o755
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     # Compressing takes half a minute, which is worth it where files cross a network.

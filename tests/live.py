@@ -147,7 +147,9 @@ class LiveServer:
         if "DATABASE_URL" in self.environment:
             self.manage("migrate", "-v", "0")
         elif not (self.data_dir / DATABASE_FILE).exists():
-            shutil.copy(migrated_database(), self.data_dir / DATABASE_FILE)
+            # As open as an earlier version left it.
+            shutil.copyfile(migrated_database(), self.data_dir / DATABASE_FILE)
+            (self.data_dir / DATABASE_FILE).chmod(0o644)
         self.start()
         return self
 

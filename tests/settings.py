@@ -8,7 +8,12 @@ os.environ.setdefault("SECRET_KEY", "only-for-tests-" + "0" * 40)
 os.environ.setdefault("JWT_SIGNING_KEY", "only-for-tests-" + "1" * 40)
 os.environ.setdefault("RATE_LIMITS", "off")
 
-from codecrafter.settings import *  # noqa: F403
+# The settings keep what a server writes to its owner; the tests write for other accounts too, such as PostgreSQL's.
+umask = os.umask(0o077)
+
+from codecrafter.settings import *  # noqa: E402, F403
+
+os.umask(umask)
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 STORAGES["staticfiles"]["BACKEND"] = "django.contrib.staticfiles.storage.StaticFilesStorage"  # noqa: F405
