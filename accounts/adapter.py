@@ -19,6 +19,7 @@ from accounts.errors import AccountSuspended, CredentialsRefused, EmailTaken, Us
 from accounts.lockout import refuse_locked
 from activity.log import record
 from codecrafter.http.client import client_address
+from codecrafter.http.public_url import public_host
 from codecrafter.http.throttles import RateLimited
 
 logger = logging.getLogger(__name__)
@@ -77,8 +78,9 @@ class AccountAdapter(DefaultAccountAdapter):
 
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
         """A mail server that is away is logged: the page answers as it always does, whoever was written to."""
+        site = {"name": public_host(), "domain": public_host()}
         try:
-            super().send_mail(template_prefix, email, context)
+            super().send_mail(template_prefix, email, {**context, "current_site": site})
         except OSError:
             logger.exception("mail %s could not be sent", template_prefix)
 

@@ -6,10 +6,12 @@ Those tagged `database` ask the server and run with `manage.py check --database 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.db import connections
+from django.http.request import validate_host
 
 from accounts import demo
 from codecrafter.http.client import serves_this_machine_only
@@ -135,13 +137,33 @@ def check_any_host(**kwargs: Any) -> list[CheckMessage]:
     if _is_production() and "*" in settings.ALLOWED_HOSTS:
         return [
             Warning(
-                "ALLOWED_HOSTS allows every host, so whoever asks for somebody's new password chooses where its link "
-                "leads.",
+                "ALLOWED_HOSTS allows every host, so a page of somebody else's domain that leads to this address "
+                "passes for ours.",
                 hint="Set ALLOWED_HOSTS to the names people use, such as ALLOWED_HOSTS=code.example.org.",
                 id="codecrafter.W003",
             )
         ]
     return []
+
+
+@register(Tags.security)
+def check_public_url(**kwargs: Any) -> list[CheckMessage]:
+    """The links in mails are made of it, so it has to lead to this very installation."""
+    if not _is_production():
+        return []
+    url = urlsplit(settings.PUBLIC_URL)
+    if not settings.PUBLIC_URL:
+        fault = "PUBLIC_URL is unset, and ALLOWED_HOSTS does not begin with a name that it could be made of."
+    elif url.scheme not in ("http", "https") or not url.hostname or url.path or url.query or url.fragment:
+        fault = f"PUBLIC_URL is {settings.PUBLIC_URL!r}, which is not a scheme and a host name."
+    elif not validate_host(url.hostname, settings.ALLOWED_HOSTS):
+        fault = f"PUBLIC_URL leads to {url.hostname}, which ALLOWED_HOSTS does not name."
+    elif settings.HTTPS and url.scheme != "https":
+        fault = "HTTPS is on, but PUBLIC_URL begins with http:."
+    else:
+        return []
+    hint = "Set PUBLIC_URL to what people type, such as PUBLIC_URL=https://code.example.org."
+    return [Error(fault, hint=hint, id="codecrafter.E010")]
 
 
 @register(Tags.security)

@@ -39,6 +39,17 @@ def secret_from(name: str, file_name: str) -> str:
     return path.read_text().strip()
 
 
+def derived_public_url() -> str:
+    """The first of ALLOWED_HOSTS, or HOST on loopback, as a URL; "" if that is no single name."""
+    name = (env.list("ALLOWED_HOSTS", default=[]) or [HOST if LOOPBACK else ""])[0]
+    if not name or name[0] in ".*":
+        return ""
+    host = f"[{name}]" if ":" in name and name[0] != "[" else name
+    # A proxy has the port that goes without saying.
+    port = "" if HTTPS or TRUSTED_PROXIES else f":{PORT}"
+    return f"{'https' if HTTPS else 'http'}://{host}{port}"
+
+
 # Where we are
 VERSION = "0.1.0"
 DATA_DIR = Path(env.str("DATA_DIR", default=str(BASE_DIR / "var"))).resolve()
@@ -64,6 +75,8 @@ FRONTEND_URL = env.str("FRONTEND_URL", default="")
 # How many proxies in front of us add to X-Forwarded-For; with 0 the header is ignored.
 TRUSTED_PROXIES = env.int("TRUSTED_PROXIES", default=0)
 HTTPS = env.bool("HTTPS", default=False)
+# What every absolute link begins with. Never the Host of a request: who asks for somebody's new password chooses that.
+PUBLIC_URL = (env.str("PUBLIC_URL", default="") or derived_public_url()).rstrip("/")
 if TRUSTED_PROXIES:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 
@@ -116,6 +129,7 @@ MIDDLEWARE = [
     "codecrafter.metrics.RequestMetricsMiddleware",
     "codecrafter.http.request_id.RequestIdMiddleware",
     "codecrafter.http.caching.PrivateByDefault",
+    "codecrafter.http.public_url.AbsoluteLinks",
     "django.middleware.security.SecurityMiddleware",
     "servestatic.middleware.ServeStaticMiddleware",
     "django.middleware.gzip.GZipMiddleware",

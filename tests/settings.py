@@ -15,6 +15,7 @@ from codecrafter.settings import *  # noqa: E402, F403
 
 os.umask(umask)
 
+PUBLIC_URL = "http://testserver"
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 STORAGES["staticfiles"]["BACKEND"] = "django.contrib.staticfiles.storage.StaticFilesStorage"  # noqa: F405
 

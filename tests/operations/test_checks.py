@@ -20,6 +20,7 @@ PRODUCTION: dict[str, Any] = {
     "HOST": "0.0.0.0",
     "LOOPBACK": False,
     "ALLOWED_HOSTS": ["code.example.org"],
+    "PUBLIC_URL": "https://code.example.org",
     "HTTPS": True,
     "RATE_LIMITS": True,
     "SECRET_KEY": "s" * 50,
@@ -51,9 +52,9 @@ def test_the_defaults_of_make_run_are_fine(settings: SettingsWrapper) -> None:
 @pytest.mark.parametrize(
     "values",
     [
-        {"ALLOWED_HOSTS": ["code.example.org"]},
-        {"ALLOWED_HOSTS": [".example.org"]},
-        {"TRUSTED_PROXIES": 1},
+        {"ALLOWED_HOSTS": ["code.example.org"], "PUBLIC_URL": "http://code.example.org"},
+        {"ALLOWED_HOSTS": [".example.org"], "PUBLIC_URL": "http://code.example.org:8000"},
+        {"TRUSTED_PROXIES": 1, "PUBLIC_URL": "http://localhost"},
     ],
 )
 def test_a_loopback_host_that_others_reach_by_a_proxy_is_production(
@@ -84,6 +85,11 @@ def test_a_good_production_is_fine(settings: SettingsWrapper, tmp_path: Path) ->
         ({"RATE_LIMITS": False}, "codecrafter.W001"),
         ({"HTTPS": False}, "codecrafter.W002"),
         ({"ALLOWED_HOSTS": ["*"]}, "codecrafter.W003"),
+        ({"PUBLIC_URL": ""}, "codecrafter.E010"),
+        ({"PUBLIC_URL": "code.example.org"}, "codecrafter.E010"),
+        ({"PUBLIC_URL": "https://code.example.org/path"}, "codecrafter.E010"),
+        ({"PUBLIC_URL": "https://other.example.org"}, "codecrafter.E010"),
+        ({"PUBLIC_URL": "http://code.example.org"}, "codecrafter.E010"),
     ],
 )
 def test_each_unsafe_setting_is_named(
