@@ -149,7 +149,7 @@ def check_any_host(**kwargs: Any) -> list[CheckMessage]:
 @register(Tags.security)
 def check_public_url(**kwargs: Any) -> list[CheckMessage]:
     """The links in mails are made of it, so it has to lead to this very installation."""
-    if not _is_production():
+    if not _is_production() or not settings.ALLOWED_HOSTS:
         return []
     url = urlsplit(settings.PUBLIC_URL)
     if not settings.PUBLIC_URL:

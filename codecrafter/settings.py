@@ -199,7 +199,11 @@ CACHES: dict[str, dict[str, Any]] = {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
         "LOCATION": REDIS_URL,
         # What is asked of it takes a millisecond; nobody waits long for one that hangs.
-        "OPTIONS": {"socket_timeout": 1, "socket_connect_timeout": 1},
+        "OPTIONS": {
+            "serializer": "codecrafter.cache_serializer.JSONSerializer",
+            "socket_timeout": 1,
+            "socket_connect_timeout": 1,
+        },
     }
     if REDIS_URL
     else OWN_MEMORY,

@@ -46,11 +46,12 @@ def shared(name: str, make: Callable[[], bytes]) -> bytes:
     except Exception:
         return make()
     generation = found.get(_generation_key(name), "")
-    if _key(name) in found and found[_key(name)][0] == generation:
-        return cast("bytes", found[_key(name)][1])
+    kept = found.get(_key(name))
+    if kept and kept[0] == generation:
+        return cast("str", kept[1]).encode()
     body = make()
     try:
-        cache.set(_key(name), (generation, body), KEPT_SECONDS)
+        cache.set(_key(name), (generation, body.decode()), KEPT_SECONDS)
     except Exception:
         logger.warning("the cache is away, %s is not kept", name)
     return body

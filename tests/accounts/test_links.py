@@ -11,13 +11,13 @@ from tests.conftest import PASSWORD
 
 pytestmark = pytest.mark.django_db
 PUBLIC = "https://code.example.org"
-ELSEWHERE = {"HTTP_HOST": "127.0.0.1:4444"}
+ELSEWHERE = {"HTTP_HOST": "web:4444"}
 
 
 @pytest.fixture(autouse=True)
 def public_url(settings):
     settings.PUBLIC_URL = PUBLIC
-    settings.ALLOWED_HOSTS = ["code.example.org", "127.0.0.1", "testserver"]
+    settings.ALLOWED_HOSTS = ["code.example.org", "web", "testserver"]
 
 
 def ask_for_a_new_password(client):
@@ -71,7 +71,7 @@ def test_links_in_mails_lead_to_the_public_url(client, alice, act):
 def test_no_mail_names_the_host_of_the_request(client, alice, act):
     act(client)
     for sent in mail.outbox:
-        assert "127.0.0.1" not in f"{sent.subject}{sent.body}{sent.extra_headers}", sent.body
+        assert "web:4444" not in f"{sent.subject}{sent.body}{sent.extra_headers}", sent.body
 
 
 def test_invites_and_pages_of_lists_lead_to_the_public_url(api, alice, session):
