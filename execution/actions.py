@@ -90,6 +90,7 @@ def submit_run(
                 interactive=interactive,
                 limits=dict(limits or {}),
                 stop_on_failure=stop_on_failure,
+                told={} if any(test["hidden"] for test in tests) else None,
                 idempotency_key=idempotency_key,
                 request_sha256=digest,
             )

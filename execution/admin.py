@@ -15,6 +15,7 @@ from django.utils.html import format_html, format_html_join
 from activity import audit
 from codecrafter.http.admin import Button, Choice, Counted, DeskAdmin, NoQuestions, Reason, link
 from execution import actions
+from execution.events import summary
 from execution.models import ACTIVE, AvailableLanguage, DeadLetter, Run, Status, Stream
 from execution.output import read_stream
 from sessions_app import languages
@@ -115,7 +116,7 @@ class RunAdmin(DeskAdmin):
     )
     fieldsets = (
         (None, {"fields": ("id", "status", "language", "user_link", "session_link", "revision", "interactive")}),
-        ("Result", {"fields": ("exit_code", "signal", "truncated", "error_id", "cancelled_by", "measured")}),
+        ("Result", {"fields": ("result", "error_id", "cancelled_by")}),
         ("Progress", {"fields": ("attempt", "worker", "waited", "took", "created_at", "started_at", "finished_at")}),
         ("Input", {"fields": ("args", "wanted_limits", "sent_files", "sent_stdin")}),
         ("Output", {"fields": ("stdout", "stderr", "compile_output")}),
@@ -142,9 +143,12 @@ class RunAdmin(DeskAdmin):
         """So far, while it runs."""
         return _seconds(run.started_at, timezone.now() if run.status == Status.RUNNING else run.finished_at)
 
-    @admin.display(description="stats")
-    def measured(self, run: Run) -> str:
-        return format_html("<pre>{}</pre>", json.dumps(run.stats, indent=2))
+    @admin.display
+    def result(self, run: Run) -> str:
+        """As everybody is told it, hidden test cases or not."""
+        told = summary(run)
+        shown = {name: told[name] for name in ("status", "exit_code", "signal", "truncated", "stats")}
+        return format_html("<pre>{}</pre>", json.dumps(shown, indent=2))
 
     @admin.display(description="limits")
     def wanted_limits(self, run: Run) -> str:

@@ -251,7 +251,7 @@ class RunHistory(APIView):
         paging = Paging(("-created_at", "id"))
         runs = session.runs.without_input().select_related("user", "cancelled_by")
         page = paging.paginate_queryset(runs, request, self) or []
-        return paging.get_paginated_response([summary(run) for run in page])
+        return paging.get_paginated_response([summary(run, request.user) for run in page])
 
 
 @open_to_guests

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import base64
+import threading
 from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
+from django.utils import timezone
 
 from codecrafter.http.times import moment
 from sessions_app import events
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from uuid import UUID
 
     from accounts.models import User
@@ -20,9 +23,12 @@ if TYPE_CHECKING:
 WORKERS = "workers"
 
 
-def summary(run: Run) -> dict[str, Any]:
-    """A run without its output. Times are ISO 8601 in UTC; `stats` is what the sandbox measured."""
-    return {
+def summary(run: Run, reader: User | None = None, at: datetime | None = None) -> dict[str, Any]:
+    """A run without its output, for `reader` or for the room, as it is told `at` a time, which is now.
+
+    Times are ISO 8601 in UTC; `stats` is what the sandbox measured.
+    """
+    body = {
         "job_id": str(run.pk),
         "status": run.status,
         "language": run.language,
@@ -41,6 +47,18 @@ def summary(run: Run) -> dict[str, Any]:
         "started_at": _time(run.started_at),
         "finished_at": _time(run.finished_at),
     }
+    if run.told is None or (reader is not None and reader.pk == run.user_id):
+        return body
+    return body | _told(run, at or timezone.now())
+
+
+def _told(run: Run, at: datetime) -> dict[str, Any]:
+    """What a run with hidden cases shows to others instead of its result."""
+    if run.told_at is not None and at < run.told_at:
+        hidden = {"exit_code": None, "signal": None, "truncated": False, "finished_at": None}
+        return {"status": "running", "stats": {"queue_ms": run.stats.get("queue_ms")}, **hidden}
+    told = {name: value for name, value in (run.told or {}).items() if name != "seconds"}
+    return told | ({"finished_at": _time(run.told_at)} if run.told_at else {})
 
 
 def _person(user: User | None) -> dict[str, str] | None:
@@ -52,9 +70,17 @@ def _time(value: Any) -> str | None:
 
 
 def announce_state(run: Run) -> None:
-    """Tell the room the run's state, when the current transaction commits."""
-    if run.session_id:
-        events.announce_on_commit(run.session_id, {"type": "run.state", "run": summary(run)})
+    """Tell the room the run's state, when the current transaction commits, or when it may be told."""
+    if run.session_id is None:
+        return
+    wait = (run.told_at - timezone.now()).total_seconds() if run.told_at else 0
+    message: events.RunState = {"type": "run.state", "run": summary(run, at=run.told_at)}
+    if wait <= 0:
+        events.announce_on_commit(run.session_id, message)
+        return
+    later = threading.Timer(wait, events.announce, (run.session_id, message))
+    later.daemon = True
+    transaction.on_commit(later.start)
 
 
 def announce_output(session_id: UUID, run_id: UUID, stream: str, offset: int, data: bytes) -> None:

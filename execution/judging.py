@@ -9,6 +9,8 @@ from itertools import zip_longest
 
 # The verdicts of a case that ended by itself with exit code 0; any other has its final state as its verdict.
 PASSED, WRONG_OUTPUT = "passed", "wrong_output"
+# All that is told of a hidden case that was not passed.
+FAILED = "failed"
 # How far a printed number may be from the expected one, absolutely or relatively, whichever allows more.
 FLOAT_TOLERANCE = 1e-6
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any, ClassVar
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.conf import settings
 from django.db import models
 
 from execution.judging import Checker
 from sessions_app.models import CodeSession
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 
 class Status(models.TextChoices):
@@ -67,6 +71,9 @@ class Run(models.Model):
     signal = models.CharField(max_length=20, blank=True)
     stats = models.JSONField(default=dict, blank=True)
     truncated = models.BooleanField(default=False)
+    # Null unless a test case is hidden. Then this is what everybody but the submitter is told of the end: the result of
+    # the visible cases, `seconds` after the start.
+    told = models.JSONField(null=True, blank=True, editable=False)
     error_id = models.CharField(max_length=32, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     started_at = models.DateTimeField(null=True, blank=True)
@@ -97,6 +104,13 @@ class Run(models.Model):
     def is_final(self) -> bool:
         return self.status not in ACTIVE
 
+    @property
+    def told_at(self) -> datetime | None:
+        """When others than the submitter learn that it ended, if that is later than its end."""
+        if self.started_at is None or not self.is_final or not self.told or not self.told["seconds"]:
+            return None
+        return self.started_at + timedelta(seconds=self.told["seconds"])
+
 
 class RunFile(models.Model):
     run = models.ForeignKey(Run, models.CASCADE, related_name="files")
@@ -111,7 +125,8 @@ class RunFile(models.Model):
 class TestCase(models.Model):
     """One case of a submission: what goes in, what is expected, and, once it ran, what came of it.
 
-    What a hidden case holds is shown to nobody but the submitter. `verdict` is `passed`, `wrong_output`, or the final
+    Of a hidden case everybody but the submitter is told whether it was passed, once the run is over, and nothing else.
+    `verdict` is `passed`, `wrong_output`, or the final
     state of a case that did not end by itself; empty until the case ran.
     """
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import math
 import threading
 import uuid
 from dataclasses import replace
@@ -30,7 +31,7 @@ from execution.sandbox.cache import CompileCache
 from execution.sandbox.errors import InvalidJob, SandboxFault
 from execution.sandbox.job import Case, CaseResult, Job, Outcome, default_run_limits, prepare
 from execution.sandbox.job import Status as FinalStatus
-from execution.sandbox.supervisor import execute, execute_cases
+from execution.sandbox.supervisor import execute, execute_cases, sum_of_cases
 from sessions_app import languages
 
 if TYPE_CHECKING:
@@ -171,13 +172,15 @@ def _execute(claimed: Run, beside: Companion) -> Outcome:
         limits=claimed.limits,
     )
     beside.start()
-    label, cases = str(claimed.pk), list(claimed.cases.defer("stdout", "stderr"))
+    label = str(claimed.pk)
+    # Hidden ones last: nothing that can be seen of a visible case waits for one.
+    cases = list(claimed.cases.defer("stdout", "stderr").order_by("is_hidden", "number"))
     if not cases:
         return execute(job, backend(), beside, beside.control, label, cache=compile_cache())
     budget = OutputBudget(job.run.limits.output_bytes, len(cases))
     return execute_cases(
         job,
-        [Case(bytes(case.stdin), tuple(case.args)) for case in cases],
+        [Case(bytes(case.stdin), tuple(case.args), alone=case.is_hidden) for case in cases],
         backend(),
         beside,
         beside.control,
@@ -213,20 +216,46 @@ def compile_cache() -> CompileCache | None:
 
 
 def _finish_with_outcome(claimed: Run, outcome: Outcome) -> None:
+    cases = list(claimed.cases.order_by("is_hidden", "number").values("is_hidden", "verdict", "truncated"))
+    result = _result(claimed, outcome, cases)
+    if claimed.told is not None:
+        result["told"] = _told(claimed, outcome, cases)
+    _finish(claimed, **result)
+
+
+def _result(claimed: Run, outcome: Outcome, cases: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     message = {"message": outcome.message} if outcome.message else {}
-    _finish(
-        claimed,
-        status=outcome.status.value,
-        exit_code=outcome.exit_code,
-        signal=outcome.signal or "",
-        truncated=outcome.truncated,
-        stats=claimed.stats | dict(outcome.stats) | message | _tally(claimed),
-    )
+    return {
+        "status": outcome.status.value,
+        "exit_code": outcome.exit_code,
+        "signal": outcome.signal or "",
+        "truncated": outcome.truncated or any(case["truncated"] for case in cases),
+        "stats": claimed.stats | dict(outcome.stats) | message | _tally(cases),
+    }
 
 
-def _tally(claimed: Run) -> dict[str, int]:
-    verdicts = list(claimed.cases.values_list("verdict", flat=True))
-    return {"cases": len(verdicts), "cases_passed": verdicts.count(PASSED)} if verdicts else {}
+def _tally(cases: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    passed = sum(case["verdict"] == PASSED for case in cases)
+    return {"cases": len(cases), "cases_passed": passed} if cases else {}
+
+
+def _told(claimed: Run, outcome: Outcome, cases: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What others than the submitter are told: the result of the visible cases, and how many were passed in all.
+
+    How long it takes may depend on a hidden input as well, so they hear of the end 1, 2, 4, 8, ... s after the start.
+    """
+    visible = [case for case in cases if not case["is_hidden"]]
+    seen = sum_of_cases(outcome.cases[: len(visible)]) if outcome.cases else outcome
+    told = _result(claimed, seen, visible)
+    told["signal"] = told["signal"] or None
+    told["stats"] |= _tally(cases)
+    told["seconds"] = 0
+    if outcome.status is FinalStatus.CANCELLED:
+        told["status"] = Status.CANCELLED.value
+    elif len(outcome.cases) > len(visible):
+        taken = (timezone.now() - (claimed.started_at or timezone.now())).total_seconds()
+        told["seconds"] = 1 << math.ceil(math.log2(max(taken, 1)))
+    return told
 
 
 def _finish_with_error(claimed: Run, message: str, *, detail: str = "") -> None:
@@ -256,12 +285,13 @@ def announce_end(ended: Run) -> None:
         run_seconds=_seconds(ended.started_at, ended.finished_at),
         queue_seconds=_seconds(ended.created_at, ended.started_at),
     )
+    status = (ended.told or {}).get("status", ended.status)
     record(
         "run.finished",
-        f"a {ended.language} run ended as {ended.status}",
+        f"a {ended.language} run ended as {status}",
         user_id=ended.user_id,
         session_id=ended.session_id,
-        metadata={"job_id": str(ended.pk), "status": ended.status},
+        metadata={"job_id": str(ended.pk), "status": status},
     )
 
 

@@ -11,8 +11,8 @@ from drf_spectacular.utils import inline_serializer
 from rest_framework import serializers
 
 from execution.events import summary
-from execution.judging import Checker
-from execution.models import Run, Status, Stream
+from execution.judging import FAILED, PASSED, Checker
+from execution.models import Run, Status, Stream, TestCase
 from execution.output import CASE_TEXTS, CASES_SHOWN_BYTES, SHOWN_BYTES, beginnings, cases_with_beginnings, shown
 from execution.sandbox.job import default_run_limits
 from execution.sandbox.protocol import ProtocolError, check_path
@@ -70,7 +70,7 @@ class LimitsInput(serializers.Serializer):
 
 
 class TestCaseInput(serializers.Serializer):
-    """One test of a submission. What a hidden one holds is shown to nobody but its sender."""
+    """One test of a submission. Of a hidden one everybody but its sender is told passed or failed, and nothing else."""
 
     __test__ = False
 
@@ -161,17 +161,33 @@ class InputTyped(serializers.Serializer):
 
 def run_json(run: Run, reader: User) -> dict[str, Any]:
     """A run with the beginning of its output and its test cases, as `reader` may see them; bounded by output.py."""
-    body = summary(run)
+    body = summary(run, reader)
     begun = beginnings(run)
     for name, stream in (("stdout", Stream.STDOUT), ("stderr", Stream.STDERR), ("compile_output", Stream.COMPILE)):
         body |= shown(name, *begun[stream], SHOWN_BYTES)
     cases = cases_with_beginnings(run, SHOWN_BYTES)
     most = min(SHOWN_BYTES, CASES_SHOWN_BYTES // (len(CASE_TEXTS) + 1) // max(1, len(cases)))
-    body["cases"] = [_case_json(case, most, shows_all=run.user_id == reader.pk) for case in cases]
+    is_over = body["finished_at"] is not None
+    is_author = run.user_id == reader.pk
+    body["cases"] = [
+        _case_json(case, most) if is_author or not case.is_hidden else _hidden_case_json(case, is_over=is_over)
+        for case in cases
+    ]
     return body
 
 
-def _case_json(case: Any, most: int, *, shows_all: bool) -> dict[str, Any]:
+def _hidden_case_json(case: TestCase, *, is_over: bool) -> dict[str, Any]:
+    """All that is told of it to others. When it ended would tell of what it read, so they hear it at the run's end."""
+    verdict = None
+    if is_over and case.verdict:
+        verdict = PASSED if case.verdict == PASSED else FAILED
+    return {"number": case.number, "hidden": True, "verdict": verdict}
+
+
+def _case_json(case: Any, most: int) -> dict[str, Any]:
+    words = list(case.args)
+    while len(json.dumps(words)) > most:
+        words.pop()
     body: dict[str, Any] = {
         "number": case.number,
         "name": case.name,
@@ -182,15 +198,12 @@ def _case_json(case: Any, most: int, *, shows_all: bool) -> dict[str, Any]:
         "signal": case.signal or None,
         "truncated": case.truncated,
         "stats": case.stats,
+        "args": words,
+        "args_truncated": len(words) < len(case.args),
     }
-    if shows_all or not case.is_hidden:
-        words = list(case.args)
-        while len(json.dumps(words)) > most:
-            words.pop()
-        body |= {"args": words, "args_truncated": len(words) < len(case.args)}
-        for name in CASE_TEXTS:
-            begun, size = getattr(case, f"{name}_begun"), getattr(case, f"{name}_size")
-            body |= shown(name, bytes(begun or b""), size, most)
+    for name in CASE_TEXTS:
+        begun, size = getattr(case, f"{name}_begun"), getattr(case, f"{name}_size")
+        body |= shown(name, bytes(begun or b""), size, most)
     return body
 
 

@@ -116,11 +116,15 @@ class Stats(TypedDict):
 
 @dataclass(frozen=True)
 class Case:
-    """One test case of a submission: its input, arguments after the job's own, and limits where they differ."""
+    """One test case of a submission: its input, arguments after the job's own, and limits where they differ.
+
+    `alone`: in a sandbox that no other case was or will be in.
+    """
 
     stdin: bytes = b""
     args: tuple[str, ...] = ()
     limits: Limits | None = None
+    alone: bool = False
 
 
 @dataclass(frozen=True)

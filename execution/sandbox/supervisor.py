@@ -67,7 +67,7 @@ def execute_cases(
     after_case: Callable[[int, CaseResult], bool] | None = None,
     cache: CompileCache | None = None,
 ) -> Outcome:
-    """Compile once, then run every case in a sandbox reset after the last one, or a new one on any trouble.
+    """Compile once, then run every case in a sandbox reset after the last one, or a new one on any trouble or if asked.
 
     The listener hears the compiler; what a case prints is in its result. `after_case` is called with each result as it
     comes, and ends the submission by returning False; what was printed is then its to keep, and not in the outcome.
@@ -98,7 +98,7 @@ def execute_cases(
                     break
         finally:
             seat.close()
-        return _sum_of_cases(results, compiled)
+        return sum_of_cases(results, compiled)
 
 
 @contextlib.contextmanager
@@ -124,13 +124,14 @@ def _desk(job: Job, backend: Backend, listener: Listener, control: Control, labe
 
 @dataclass(frozen=True)
 class _Order:
-    """One step as it is asked of a sandbox. `keep`: more may follow in the same one."""
+    """One step as it is asked of a sandbox. `keep`: more may follow in the same one. `alone`: nothing was before."""
 
     step: Step
     files: Files
     stdin: bytes = b""
     is_compile: bool = False
     keep: bool = False
+    alone: bool = False
 
 
 @dataclass(frozen=True)
@@ -238,14 +239,15 @@ class _Captured:
 
 def _case_order(job: Job, case: Case, files: Files) -> _Order:
     step = replace(job.run, argv=(*job.run.argv, *case.args), limits=case.limits or job.run.limits)
-    return _Order(step, files, case.stdin, keep=True)
+    return _Order(step, files, case.stdin, keep=not case.alone, alone=case.alone)
 
 
 def _run_case(
     desk: _Desk, order: _Order, following: deque[_Order], compiled: Compiled | None, seat: _Seat
 ) -> CaseResult:
     captured = _Captured()
-    outcome = _watched(replace(desk, delivery=captured), order, seat, following).run_outcome(compiled)
+    desk = replace(desk, delivery=captured)
+    outcome = _watched(desk, order, None if order.alone else seat, following).run_outcome(compiled)
     return CaseResult(
         status=outcome.status,
         exit_code=outcome.exit_code,
@@ -258,7 +260,8 @@ def _run_case(
     )
 
 
-def _sum_of_cases(results: Sequence[CaseResult], compiled: Compiled | None) -> Outcome:
+def sum_of_cases(results: Sequence[CaseResult], compiled: Compiled | None = None) -> Outcome:
+    """The outcome of a submission that had these cases."""
     worst = next((result for result in results if result.status is not Status.COMPLETED), None)
     shown = worst or (results[-1] if results else None)
     stats: dict[str, Any] = (
@@ -471,7 +474,7 @@ class _Watch:
         """
         waiting = sum(size for size, _end in line.ahead)
         for order in itertools.islice(following, len(line.ahead), None):
-            if self._seat is None or not self._seat.fits(order.step.limits, self._desk):
+            if self._seat is None or order.alone or not self._seat.fits(order.step.limits, self._desk):
                 break
             frames = self._frames_of(order, is_reused=True)
             size = sum(map(len, frames))
