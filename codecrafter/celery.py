@@ -6,14 +6,23 @@ import os
 from typing import Any
 
 from celery import Celery
-from celery.signals import worker_ready, worker_shutting_down
+from celery.signals import celeryd_after_setup, worker_ready, worker_shutting_down
 from kombu import Exchange, Queue
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "codecrafter.settings")
 
-app = Celery("codecrafter")
-app.config_from_object("django.conf:settings", namespace="CELERY")
-app.autodiscover_tasks()
+
+def _application(name: str, **options: Any) -> Celery:
+    made = Celery(name, **options)
+    made.config_from_object("django.conf:settings", namespace="CELERY")
+    made.autodiscover_tasks()
+    return made
+
+
+app = _application("codecrafter")
+# Which queues a worker takes is a matter of its application; this one's is a thread in each worker (worker.py).
+upkeep_app = _application("codecrafter.upkeep", set_as_current=False)
+UPKEEP = "upkeep"
 
 _in_rabbitmq = app.conf.broker_url.startswith("amqp")
 # Where RabbitMQ puts a message that it had to deliver again and again. Its run row is ended by the reaper.
@@ -30,12 +39,13 @@ def _queue(name: str) -> Queue:
     return Queue(name, Exchange(name), routing_key=name, queue_arguments=arguments if _in_rabbitmq else None)
 
 
-# Runs and upkeep wait in different queues, so that neither holds up the other.
-app.conf.task_queues = [_queue("runs"), _queue("upkeep")]
-app.conf.task_routes = {
-    name: {"queue": "runs", "routing_key": "runs"} for name in ("execution.run_code", "execution.self_test")
-}
-app.conf.broker_transport_options = {"confirm_publish": True} if _in_rabbitmq else {"polling_interval": 0.02}
+# Runs and upkeep wait in different queues and are taken by different threads, so that neither holds up the other.
+for each in (app, upkeep_app):
+    each.conf.task_queues = [_queue("runs"), _queue(UPKEEP)]
+    each.conf.task_routes = {
+        name: {"queue": "runs", "routing_key": "runs"} for name in ("execution.run_code", "execution.self_test")
+    }
+    each.conf.broker_transport_options = {"confirm_publish": True} if _in_rabbitmq else {"polling_interval": 0.02}
 
 
 @app.on_after_finalize.connect
@@ -45,15 +55,24 @@ def _set_beat_schedule(sender: Celery, **kwargs: Any) -> None:
     sender.conf.beat_schedule = beat_schedule()
 
 
+@celeryd_after_setup.connect
+def _prepare(sender: str, instance: Any, **kwargs: Any) -> None:
+    from codecrafter.worker import make_room_for_connections
+
+    instance.app.amqp.queues.deselect(UPKEEP)
+    make_room_for_connections()
+
+
 @worker_ready.connect
 def _start_reporting(sender: Any, **kwargs: Any) -> None:
     """A worker process of its own (the embedded one does not send this signal)."""
     from codecrafter.metrics import serve_worker_metrics
-    from codecrafter.worker import Reporter
+    from codecrafter.worker import Reporter, UpkeepWorker
 
     with sender.app.connection_for_write() as connection:
         Queue(_dead_letters.name, _dead_letters, routing_key=_dead_letters.name, channel=connection).declare()
     serve_worker_metrics()
+    UpkeepWorker().start()
     Reporter().start()
 
 

@@ -11,9 +11,11 @@ from rest_framework.permissions import AllowAny
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from codecrafter.http.throttles import Budget, budget_of, who_is_at
-from execution.models import Run
+from codecrafter.http.throttles import Budget, budget_of, who_is, who_is_at
+from execution.availability import count_slots
+from execution.limits import ceiling
 from execution.serializers import ARGS_MAX, FILES_MAX, STDIN_MAX_BYTES, TESTS_MAX
+from execution.turns import active_runs, running_share
 from sessions_app.models import CHAT_MAX_CHARACTERS
 from sessions_app.serializers import METADATA_MAX_BYTES
 
@@ -43,8 +45,11 @@ class RunCeilingSerializer(serializers.Serializer):
 class RunsSerializer(serializers.Serializer):
     active = serializers.IntegerField(help_text="Of yours, waiting or running.")
     active_max = serializers.IntegerField()
-    running_max = serializers.IntegerField()
+    running_max = serializers.IntegerField(help_text="Of those, at the same time; fewer than there are places.")
+    interactive_max = serializers.IntegerField(help_text="Interactive ones that may wait for input at the same time.")
+    submission_wall_ms = serializers.IntegerField(help_text="For all test cases of one submission together.")
     limits_max = RunCeilingSerializer(help_text="The most that one run may ask for.")
+    interactive_limits_max = RunCeilingSerializer(help_text="The same for an interactive one.")
 
 
 class SizesSerializer(serializers.Serializer):
@@ -73,16 +78,19 @@ class Limits(APIView):
     @extend_schema(operation_id="limits", responses=LimitsSerializer)
     def get(self, request: Request) -> Response:
         signed_in = request.user.is_authenticated
-        who = f"user:{request.user.pk}" if signed_in else who_is_at(request._request)
+        who = who_is(request.user) if signed_in else who_is_at(request._request)
         rates = [budget_of(scope, who) for scope in (OF_PEOPLE if signed_in else OF_ADDRESSES)]
         return Response(
             {
                 "rates": [_rate(budget) for budget in rates if budget is not None],
                 "runs": {
-                    "active": Run.objects.active().filter(user=request.user.pk).count() if signed_in else 0,
+                    "active": active_runs(request.user) if request.user.is_authenticated else 0,
                     "active_max": settings.RUN_ACTIVE_PER_USER,
-                    "running_max": settings.RUN_RUNNING_PER_USER,
-                    "limits_max": settings.RUN_LIMITS_CEILING,
+                    "running_max": running_share(count_slots() or settings.WORKER_CONCURRENCY),
+                    "interactive_max": settings.RUN_INTERACTIVE_PER_USER,
+                    "submission_wall_ms": settings.RUN_MAX_SUBMISSION_MS,
+                    "limits_max": ceiling(interactive=False),
+                    "interactive_limits_max": ceiling(interactive=True),
                 },
                 "sizes": {
                     "body_bytes": settings.BODY_MAX_BYTES,

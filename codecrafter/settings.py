@@ -378,7 +378,10 @@ COMPILE_CACHE_BYTES = env.int("COMPILE_CACHE_BYTES", default=256 * 1024 * 1024)
 # Programs at once per worker: more than processors, because people's programs mostly wait, for input above all.
 WORKER_CONCURRENCY = env.int("WORKER_CONCURRENCY", default=8)
 WORKER_METRICS_PORT = env.int("WORKER_METRICS_PORT", default=0)
-# Of these, one person's; the rest of their runs wait, so that nobody keeps the others from running.
+# Interactive programs that are left to wait for somebody, besides those; one worker's and one person's.
+WORKER_INTERACTIVE = env.int("WORKER_INTERACTIVE", default=64)
+RUN_INTERACTIVE_PER_USER = env.int("RUN_INTERACTIVE_PER_USER", default=5)
+# Of the former, one person's, and always fewer than all; the rest of their runs wait, so that others can run.
 RUN_RUNNING_PER_USER = env.int("RUN_RUNNING_PER_USER", default=3)
 RUN_INPUT_MAX_BYTES = 1024 * 1024
 RUN_CODE_MAX_BYTES = 512 * 1024
@@ -392,6 +395,9 @@ RUN_LIMITS_CEILING = {
     "memory_bytes": env.int("RUN_MAX_MEMORY_BYTES", default=512 * 1024 * 1024),
     "output_bytes": env.int("RUN_MAX_OUTPUT_BYTES", default=1024 * 1024),
 }
+RUN_MAX_INTERACTIVE_WALL_MS = env.int("RUN_MAX_INTERACTIVE_WALL_MS", default=600_000)
+# All test cases of a submission together, its compilation included.
+RUN_MAX_SUBMISSION_MS = env.int("RUN_MAX_SUBMISSION_MS", default=120_000)
 
 # REST
 REST_FRAMEWORK = {

@@ -1,19 +1,36 @@
-"""What every worker does beside its tasks, and the worker that lives in the embedded server."""
+"""What every worker does besides its runs, and the worker that lives in the embedded server."""
 
 from __future__ import annotations
 
 import logging
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from django.db import close_old_connections
+from django.conf import settings
+from django.db import close_old_connections, connection
 
-from codecrafter.celery import app
+from codecrafter.celery import UPKEEP, app, upkeep_app
 from execution import availability, runner, upkeep
+
+if TYPE_CHECKING:
+    from celery import Celery
 
 logger = logging.getLogger(__name__)
 
 REPORT_SECONDS = 20
+# Of the reporter, of upkeep, and of interactive programs, which hold none while they wait for somebody.
+OTHER_CONNECTIONS = 8
+
+
+def make_room_for_connections() -> None:
+    """Let the pool of connections hold what this worker needs at once: each run has one, and its companion another."""
+    pool = connection.settings_dict["OPTIONS"].get("pool")
+    if not pool:
+        return
+    need = 2 * settings.WORKER_CONCURRENCY + OTHER_CONNECTIONS
+    pool["max_size"] = pool["max_size"] + need if settings.EMBEDDED else max(pool["max_size"], need)
+    # There may be one already.
+    connection.pool.resize(pool["min_size"], pool["max_size"])  # type: ignore[attr-defined]
 
 
 class Reporter(threading.Thread):
@@ -41,31 +58,56 @@ class Reporter(threading.Thread):
                 return
 
 
-class EmbeddedWorker:
-    """Celery's real worker in a thread of the web process, for the embedded default (broker memory://)."""
+class _ThreadWorker:
+    """Celery's real worker in a thread, for some of the queues."""
 
-    def __init__(self, concurrency: int) -> None:
-        self.reporter = Reporter()
+    def __init__(self, application: Celery, **options: Any) -> None:
         self._ready = threading.Event()
-        self._controller = app.WorkController(
-            pool="threads",
-            concurrency=concurrency,
+        self._controller = application.WorkController(
             without_heartbeat=True,
             without_mingle=True,
             without_gossip=True,
+            # The loop that it would take is the process's only one.
+            use_eventloop=False,
             ready_callback=self._on_ready,
+            **options,
         )
-        self._thread = threading.Thread(target=self._controller.start, name="embedded-worker", daemon=True)
+        self._thread = threading.Thread(target=self._controller.start, name=application.main, daemon=True)
 
     def _on_ready(self, *args: Any) -> None:
         self._ready.set()
 
     def start(self) -> None:
-        """Start, and take up what a killed server left: its runs and its broker's messages died with it."""
-        availability.forget_all_workers()
-        upkeep.reap_own_leases()
         self._thread.start()
         self._ready.wait(10)
+
+    def stop(self) -> None:
+        self._controller.stop()
+        self._thread.join(5)
+
+
+class UpkeepWorker(_ThreadWorker):
+    """Does what waits in the upkeep queue, one after the other, however many runs there are."""
+
+    def __init__(self) -> None:
+        super().__init__(upkeep_app, pool="solo", queues=[UPKEEP], hostname=f"{UPKEEP}@{availability.WORKER_NAME}")
+
+
+class EmbeddedWorker(_ThreadWorker):
+    """The worker of the embedded default (broker memory://), in the web process."""
+
+    def __init__(self, concurrency: int) -> None:
+        super().__init__(app, pool="threads", concurrency=concurrency, exclude_queues=[UPKEEP])
+        self.reporter = Reporter()
+        self._upkeep = UpkeepWorker()
+
+    def start(self) -> None:
+        """Start, and take up what a killed server left: its runs and its broker's messages died with it."""
+        make_room_for_connections()
+        availability.forget_all_workers()
+        upkeep.reap_own_leases()
+        super().start()
+        self._upkeep.start()
         self.reporter.start()
         upkeep.republish_all()
 
@@ -73,5 +115,5 @@ class EmbeddedWorker:
         """Programs that still run are stopped, and their runs wait for the next start."""
         self.reporter.stop()
         runner.release_all()
-        self._controller.stop()
-        self._thread.join(5)
+        self._upkeep.stop()
+        super().stop()

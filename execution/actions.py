@@ -16,7 +16,7 @@ from accounts.access import check_moderator
 from activity import audit
 from activity.log import record
 from codecrafter.http.problems import Invalid
-from execution import events, queue
+from execution import events, queue, turns
 from execution.access import stoppable_run, typeable_run
 from execution.availability import is_available, switch_off, switch_on, why_unavailable
 from execution.errors import IdempotencyKeyReused, LanguageUnavailable, NothingToType, TooManyRuns, TooMuchInput
@@ -48,12 +48,13 @@ def submit_run(
     stop_on_failure: bool = False,
     idempotency_key: str = "",
     request: Any = None,
+    address: str = "",
 ) -> Run:
     """Queue a run. Without `files`, the session's text at its committed head runs, in the session's language.
 
     `limits` replaces fields of the language's limits; `tests` are as TestCaseInput checked them. `request` is what
-    came in, to tell a repeated request from a reused `idempotency_key`. Raises NotAllowed, Invalid,
-    LanguageUnavailable, TooManyRuns, IdempotencyKeyReused.
+    came in, to tell a repeated request from a reused `idempotency_key`; guests are counted by its `address` too.
+    Raises NotAllowed, Invalid, LanguageUnavailable, TooManyRuns, IdempotencyKeyReused.
     """
     session = standing_in(user, session_id, Action.RUN).session if session_id else None
     if session is None and user.is_guest:
@@ -66,7 +67,7 @@ def submit_run(
         language = languages.get(session.language)
     if not is_available(language):
         raise LanguageUnavailable(why_unavailable(language))
-    if Run.objects.active().filter(user=user).count() >= settings.RUN_ACTIVE_PER_USER:
+    if turns.active_runs(user) >= settings.RUN_ACTIVE_PER_USER:
         raise TooManyRuns(
             f"You already have {settings.RUN_ACTIVE_PER_USER} runs waiting or running. Stop one or wait.", retry_after=5
         )
@@ -83,6 +84,7 @@ def submit_run(
             run = Run.objects.create(
                 user=user,
                 session=session,
+                counted_as=turns.counted_as(user, session_id, address),
                 language=language.key,
                 revision=revision,
                 args=args or [],

@@ -18,6 +18,7 @@ from rest_framework.views import APIView
 from accounts.guests import open_to_guests
 from accounts.models import Scope
 from codecrafter.http import answers
+from codecrafter.http.client import counted_address
 from codecrafter.http.paging import Paging, refuse_unknown_parameters
 from codecrafter.http.problems import Invalid
 from codecrafter.http.schema import PAGE, page_of, refusals
@@ -111,7 +112,11 @@ class Execute(APIView):
         form = ExecuteInput(data=request.data)
         form.is_valid(raise_exception=True)
         run = actions.submit_run(
-            request.user, **_arguments(request, form.validated_data), idempotency_key=key, request=request.data
+            request.user,
+            **_arguments(request, form.validated_data),
+            idempotency_key=key,
+            request=request.data,
+            address=counted_address(request._request),
         )
         run = _wait_for(run, wait)
         code = status.HTTP_200_OK if run.is_final else status.HTTP_202_ACCEPTED

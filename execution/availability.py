@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Sum
 from django.db.models.signals import post_delete, post_save
 from django.dispatch import receiver
 from django.utils import timezone
@@ -121,20 +122,35 @@ def backend() -> Backend:
 
 def report_worker() -> None:
     """Write down that this worker lives, what it runs programs in, and, when it starts, its languages."""
+    global _slots
     sandbox, detail = "", ""
     try:
         sandbox = backend().name
     except SandboxFault as fault:
         detail = fault.remedy
-    row, created = Worker.objects.update_or_create(
-        name=WORKER_NAME, defaults={"sandbox": sandbox, "detail": detail, "seen_at": timezone.now()}
-    )
+    known = {"sandbox": sandbox, "detail": detail, "slots": settings.WORKER_CONCURRENCY, "seen_at": timezone.now()}
+    row, created = Worker.objects.update_or_create(name=WORKER_NAME, defaults=known)
+    _slots = count_slots()
     if created:
         answers.forget(LANGUAGES)
     if created and row.sandbox:
         _report_languages(backend().versions())
         for key, reason in backend().failures().items():
             keep_self_test(key, "", reason)
+
+
+def count_slots() -> int:
+    """How many programs all workers together run at once."""
+    live = Worker.objects.filter(seen_at__gte=timezone.now() - WORKER_SILENCE).exclude(sandbox="")
+    return live.aggregate(slots=Sum("slots"))["slots"] or 0
+
+
+_slots = 0
+
+
+def known_slots() -> int:
+    """The same as this worker last saw it, its own among them."""
+    return max(_slots, settings.WORKER_CONCURRENCY)
 
 
 @transaction.atomic

@@ -12,6 +12,7 @@ import threading
 import time
 from datetime import timedelta
 from itertools import groupby
+from math import inf
 from operator import itemgetter
 from typing import Any
 
@@ -54,7 +55,12 @@ class Companion(threading.Thread):
         # Its output could not be kept, or its worker goes down: another attempt must follow.
         self.failed = False
         self.released = False
+        # All its test cases together took too long.
+        self.overdue = False
         self._run = claimed
+        # One program has a clock of its own (the supervisor's), and many have this one together.
+        self._most_seconds = inf if claimed.interactive else settings.RUN_MAX_SUBMISSION_MS / 1000
+        self._began = time.monotonic()
         self._wake = threading.Event()
         self._closed = False
         self._lock = threading.Lock()
@@ -94,10 +100,13 @@ class Companion(threading.Thread):
     def run(self) -> None:
         _listen_for_bells()
         active[str(self._run.pk)] = self
-        self._renewed_at = time.monotonic()
+        self._began = self._renewed_at = time.monotonic()
         try:
             while not self._closed:
                 self._step()
+                if self._run.interactive and time.monotonic() - self._began > LOOK_SECONDS:
+                    # Somebody may think for minutes before they answer; the connection serves others meanwhile.
+                    close_old_connections()
         except Exception:
             # Without its companion a run could be neither stopped nor kept.
             logger.exception("the companion of run %s failed", self._run.pk)
@@ -166,6 +175,9 @@ class Companion(threading.Thread):
         """Read the rows for a cancellation and for new input."""
         row = Run.objects.filter(pk=self._run.pk).values(*_STOPS).first()
         if row is None or any(row.values()):
+            self.control.cancel()
+        elif time.monotonic() - self._began > self._most_seconds:
+            self.overdue = True
             self.control.cancel()
         if self._run.interactive:
             for typed in RunInput.objects.filter(run=self._run, number__gt=self._inputs_seen):

@@ -47,6 +47,8 @@ class Run(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="runs")
     session = models.ForeignKey(CodeSession, models.CASCADE, null=True, blank=True, related_name="runs")
+    # As turns.counted_as() says.
+    counted_as = models.CharField(max_length=100, blank=True, default="", editable=False)
     language = models.CharField(max_length=30)
     status = models.CharField(max_length=15, choices=Status.choices, default=Status.QUEUED)
     # The sequence number of the session's text that runs; null when the code came with the request.
@@ -237,5 +239,7 @@ class Worker(models.Model):
 
     name = models.CharField(max_length=200, primary_key=True)
     sandbox = models.CharField(max_length=30, blank=True)
+    # How many programs it runs at once.
+    slots = models.PositiveSmallIntegerField(default=0)
     detail = models.TextField(blank=True)
     seen_at = models.DateTimeField()

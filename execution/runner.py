@@ -9,55 +9,82 @@ import functools
 import logging
 import math
 import threading
+import time
 import uuid
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.conf import settings
-from django.db import transaction
+from django.db import close_old_connections, transaction
 from django.db.models import F
 from django.utils import timezone
 
 from activity.log import record
-from execution import companion, events, metrics
+from execution import companion, events, metrics, turns
 from execution.availability import WORKER_NAME, backend, keep_self_test
 from execution.companion import Companion, held_row
 from execution.judging import PASSED, WRONG_OUTPUT, Checker, is_right
+from execution.limits import default_limits
 from execution.models import Run, Status, TestCase
 from execution.output import OutputBudget
 from execution.sandbox import selftest
 from execution.sandbox.cache import CompileCache
 from execution.sandbox.errors import InvalidJob, SandboxFault
-from execution.sandbox.job import Case, CaseResult, Job, Outcome, default_run_limits, prepare
+from execution.sandbox.job import Case, CaseResult, Job, Outcome, prepare
 from execution.sandbox.job import Status as FinalStatus
 from execution.sandbox.supervisor import execute, execute_cases, sum_of_cases
 from sessions_app import languages
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
     from uuid import UUID
 
 logger = logging.getLogger(__name__)
+Ended = TypeVar("Ended", Outcome, CaseResult)
 
 _going_down = threading.Event()
+# One claim at a time in this worker, or two of one person's would each find it their turn.
+_claiming = threading.Lock()
+# Interactive runs that this worker has room for.
+_beside = threading.BoundedSemaphore(settings.WORKER_INTERACTIVE)
 
 
-def run(run_id: UUID) -> UUID | None:
-    """Run it, if it is still waiting and it is its person's turn. Whoever else holds it, or if it is over, do nothing.
+def run(run_id: UUID, send: Callable[[UUID], None]) -> None:
+    """Run it, if it is still waiting and it is its person's turn, and return when its slot is free again.
 
-    Returns the run of the same person to take up next, if one waits.
+    Do nothing if another worker holds it or it is over. `send` is called with the runs whose turn it is then. After a
+    moment an interactive run goes on in a thread of its own, because a program that waits for somebody needs no slot.
     """
     claimed = _claim(run_id)
     if claimed is None:
-        return None
-    with metrics.runs_active.track_inprogress():
+        return
+    if claimed.interactive:
+        beside = threading.Thread(target=_run_beside, args=(claimed, send), name=f"interactive-{claimed.pk}")
+        beside.start()
+        beside.join(turns.INTERACTIVE_SLOT_SECONDS)
+    else:
         _run_claimed(claimed)
-    if claimed.user is None or _going_down.is_set():
-        return None
-    waiting = Run.objects.filter(user=claimed.user, status=Status.QUEUED).order_by("created_at")
-    return waiting.values_list("pk", flat=True).first()
+    _send_next(claimed, send)
+
+
+def _run_beside(claimed: Run, send: Callable[[UUID], None]) -> None:
+    began = time.monotonic()
+    try:
+        _run_claimed(claimed)
+    finally:
+        _beside.release()
+        # The end of a shorter one is the end of its slot, too, whose thread sends the next.
+        if time.monotonic() - began >= turns.INTERACTIVE_SLOT_SECONDS:
+            _send_next(claimed, send)
+        close_old_connections()
+
+
+def _send_next(claimed: Run, send: Callable[[UUID], None]) -> None:
+    if not _going_down.is_set():
+        for run_id in turns.next_of(claimed.counted_as):
+            send(run_id)
 
 
 def self_test(key: str) -> None:
@@ -87,7 +114,7 @@ def prepare_job(
     limits: Mapping[str, int] | None = None,
 ) -> Job:
     """The sandbox's job; `limits` replaces fields of the language's. Raises InvalidJob, with words for its author."""
-    defaults = default_run_limits(language, interactive=interactive)
+    defaults = default_limits(language, interactive=interactive)
     return prepare(
         language,
         files,
@@ -99,9 +126,31 @@ def prepare_job(
 
 
 def _claim(run_id: UUID) -> Run | None:
+    """The run, held by this worker; an interactive one with a place beside the slots, which its thread gives back."""
     waiting = Run.objects.filter(pk=run_id, status=Status.QUEUED, cancel_requested_at=None)
-    if not _is_its_turn(waiting):
+    row = waiting.values("counted_as", "interactive").first()
+    if row is None:
         return None
+    has_place = not row["interactive"] or _beside.acquire(blocking=False)
+    claimed = None
+    try:
+        with _claiming:
+            if (
+                has_place
+                and not _going_down.is_set()
+                and turns.is_turn_of(row["counted_as"], interactive=row["interactive"])
+            ):
+                claimed = _take(run_id, waiting)
+            else:
+                # It is sent again when one of its person's gives up its slot, and by the republisher.
+                waiting.update(published_at=None)
+    finally:
+        if claimed is None and has_place and row["interactive"]:
+            _beside.release()
+    return claimed
+
+
+def _take(run_id: UUID, waiting: Any) -> Run | None:
     now = timezone.now()
     with transaction.atomic():
         won = waiting.update(
@@ -122,21 +171,7 @@ def _claim(run_id: UUID) -> Run | None:
     return claimed
 
 
-def _is_its_turn(waiting: Any) -> bool:
-    """Nobody has more than RUN_RUNNING_PER_USER running. (Two claims at once may exceed it by one, which is harmless.)
-
-    A run that has to wait is sent again when one of its person's ends, and by the republisher.
-    """
-    row = waiting.values("user_id").first()
-    if row is None:
-        return False
-    running = Run.objects.filter(user=row["user_id"], status=Status.RUNNING).count()
-    if running < settings.RUN_RUNNING_PER_USER and not _going_down.is_set():
-        return True
-    waiting.update(published_at=None)
-    return False
-
-
+@metrics.runs_active.track_inprogress()
 def _run_claimed(claimed: Run) -> None:
     beside = Companion(claimed)
     try:
@@ -175,19 +210,32 @@ def _execute(claimed: Run, beside: Companion) -> Outcome:
     label = str(claimed.pk)
     # Hidden ones last: nothing that can be seen of a visible case waits for one.
     cases = list(claimed.cases.defer("stdout", "stderr").order_by("is_hidden", "number"))
+    if claimed.interactive:
+        # Somebody may think for minutes before they answer; the connection serves others meanwhile.
+        close_old_connections()
     if not cases:
         return execute(job, backend(), beside, beside.control, label, cache=compile_cache())
     budget = OutputBudget(job.run.limits.output_bytes, len(cases))
-    return execute_cases(
+    outcome = execute_cases(
         job,
         [Case(bytes(case.stdin), tuple(case.args), alone=case.is_hidden) for case in cases],
         backend(),
         beside,
         beside.control,
         label,
-        after_case=lambda index, result: _keep_case(claimed, cases[index], result, budget),
+        after_case=lambda index, result: _keep_case(claimed, cases[index], _overdue(beside, result), budget),
         cache=compile_cache(),
     )
+    return _overdue(beside, outcome)
+
+
+def _overdue(beside: Companion, ended: Ended) -> Ended:
+    """What was stopped because all cases together took too long was not cancelled by anybody."""
+    if not beside.overdue or ended.status is not FinalStatus.CANCELLED:
+        return ended
+    seconds = settings.RUN_MAX_SUBMISSION_MS / 1000
+    message = f"The tests were stopped after {seconds:g} s, which is the most that all of them together may take."
+    return replace(ended, status=FinalStatus.TIMED_OUT, stats={**ended.stats, "limit": "wall"}, message=message)
 
 
 def _keep_case(claimed: Run, case: TestCase, result: CaseResult, budget: OutputBudget) -> bool:

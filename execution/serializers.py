@@ -12,9 +12,9 @@ from rest_framework import serializers
 
 from execution.events import summary
 from execution.judging import FAILED, PASSED, Checker
+from execution.limits import ceiling, default_limits
 from execution.models import Run, Status, Stream, TestCase
 from execution.output import CASE_TEXTS, CASES_SHOWN_BYTES, SHOWN_BYTES, beginnings, cases_with_beginnings, shown
-from execution.sandbox.job import default_run_limits
 from execution.sandbox.protocol import ProtocolError, check_path
 from sessions_app.serializers import LanguageField, PersonSerializer, TextField
 
@@ -60,13 +60,6 @@ class LimitsInput(serializers.Serializer):
     wall_ms = serializers.IntegerField(min_value=100, required=False)
     memory_bytes = serializers.IntegerField(min_value=16 * 1024 * 1024, required=False)
     output_bytes = serializers.IntegerField(min_value=1024, required=False)
-
-    def validate(self, attrs: dict[str, int]) -> dict[str, int]:
-        ceiling = settings.RUN_LIMITS_CEILING
-        wrong = {name: f"At most {ceiling[name]} here." for name, value in attrs.items() if value > ceiling[name]}
-        if wrong:
-            raise serializers.ValidationError(wrong, "above_ceiling")
-        return attrs
 
 
 class TestCaseInput(serializers.Serializer):
@@ -117,6 +110,10 @@ class ExecuteInput(serializers.Serializer):
             raise serializers.ValidationError({"code": "Give code, files or a session_id."}, "required")
         if "tests" in attrs and (attrs["interactive"] or attrs.get("stdin") or attrs.get("args")):
             raise serializers.ValidationError({"tests": "With tests, stdin and args belong to each test."}, "invalid")
+        most = ceiling(interactive=attrs["interactive"])
+        asked = attrs.get("limits", {})
+        if wrong := {name: f"At most {most[name]} here." for name, value in asked.items() if value > most[name]}:
+            raise serializers.ValidationError({"limits": wrong}, "above_ceiling")
         words = [*attrs.get("args", []), *(word for test in attrs.get("tests", []) for word in test["args"])]
         if any("\0" in word for word in words):
             raise serializers.ValidationError({"args": "An argument cannot hold a NUL character."}, "invalid")
@@ -278,7 +275,7 @@ class LanguageSerializer(serializers.Serializer):
 
 
 def language_json(row: Availability) -> dict[str, Any]:
-    limits = default_run_limits(row.language)
+    limits = default_limits(row.language)
     return {
         "key": row.language.key,
         "name": row.language.name,

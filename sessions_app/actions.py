@@ -15,7 +15,7 @@ from django.utils import timezone
 from activity import audit
 from activity.log import record
 from codecrafter.http.lines import visible
-from codecrafter.http.throttles import count_or_refuse
+from codecrafter.http.throttles import count_or_refuse, who_is
 from codecrafter.http.times import moment
 from sessions_app import crdt, documents, events, files, history, languages, sharing, zips
 from sessions_app.access import Action, Standing, standing_in
@@ -310,7 +310,7 @@ def say(user: User, session_id: UUID | str, text: str, ref: str | None = None) -
     Raises SessionNotFound, NotAllowed for who has not joined, RateLimited, NothingSaid, MessageTooLong.
     """
     standing = standing_in(user, session_id, Action.CHAT)
-    count_or_refuse("chat", f"user:{user.pk}")
+    count_or_refuse("chat", who_is(user))
     text = _clean(text)
     session = standing.session
     with transaction.atomic():

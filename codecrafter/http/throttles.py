@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
 from django.conf import settings
@@ -146,6 +146,11 @@ def _note(request: HttpRequest, budget: Budget | None) -> None:
         request.META.setdefault(_COUNTED, []).append(budget)
 
 
+def who_is(user: Any) -> str:
+    """The signed-in, in the key of a counter. Bots spend what their person has."""
+    return f"user:{user.bot_of_id or user.pk}"
+
+
 def who_is_at(request: HttpRequest) -> str:
     """The anonymous, in the key of a counter."""
     return f"address:{counted_address(request)}"
@@ -162,7 +167,7 @@ class GeneralThrottle(BaseThrottle):
     def allow_request(self, request: Request, view: APIView) -> bool:
         user = request.user
         signed_in = bool(user and user.is_authenticated)
-        who = f"user:{user.pk}" if signed_in else who_is_at(request._request)
+        who = who_is(user) if signed_in else who_is_at(request._request)
         scope = self.scope or ("user" if signed_in else "anonymous")
         if scope != "anonymous" or _COUNTED not in request.META:
             _note(request._request, count_or_refuse(scope, who))

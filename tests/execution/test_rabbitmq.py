@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 
+import httpx
 import pytest
 
 from tests.live import LiveServer
@@ -76,4 +78,58 @@ def test_a_run_whose_worker_is_killed_ends_on_another_worker(live, worker):
         assert (done["status"], done["stdout"]) == ("completed", "once\nend\n")
     finally:
         beat.end()
+        doomed.end(signal.SIGKILL)
+
+
+@pytest.fixture
+def class_of_thirty(live) -> list[dict[str, str]]:
+    """Made on the server at once; each would otherwise wait for a password hash."""
+    made = (
+        "import uuid; from accounts import tokens; from accounts.models import User\n"
+        "for n in range(30):\n"
+        "    name = 'pupil-' + uuid.uuid4().hex[:12]\n"
+        "    print(tokens.issue(User.objects.create_user(name, name + '@example.org')).access)"
+    )
+    return [{"Authorization": f"Bearer {token}"} for token in live.manage("shell", "-v", "0", "-c", made).split()]
+
+
+def test_a_class_that_presses_run_at_once_has_thirty_results(live, worker, class_of_thirty):
+    body = {"language": "python", "code": "print(6 * 7)", "interactive": True}
+
+    def press(headers: dict[str, str]) -> dict:
+        return httpx.post(f"{live.url}/api/execute?wait=30", json=body, headers=headers, timeout=120).json()
+
+    with ThreadPoolExecutor(30) as pool:
+        done = list(pool.map(press, class_of_thirty))
+    assert [(run.get("status"), run.get("stdout")) for run in done] == [("completed", "42\n")] * 30
+    for log in (live.log(), worker.log()):
+        assert "PoolTimeout" not in log and "companion" not in log
+
+
+def test_upkeep_is_done_while_all_places_are_taken(live, worker):
+    worker.end()
+    doomed, narrow = live.worker("doomed"), live.worker("narrow", WORKER_CONCURRENCY="1")
+    doomed.start()
+    beat = live.beat()
+    alice, bob = live.person("alice"), live.person("bob")
+    long = {"language": "python", "code": "import time; time.sleep(14)"}
+    try:
+        lost = alice.call("POST", "/api/execute", 202, json=long)["job_id"]
+        while alice.call("GET", f"/api/execute/status/{lost}", 200)["status"] != "running":
+            time.sleep(0.05)
+        doomed.end(signal.SIGKILL)
+        narrow.start()
+        busy = bob.call("POST", "/api/execute", 202, json=long)["job_id"]
+        while bob.call("GET", f"/api/execute/status/{busy}", 200)["status"] != "running":
+            time.sleep(0.05)
+        beat.start()
+        # The reaper takes it from the worker that died, and the only other one is busy.
+        while alice.call("GET", f"/api/execute/status/{lost}", 200)["status"] != "queued":
+            assert bob.call("GET", f"/api/execute/status/{busy}", 200)["status"] == "running"
+            time.sleep(0.05)
+        for person, job in ((alice, lost), (bob, busy)):
+            person.call("POST", f"/api/execute/{job}/cancel", 202)
+    finally:
+        beat.end()
+        narrow.end()
         doomed.end(signal.SIGKILL)
