@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Stands between the worker and the container engine and lets through only what running a sandbox takes.
+"""Stands between the worker and the container engine, and asks the engine for sandboxes only.
 
-Reaching an engine's socket is being root on its host, and a filter on paths alone does not change that: one `create`
-with a bind mount is enough. So the body of every create is checked too, and every other call must name a container
-that carries our label. One request per connection: what follows it on the same connection is never forwarded.
+Reaching an engine's socket means being root on its host. So nothing that a client sends is passed on: each call is
+read, compared with the few that a sandbox takes, and a request of the proxy's own is written from what was understood.
+The engine's answer is read and written anew too. Only the streams of an attached sandbox go through as they are.
 """
 
 from __future__ import annotations
@@ -14,293 +14,459 @@ import json
 import logging
 import os
 import re
-from dataclasses import dataclass
-from typing import Any
-from urllib.parse import parse_qs, urlsplit
+import sys
+import time
+from dataclasses import dataclass, replace
+from http import HTTPStatus
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlencode
 
-LABEL_PREFIX = "codecrafter."
-HEAD_MAX_BYTES = 32 * 1024
-# A seccomp profile travels in the create body.
-BODY_MAX_BYTES = 512 * 1024
-READ_SECONDS = 30
+# Started by its path, it finds what a sandbox is in the folder above.
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-VERSION = r"(?:/v\d+\.\d+)?"
-CONTAINER = r"/containers/[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}"
-# What may be asked without naming a container.
-OPEN = re.compile(rf"(GET|HEAD) {VERSION}/(_ping|version|info|images/[a-zA-Z0-9][a-zA-Z0-9_./:@-]*/json)")
-LIST = re.compile(rf"GET {VERSION}/(containers/json|events)")
-CREATE = re.compile(rf"POST {VERSION}/containers/create")
-OWN = re.compile(
-    rf"GET {VERSION}{CONTAINER}/(json|stats)"
-    rf"|POST {VERSION}{CONTAINER}/(start|attach|wait|kill|stop|resize)"
-    rf"|DELETE {VERSION}{CONTAINER}"
+from execution.images.build import PREFIX, image_of
+from execution.images.families import FAMILIES
+from execution.sandbox import versions
+from execution.sandbox.container import DEADLINE_LABEL, LABELS, Container, environment_of
+from execution.sandbox.job import default_compile_limits, default_run_limits
+from sessions_app.languages import LANGUAGES
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+# The minor versions of the engine's API (1.x) whose requests and answers this file knows; Docker 20.10 speaks 1.41.
+OLDEST_API, NEWEST_API = 41, 44
+VERSION_SECONDS = 60
+HEAD_MAX_BYTES = 16 * 1024
+# A seccomp profile travels in the body of a create.
+BODY_MAX_BYTES = 128 * 1024
+ANSWER_MAX_BYTES = 16 * 1024 * 1024
+MESSAGE_MAX_CHARS = 500
+READ_SECONDS = 10
+ENGINE_SECONDS = 60
+MAX_CONNECTIONS = 500
+# No sandbox is made to last longer, whatever its deadline says.
+LIFE_SECONDS = 2 * 3600
+
+REQUEST_LINE = re.compile(r"([A-Z]{1,16}) (?:/v1\.([1-9][0-9]{0,2}))?/([!-~]*) HTTP/1\.[01]")
+HEADER = re.compile(r"([A-Za-z0-9-]+):[ \t]*([\t -~]*)")
+CONTAINER = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}")
+CONTAINER_ID = re.compile(r"[0-9a-f]{64}")
+LABEL_FILTER = re.compile(rf"(?:{'|'.join(map(re.escape, sorted(LABELS)))})(?:=[ -~]{{1,200}})?")
+LIST_DEFAULTS = {"limit": "-1", "size": "0", "trunc_cmd": "0"}
+ATTACH = {"stdin": "1", "stdout": "1", "stderr": "1", "stream": "1"}
+REMOVE = {"v": "True", "link": "False", "force": "True"}
+STATE = ("Status", "Running", "OOMKilled", "ExitCode", "Error", "StartedAt", "FinishedAt")
+UPGRADED = (
+    b"HTTP/1.1 101 UPGRADED\r\nContent-Type: application/vnd.docker.raw-stream\r\n"
+    b"Connection: Upgrade\r\nUpgrade: tcp\r\n\r\n"
 )
 
 log = logging.getLogger("engine_proxy")
 
 
 class Refused(Exception):
-    """Answered with 403 and this reason; nothing reaches the engine."""
+    """The call ends with this status and reason."""
+
+    def __init__(self, reason: str, status: int = HTTPStatus.FORBIDDEN) -> None:
+        super().__init__(reason)
+        self.status = int(status)
+
+
+def require(holds: bool, otherwise: str, status: int = HTTPStatus.FORBIDDEN) -> None:
+    if not holds:
+        raise Refused(otherwise, status)
 
 
 @dataclass(frozen=True)
 class Policy:
-    """Which images and runtimes a sandbox may be made of."""
+    """What a sandbox may be made of, how large one may be, and how many there may be."""
 
-    images: tuple[str, ...]
-    runtimes: tuple[str, ...]
+    images: frozenset[str]
+    runtimes: frozenset[str]
+    environments: frozenset[tuple[str, ...]]
+    most: Container
+    count: int
+
+    @classmethod
+    def of(cls, environment: Mapping[str, str]) -> Policy:
+        """The ceilings are the most that a language's own limits, or a person's request, may come to."""
+        prefixes = (environment.get("SANDBOX_IMAGES") or PREFIX).split(",")
+        limits = [versions.LIMITS]
+        for language in LANGUAGES.values():
+            limits += [default_run_limits(language), default_compile_limits(language)]
+        asked = int(environment.get("RUN_MAX_MEMORY_BYTES") or 0)
+        most = replace(
+            versions.LIMITS,
+            memory_bytes=max(asked, *(limit.memory_bytes for limit in limits)),
+            cpus=max(limit.cpus for limit in limits),
+            processes=max(limit.processes for limit in limits),
+            disk_bytes=max(limit.disk_bytes for limit in limits),
+        )
+        return cls(
+            images=frozenset(image_of(family, prefix) for prefix in prefixes for family in FAMILIES),
+            runtimes=frozenset({"", environment.get("SANDBOX_RUNTIME", "")}),
+            environments=frozenset(environment_of(key) for key in LANGUAGES),
+            most=Container.of("", "", most, "", {}),
+            count=int(environment.get("SANDBOX_MAX_COUNT") or 200),
+        )
+
+    def read(self, body: bytes) -> Container:
+        """The sandbox that the body of a create describes, if that is what it describes, within the ceilings."""
+        try:
+            asked = Container.read(read_json(body))
+            self.check(asked)
+        except (ValueError, TypeError) as error:
+            raise Refused(str(error)) from error
+        return asked
+
+    def check(self, asked: Container) -> None:
+        require(asked.image in self.images, "the image is not a sandbox's")
+        require(asked.runtime in self.runtimes, "the runtime is not SANDBOX_RUNTIME")
+        require(asked.environment in self.environments, "Env is not a sandbox's")
+        for name in ("memory_bytes", "cpu_quota_us", "pids", "disk_bytes", "scratch_bytes"):
+            value, most = getattr(asked, name), getattr(self.most, name)
+            require(type(value) is int and 0 < value <= most, f"{name} is not a number from 1 to {most}")
+        require(asked.labels.keys() == LABELS, "Labels are not a sandbox's")
+        for value in asked.labels.values():
+            require(re.fullmatch(r"[ -~]{0,200}", value) is not None, "a label is too long, or not printable")
+        deadline = asked.labels[DEADLINE_LABEL]
+        require(re.fullmatch(r"[0-9]{1,12}", deadline) is not None, "the deadline is not a time")
+        require(int(deadline) <= time.time() + LIFE_SECONDS, "the deadline is too far away")
 
 
 @dataclass(frozen=True)
-class Request:
+class Call:
+    """A request as it was understood; the version of the API in its path has been checked and is not needed again."""
+
     method: str
-    target: str
-    headers: dict[str, str]
+    words: tuple[str, ...]
+    query: Mapping[str, str]
     body: bytes
-
-    @property
-    def path(self) -> str:
-        return urlsplit(self.target).path
-
-    @property
-    def upgrades(self) -> bool:
-        return "upgrade" in self.headers.get("connection", "").lower()
+    upgrades: bool
 
 
-# Settings of a container that only narrow what it may do, or are checked below. Any other must be empty.
-NARROWING = {
-    *("Memory", "MemorySwap", "MemorySwappiness", "MemoryReservation", "KernelMemory", "NanoCpus", "PidsLimit"),
-    *("CpuPeriod", "CpuQuota", "CpuShares", "CpusetCpus", "Tmpfs", "Ulimits", "ShmSize", "Init", "AutoRemove"),
-    *("NetworkMode", "ReadonlyRootfs", "CapDrop", "SecurityOpt", "LogConfig", "IpcMode", "CgroupnsMode", "Runtime"),
-    *("ConsoleSize", "OomScoreAdj", "BlkioWeight", "MaskedPaths", "ReadonlyPaths"),
-}
-PLAIN = {
-    *("Image", "Cmd", "Entrypoint", "Env", "WorkingDir", "User", "Labels", "Hostname", "Domainname", "HostConfig"),
-    *("AttachStdin", "AttachStdout", "AttachStderr", "OpenStdin", "StdinOnce", "Tty", "NetworkDisabled", "StopSignal"),
-    *("StopTimeout", "NetworkingConfig", "MacAddress", "OnBuild"),
-}
-
-
-def check_create(body: bytes, policy: Policy) -> None:
-    """Raises Refused unless the container is a sandbox: no network, no mount, no privilege, bounded."""
-    try:
-        wanted = json.loads(body.decode(), object_pairs_hook=unambiguous)
-        host = wanted["HostConfig"]
-        labels = wanted.get("Labels") or {}
-        require(isinstance(host, dict) and isinstance(labels, dict), "not a container")
-    except (ValueError, KeyError, TypeError) as error:
-        raise Refused("not a container") from error
-    for name, value in wanted.items():
-        require(name in PLAIN or not value, f"{name} is not for a sandbox")
-    for name, value in host.items():
-        require(name in NARROWING or is_empty(name, value), f"HostConfig.{name} is not for a sandbox")
-    require(any(str(label).startswith(LABEL_PREFIX) for label in labels), f"it carries no {LABEL_PREFIX} label")
-    require(is_image(wanted.get("Image"), policy), f"image {wanted.get('Image')!r} is not a sandbox image")
-    require(bool(re.fullmatch(r"[1-9]\d*(:[1-9]\d*)?", str(wanted.get("User", "")))), "it would run as root")
-    require(not any((wanted.get("NetworkingConfig") or {}).get("EndpointsConfig") or ()), "it joins a network")
-    require(host.get("NetworkMode") == "none", "it has a network")
-    require(host.get("ReadonlyRootfs") is True, "its root can be written")
-    require("ALL" in (host.get("CapDrop") or ()), "it keeps capabilities")
-    require(host.get("IpcMode", "") in ("", "none", "private"), "it shares memory with others")
-    require(host.get("CgroupnsMode", "") in ("", "private"), "it sees the host's cgroups")
-    require((host.get("Runtime") or "") in ("", *policy.runtimes), "its runtime is not one of ours")
-    require(is_positive(host.get("Memory")), "its memory is not limited")
-    require(is_positive(host.get("PidsLimit")), "its processes are not limited")
-    options = [str(option) for option in host.get("SecurityOpt") or ()]
-    require(bool({"no-new-privileges", "no-new-privileges:true"} & set(options)), "it may gain privileges")
-    for option in options:
-        is_profile = option.startswith("seccomp=") and option != "seccomp=unconfined"
-        require(is_profile or option in ("no-new-privileges", "no-new-privileges:true"), f"option {option[:40]!r}")
-    for paths in ("MaskedPaths", "ReadonlyPaths"):
-        require(host.get(paths) is None or len(host[paths]) > 0, f"{paths} is emptied")
-
-
-def unambiguous(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """The engine reads names without regard to case and merges those that come twice; here each comes once."""
-    require(len({name.lower() for name, _ in pairs}) == len(pairs), "a name comes twice")
-    require(all(name.isascii() for name, _ in pairs), "a name is not ASCII")
-    return dict(pairs)
-
-
-def require(holds: bool, otherwise: str) -> None:
-    if not holds:
-        raise Refused(otherwise)
-
-
-def is_positive(value: object) -> bool:
-    return isinstance(value, int) and value > 0
-
-
-def is_empty(name: str, value: Any) -> bool:
-    if name == "RestartPolicy":
-        return not value or value.get("Name") in ("", "no", None)
-    return not value
-
-
-def is_image(image: object, policy: Policy) -> bool:
-    """By name, with the name of a family of languages behind it, and any tag or digest."""
-    return any(re.fullmatch(rf"{re.escape(known)}(-[a-z]+)?([:@].+)?", str(image)) for known in policy.images)
-
-
-def check_list(target: str) -> None:
-    """Other people's containers are not listed: a filter on our label is required."""
-    try:
-        filters = json.loads(parse_qs(urlsplit(target).query).get("filters", ["{}"])[0])
-        labels = list(filters.get("label", ()))
-    except (ValueError, AttributeError, TypeError) as error:
-        raise Refused("unreadable filters") from error
-    require(any(str(label).startswith(LABEL_PREFIX) for label in labels), f"list with a {LABEL_PREFIX} label filter")
-
-
-class Proxy:
-    def __init__(self, engine: str, policy: Policy) -> None:
-        self.engine = engine
-        self.policy = policy
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection: one request, its answer, the end."""
-        try:
-            async with asyncio.timeout(READ_SECONDS):
-                request = await read_request(reader)
-            if request is None:
-                return
-            try:
-                await self.check(request)
-            except Refused as refusal:
-                log.warning("refused %s %s: %s", request.method, request.path, refusal)
-                writer.write(answer(403, str(refusal)))
-                await writer.drain()
-                return
-            await self.forward(request, reader, writer)
-        except Refused as refusal:
-            writer.write(answer(400, str(refusal)))
-        except TimeoutError:
-            writer.write(answer(408, "no request"))
-        except ConnectionError as error:
-            log.info("connection lost: %s", error)
-        except OSError as error:
-            log.error("the engine does not answer: %s", error)
-            writer.write(answer(502, "the engine does not answer"))
-        finally:
-            writer.close()
-            with contextlib.suppress(ConnectionError):
-                await writer.wait_closed()
-
-    async def check(self, request: Request) -> None:
-        asked = f"{request.method} {request.path}"
-        if OPEN.fullmatch(asked):
-            return
-        if LIST.fullmatch(asked):
-            return check_list(request.target)
-        if CREATE.fullmatch(asked):
-            return check_create(request.body, self.policy)
-        if OWN.fullmatch(asked):
-            container = request.path.split("/containers/", 1)[1].split("/", 1)[0]
-            require(await self.is_ours(container), "not a sandbox of ours")
-            return
-        raise Refused(f"{asked} is not among the calls a sandbox takes")
-
-    async def is_ours(self, container: str) -> bool:
-        """Whether the container carries our label; one that is gone is let through, and the engine says 404."""
-        reader, writer = await asyncio.open_unix_connection(self.engine)
-        try:
-            writer.write(f"GET /containers/{container}/json HTTP/1.0\r\nHost: engine\r\n\r\n".encode())
-            await writer.drain()
-            head, _, body = (await reader.read()).partition(b"\r\n\r\n")
-        finally:
-            writer.close()
-        if head.split(b" ", 2)[1:2] == [b"404"]:
-            return True
-        labels = (json.loads(body).get("Config") or {}).get("Labels") or {}
-        return any(label.startswith(LABEL_PREFIX) for label in labels)
-
-    async def forward(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        engine_reader, engine_writer = await asyncio.open_unix_connection(self.engine, limit=HEAD_MAX_BYTES)
-        try:
-            engine_writer.write(rewritten(request))
-            await engine_writer.drain()
-            head = await engine_reader.readuntil(b"\r\n\r\n")
-            writer.write(head)
-            # Only a real upgrade opens the way from client to engine; else a second request could follow unchecked.
-            if head.split(b" ", 2)[1] == b"101":
-                await both_ways((reader, engine_writer), (engine_reader, writer))
-            else:
-                await pipe(engine_reader, writer)
-        except asyncio.IncompleteReadError as error:
-            raise ConnectionError("the engine hung up") from error
-        finally:
-            engine_writer.close()
-
-
-def rewritten(request: Request) -> bytes:
-    headers = {"Host": "engine", "Connection": "close"}
-    if request.upgrades:
-        headers.update({"Connection": "Upgrade", "Upgrade": "tcp"})
-    if request.body or request.method == "POST":
-        headers.update({"Content-Type": "application/json", "Content-Length": str(len(request.body))})
-    lines = [f"{request.method} {request.target} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
-    return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + request.body
-
-
-async def read_request(reader: asyncio.StreamReader) -> Request | None:
+async def read_call(reader: asyncio.StreamReader) -> Call | None:
+    """One request, or None from a client that asks nothing. Refuses what could be read in two ways."""
     try:
         head = await reader.readuntil(b"\r\n\r\n")
     except asyncio.IncompleteReadError as error:
-        if error.partial:
-            raise Refused("half a request") from error
+        require(not error.partial, "half a request", HTTPStatus.BAD_REQUEST)
         return None
     except asyncio.LimitOverrunError as error:
-        raise Refused("the head is too long") from error
+        raise Refused("the head is too long", HTTPStatus.BAD_REQUEST) from error
     first, *lines = head.decode("latin-1").split("\r\n")[:-2]
-    parts = first.split(" ")
-    require(len(parts) == 3 and parts[1].startswith("/") and parts[1].isprintable(), "not a request")
+    asked = REQUEST_LINE.fullmatch(first)
+    if asked is None:
+        raise Refused("not a call that a sandbox takes", HTTPStatus.BAD_REQUEST)
+    method, version, target = asked.groups()
+    require(version is None or OLDEST_API <= int(version) <= NEWEST_API, f"API 1.{version} is not spoken here")
+    headers = read_headers(lines)
+    path, _, query = target.partition("?")
+    return Call(
+        method,
+        tuple(path.split("/")),
+        read_query(query),
+        await read_body(reader, headers),
+        headers.get("connection", "").lower() == "upgrade" and headers.get("upgrade", "").lower() == "tcp",
+    )
+
+
+def read_headers(lines: list[str]) -> dict[str, str]:
     headers: dict[str, str] = {}
     for line in lines:
-        name, colon, value = line.partition(":")
-        require(bool(colon) and name.lower() not in headers and name == name.strip(), "not a header")
-        headers[name.lower()] = value.strip()
-    require("transfer-encoding" not in headers, "a body needs its length")
+        header = HEADER.fullmatch(line)
+        if header is None or header[1].lower() in headers:
+            raise Refused("not a header", HTTPStatus.BAD_REQUEST)
+        headers[header[1].lower()] = header[2].strip()
+    return headers
+
+
+async def read_body(reader: asyncio.StreamReader, headers: Mapping[str, str]) -> bytes:
+    require("transfer-encoding" not in headers, "a body needs its length", HTTPStatus.BAD_REQUEST)
     length = headers.get("content-length", "0")
-    require(length.isdecimal() and int(length) <= BODY_MAX_BYTES, "the body is too long")
-    body = await reader.readexactly(int(length))
-    return Request(parts[0], parts[1], headers, body)
+    is_bounded = re.fullmatch(r"[0-9]{1,7}", length) is not None and int(length) <= BODY_MAX_BYTES
+    require(is_bounded, "the body is too long", HTTPStatus.BAD_REQUEST)
+    try:
+        return await reader.readexactly(int(length))
+    except asyncio.IncompleteReadError as error:
+        raise Refused("half a body", HTTPStatus.BAD_REQUEST) from error
 
 
-def answer(status: int, message: str) -> bytes:
-    body = json.dumps({"message": f"engine proxy: {message}"}).encode()
-    head = f"HTTP/1.1 {status} Refused\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
-    return head.encode() + b"Connection: close\r\n\r\n" + body
+def read_query(query: str) -> dict[str, str]:
+    try:
+        return once(parse_qsl(query, keep_blank_values=True, strict_parsing=True, errors="strict") if query else [])
+    except ValueError as error:
+        raise Refused("the query is not readable") from error
 
 
-async def both_ways(
-    up: tuple[asyncio.StreamReader, asyncio.StreamWriter], down: tuple[asyncio.StreamReader, asyncio.StreamWriter]
-) -> None:
+def read_json(text: bytes) -> Any:
+    try:
+        return json.loads(text.decode(), object_pairs_hook=once)
+    except (ValueError, RecursionError) as error:
+        raise Refused("the JSON is not readable") from error
+
+
+def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    require(len(dict(pairs)) == len(pairs), "a name comes twice")
+    return dict(pairs)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Of the engine, or to the client. `value` is JSON, or a str that goes as it is."""
+
+    status: int
+    value: Any
+
+    def __bytes__(self) -> bytes:
+        has_body = self.status not in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
+        is_text = isinstance(self.value, str)
+        body = (self.value if is_text else json.dumps(self.value)).encode() if has_body else b""
+        lines = [f"HTTP/1.1 {self.status} Answer", "Connection: close"]
+        if has_body:
+            kind = "text/plain" if is_text else "application/json"
+            lines += [f"Content-Type: {kind}", f"Content-Length: {len(body)}"]
+        return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+class Engine:
+    """The engine behind its socket. Paths are given without a version; every trouble with it is Refused."""
+
+    def __init__(self, socket: str) -> None:
+        self._socket = socket
+        self._version: dict[str, str] = {}
+        self._asked_at = 0.0
+
+    async def version(self) -> dict[str, str]:
+        """What the engine is, and the one version of the API that it is spoken to in: the newest that both know."""
+        if not self._version or time.monotonic() - self._asked_at > VERSION_SECONDS:
+            told = (await self._exchange("GET", "/version")).value
+            number = re.fullmatch(r"1\.([0-9]{1,3})", str(told.get("ApiVersion")))
+            if number is None or int(number[1]) < OLDEST_API:
+                raise Refused(f"the engine is older than API 1.{OLDEST_API}", HTTPStatus.BAD_GATEWAY)
+            api = f"1.{min(int(number[1]), NEWEST_API)}"
+            self._version = {"Version": str(told.get("Version")), "ApiVersion": api, "MinAPIVersion": api}
+            self._asked_at = time.monotonic()
+        return self._version
+
+    async def ask(self, method: str, path: str, query: Mapping[str, str] | None = None, body: Any = None) -> Answer:
+        """What the engine answers, if that is no error."""
+        answer = await self._exchange(method, await self._target(path, query), body)
+        if answer.status >= HTTPStatus.BAD_REQUEST:
+            raise Refused(f"the engine says: {answer.value.get('message')}", answer.status)
+        return answer
+
+    @contextlib.asynccontextmanager
+    async def attached(self, container: str) -> AsyncIterator[Streams]:
+        """The streams of a container, once the engine has given the connection over to them."""
+        target = await self._target(f"/containers/{container}/attach", ATTACH)
+        lines = [f"POST {target} HTTP/1.1", "Host: engine", "Connection: Upgrade", "Upgrade: tcp", "Content-Length: 0"]
+        async with self._connection() as (reader, writer):
+            writer.write("\r\n".join([*lines, "", ""]).encode())
+            async with asyncio.timeout(ENGINE_SECONDS):
+                status = read_status(await reader.readuntil(b"\r\n\r\n"))
+            if status != HTTPStatus.SWITCHING_PROTOCOLS:
+                raise Refused("the engine did not attach", status if status >= HTTPStatus.BAD_REQUEST else 502)
+            yield reader, writer
+
+    async def _target(self, path: str, query: Mapping[str, str] | None) -> str:
+        return f"/v{(await self.version())['ApiVersion']}{path}" + (f"?{urlencode(query)}" if query else "")
+
+    async def _exchange(self, method: str, target: str, body: Any = None) -> Answer:
+        sent = b"" if body is None else json.dumps(body).encode()
+        # In HTTP/1.0 an answer comes in one piece and ends with the connection.
+        lines = [f"{method} {target} HTTP/1.0", "Host: engine", f"Content-Length: {len(sent)}"]
+        if sent:
+            lines.append("Content-Type: application/json")
+        async with self._connection() as (reader, writer), asyncio.timeout(ENGINE_SECONDS):
+            writer.write("\r\n".join([*lines, "", ""]).encode() + sent)
+            received = bytearray()
+            while chunk := await reader.read(64 * 1024):
+                received += chunk
+                require(len(received) <= ANSWER_MAX_BYTES, "the engine says too much", HTTPStatus.BAD_GATEWAY)
+        head, _, content = bytes(received).partition(b"\r\n\r\n")
+        return Answer(read_status(head), read_json(content) if content.startswith((b"{", b"[")) else {})
+
+    @contextlib.asynccontextmanager
+    async def _connection(self) -> AsyncIterator[Streams]:
+        try:
+            reader, writer = await asyncio.open_unix_connection(self._socket, limit=HEAD_MAX_BYTES)
+            with contextlib.closing(writer):
+                yield reader, writer
+        except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
+            log.error("the engine does not answer: %r", error)
+            raise Refused("the engine does not answer", HTTPStatus.BAD_GATEWAY) from error
+
+
+def sandboxes(*more: str) -> str:
+    """The filter that finds what carries all labels of a sandbox, and these."""
+    return json.dumps({"label": [*sorted(LABELS), *more]})
+
+
+def read_status(head: bytes) -> int:
+    found = re.match(rb"HTTP/1\.[01] ([1-5][0-9][0-9])\b", head)
+    if found is None:
+        raise Refused("the engine's answer is not HTTP", HTTPStatus.BAD_GATEWAY)
+    return int(found[1])
+
+
+class Proxy:
+    def __init__(self, engine: Engine, policy: Policy) -> None:
+        self.engine = engine
+        self.policy = policy
+        self._connections = 0
+        self._creating = 0
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One connection: one request, its answer, the end."""
+        self._connections += 1
+        try:
+            if self._connections <= MAX_CONNECTIONS:
+                await self._serve(reader, writer)
+            else:
+                log.warning("closed one connection of more than %d", MAX_CONNECTIONS)
+        except OSError as error:
+            log.info("a client is gone, or too slow: %r", error)
+        finally:
+            writer.close()
+            with contextlib.suppress(OSError):
+                async with asyncio.timeout(READ_SECONDS):
+                    await writer.wait_closed()
+            writer.transport.abort()
+            self._connections -= 1
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            async with asyncio.timeout(READ_SECONDS):
+                call = await read_call(reader)
+            if call is None:
+                return
+            if call.method == "POST" and call.words[0] == "containers" and call.words[2:] == ("attach",):
+                return await self._attach(call, reader, writer)
+            answer = await self._answer(call)
+        except Refused as refusal:
+            log.warning("refused: %s", ascii(str(refusal))[:MESSAGE_MAX_CHARS])
+            answer = Answer(refusal.status, {"message": f"engine proxy: {str(refusal)[:MESSAGE_MAX_CHARS]}"})
+        writer.write(bytes(answer))
+        async with asyncio.timeout(READ_SECONDS):
+            await writer.drain()
+
+    async def _answer(self, call: Call) -> Answer:
+        """Every call that a sandbox takes, and no other; its query is what docker-py sends, and nothing else."""
+        is_plain = not call.query and not call.body
+        match (call.method, *call.words):
+            case ("POST", "containers", "create") if not call.query:
+                return await self._create(self.policy.read(call.body))
+            case ("GET", "containers", "json") if not call.body:
+                return await self._list(call.query)
+            case ("GET", "_ping") if is_plain:
+                await self.engine.ask("GET", "/_ping")
+                return Answer(HTTPStatus.OK, "OK")
+            case ("GET", "version") if is_plain:
+                return Answer(HTTPStatus.OK, await self.engine.version())
+            case ("GET", "info") if is_plain:
+                return await self._info()
+            case ("GET", "images", *name, "json") if is_plain:
+                return await self._image("/".join(name))
+            case ("GET", "containers", name, "json") if is_plain:
+                return Answer(HTTPStatus.OK, await self._own(name))
+            case ("POST", "containers", name, "start" | "kill" | "wait" as verb) if is_plain:
+                answer = await self.engine.ask("POST", f"/containers/{(await self._own(name))['Id']}/{verb}")
+                return Answer(answer.status, {"StatusCode": answer.value.get("StatusCode")})
+            case ("DELETE", "containers", name) if call.query == REMOVE and not call.body:
+                path = f"/containers/{(await self._own(name))['Id']}"
+                return Answer((await self.engine.ask("DELETE", path, {"v": "1", "force": "1"})).status, {})
+        raise Refused(f"{call.method} /{'/'.join(call.words)} is not among the calls that a sandbox takes")
+
+    async def _create(self, asked: Container) -> Answer:
+        self._creating += 1
+        # The engine does not list yet what is being made for others.
+        ahead = self._creating
+        try:
+            query = {"all": "1", "filters": sandboxes()}
+            there = len((await self.engine.ask("GET", "/containers/json", query)).value)
+            is_room = there + ahead <= self.policy.count
+            require(is_room, f"there are {there} sandboxes (SANDBOX_MAX_COUNT)", HTTPStatus.TOO_MANY_REQUESTS)
+            made = await self.engine.ask("POST", "/containers/create", body=asked.create_body())
+        finally:
+            self._creating -= 1
+        return Answer(made.status, {"Id": made.value["Id"], "Warnings": []})
+
+    async def _list(self, asked: Mapping[str, str]) -> Answer:
+        """Of our sandboxes, those that one more filter finds."""
+        rest = dict(asked)
+        filters, everything = read_json(rest.pop("filters", "{}").encode()), rest.pop("all", "0")
+        require(rest.items() <= LIST_DEFAULTS.items() and everything in ("0", "1"), "not a list that a sandbox takes")
+        wanted = filters.get("label") if isinstance(filters, dict) and len(filters) == 1 else None
+        if not isinstance(wanted, list) or len(wanted) != 1 or not LABEL_FILTER.fullmatch(str(wanted[0])):
+            raise Refused("list by one label of a sandbox")
+        query = {"all": everything, "filters": sandboxes(str(wanted[0]))}
+        found = await self.engine.ask("GET", "/containers/json", query)
+        names = ("Id", "State", "Created", "Labels")
+        return Answer(HTTPStatus.OK, [{name: one[name] for name in names} for one in found.value])
+
+    async def _own(self, name: str) -> dict[str, Any]:
+        """A sandbox, by its name or the beginning of its id. What is done to it is done to the whole id in the answer:
+        what a name means may change in between."""
+        require(CONTAINER.fullmatch(name) is not None, "not the name of a container")
+        found = (await self.engine.ask("GET", f"/containers/{name}/json")).value
+        labels = (found.get("Config") or {}).get("Labels") or {}
+        is_ours = CONTAINER_ID.fullmatch(str(found.get("Id"))) is not None and labels.keys() >= LABELS
+        require(is_ours, "not a sandbox of ours")
+        state = {part: found["State"].get(part) for part in STATE}
+        return {"Id": found["Id"], "Created": found["Created"], "State": state, "Config": {"Labels": labels}}
+
+    async def _image(self, name: str) -> Answer:
+        require(name in self.policy.images, "not an image of a sandbox")
+        found = (await self.engine.ask("GET", f"/images/{name}/json")).value
+        labels = (found.get("Config") or {}).get("Labels")
+        return Answer(HTTPStatus.OK, {"Id": found["Id"], "Config": {"Labels": labels}})
+
+    async def _info(self) -> Answer:
+        found = (await self.engine.ask("GET", "/info")).value
+        names = ("DefaultRuntime", "CgroupVersion", "CgroupDriver")
+        runtimes: dict[str, Any] = {key: {} for key in found.get("Runtimes") or ()}
+        return Answer(HTTPStatus.OK, {name: found.get(name) for name in names} | {"Runtimes": runtimes})
+
+    async def _attach(self, call: Call, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        require(call.query == ATTACH and not call.body and call.upgrades, "not how a sandbox is attached")
+        container = (await self._own(call.words[1]))["Id"]
+        async with self.engine.attached(container) as (engine_reader, engine_writer):
+            writer.write(UPGRADED)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LIFE_SECONDS):
+                    await both_ways((reader, engine_writer), (engine_reader, writer))
+
+
+async def both_ways(up: Streams, down: Streams) -> None:
     """Until the engine has nothing more to say; the client's end of input is passed on and ends nothing."""
     sending = asyncio.create_task(pipe(*up))
     try:
         await pipe(*down)
     finally:
         sending.cancel()
-        with contextlib.suppress(asyncio.CancelledError, ConnectionError):
+        with contextlib.suppress(asyncio.CancelledError):
             await sending
 
 
 async def pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while chunk := await reader.read(64 * 1024):
-        writer.write(chunk)
-        await writer.drain()
-    if writer.can_write_eof():
-        writer.write_eof()
+    """Passes on until one side is at its end, or gone."""
+    with contextlib.suppress(OSError):
+        while chunk := await reader.read(64 * 1024):
+            writer.write(chunk)
+            await writer.drain()
+        if writer.can_write_eof():
+            writer.write_eof()
 
 
 async def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     host, _, port = os.environ.get("LISTEN", "127.0.0.1:2375").rpartition(":")
-    policy = Policy(
-        images=tuple(os.environ.get("SANDBOX_IMAGES", "codecrafter/sandbox").split(",")),
-        runtimes=tuple(filter(None, ["runc", os.environ.get("SANDBOX_RUNTIME", "")])),
-    )
-    proxy = Proxy(os.environ.get("ENGINE_SOCKET", "/var/run/docker.sock"), policy)
+    proxy = Proxy(Engine(os.environ.get("ENGINE_SOCKET", "/var/run/docker.sock")), Policy.of(os.environ))
     server = await asyncio.start_server(proxy.serve, host, int(port), limit=HEAD_MAX_BYTES)
     async with server:
         await server.serve_forever()

@@ -17,21 +17,17 @@ from docker.errors import DockerException, ImageNotFound, NotFound
 
 from execution.images.build import AGENT_LABEL, FAILURES_LABEL, agent_digest, image_of
 from execution.images.families import FAMILIES
-from execution.sandbox import owners, protocol, seccomp
-from execution.sandbox.backends import START_ARGV, is_python, start_environment
+from execution.sandbox import owners, protocol
+from execution.sandbox.backends import is_python
+from execution.sandbox.container import DEADLINE_LABEL, JOB_LABEL, OWNER_LABEL, Container
 from execution.sandbox.errors import SandboxFault
 from execution.sandbox.limits import Limits
 from execution.sandbox.versions import ask_versions
 from sessions_app.languages import LANGUAGES
 
-USER = "65534:65534"
 ENGINE_SECONDS = 30
 IMAGE_SECONDS = 30
 FIRST_LANGUAGE = "python"
-CPU_PERIOD_US = 1_000_000
-JOB_LABEL = "codecrafter.job"
-DEADLINE_LABEL = "codecrafter.deadline"
-OWNER_LABEL = "codecrafter.owner"
 STOPPED_SECONDS = 60
 # A container outlives its limits only when its worker died; then it may be removed by anybody after this long.
 DEADLINE_MARGIN_SECONDS = 120
@@ -66,10 +62,9 @@ class DockerBackend:
         self.prefix = image
         # Image -> its id and when that was asked.
         self._known: dict[str, tuple[str, float]] = {}
-        self._runtime = runtime or None
+        self._runtime = runtime
         self._api = engine(connect_seconds)
         self._check_image(self.image(FIRST_LANGUAGE))
-        self._seccomp = f"seccomp={seccomp.PROFILE.read_text()}"
         # Containers that could not be removed when they were used, because the engine was away.
         self._lingering: list[str] = []
         self.reap()
@@ -208,40 +203,9 @@ class DockerBackend:
 
     def _create(self, image: str, limits: Limits, label: str, language: str) -> str:
         deadline = int(time.time() + limits.wall_ms / 1000 + DEADLINE_MARGIN_SECONDS)
-        owner = "uid=65534,gid=65534,nosuid,nodev"
-        host_config = self._api.create_host_config(
-            read_only=True,
-            network_mode="none",
-            ipc_mode="private",
-            shm_size=limits.scratch_bytes,
-            mem_limit=limits.memory_bytes,
-            memswap_limit=limits.memory_bytes,
-            cpu_period=CPU_PERIOD_US,
-            cpu_quota=round(limits.cpus * CPU_PERIOD_US),
-            # The agent is a process too.
-            pids_limit=limits.processes + 1,
-            tmpfs={
-                # Without `exec` a compiled program could not be started.
-                "/work": f"rw,exec,mode=0755,size={limits.disk_bytes},{_inodes(limits.disk_bytes)},{owner}",
-                "/tmp": f"rw,exec,mode=1777,size={limits.scratch_bytes},{_inodes(limits.scratch_bytes)},{owner}",  # noqa: S108
-            },
-            cap_drop=["ALL"],
-            security_opt=["no-new-privileges", self._seccomp],
-            log_config={"Type": "none"},
-            runtime=self._runtime,
-        )
-        created: dict[str, Any] = self._api.create_container(
-            image,
-            list(START_ARGV[1:]),
-            entrypoint=list(START_ARGV[:1]),
-            environment=start_environment(language),
-            user=USER,
-            stdin_open=True,
-            hostname="sandbox",
-            network_disabled=True,
-            host_config=host_config,
-            labels={JOB_LABEL: label, DEADLINE_LABEL: str(deadline), OWNER_LABEL: owners.this_process()},
-        )
+        labels = {JOB_LABEL: label, DEADLINE_LABEL: str(deadline), OWNER_LABEL: owners.this_process()}
+        container = Container.of(image, self._runtime, limits, language, labels)
+        created: dict[str, Any] = self._api.create_container_from_config(container.create_body())
         return str(created["Id"])
 
 
@@ -347,8 +311,3 @@ def _root_cause(error: BaseException) -> str:
             return seen.strerror
         seen = inner
     return str(error)
-
-
-def _inodes(size_bytes: int) -> str:
-    """Without a limit of their own, empty files would fill the memory and not the disk."""
-    return f"nr_inodes={size_bytes // 4096}"

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
+from execution.sandbox.container import DEADLINE_LABEL, JOB_LABEL
 from execution.sandbox.control import Control
-from execution.sandbox.docker import DEADLINE_LABEL, JOB_LABEL
 from execution.sandbox.errors import InvalidJob
 from execution.sandbox.job import Case, prepare
 from execution.sandbox.limits import MIB

@@ -16,8 +16,8 @@ from execution import availability
 from execution.sandbox.backends import choose_backend
 from execution.sandbox.bubblewrap import FIRST_UID, BubblewrapBackend
 from execution.sandbox.cgroups import Cgroups
+from execution.sandbox.container import DEADLINE_LABEL, OWNER_LABEL
 from execution.sandbox.control import Control
-from execution.sandbox.docker import DEADLINE_LABEL, OWNER_LABEL
 from execution.sandbox.doctor import checks
 from execution.sandbox.errors import SandboxFault
 from execution.sandbox.job import prepare

@@ -15,7 +15,7 @@ import pytest
 
 from execution.sandbox import owners
 from execution.sandbox.cgroups import Cgroups
-from execution.sandbox.docker import DEADLINE_LABEL, JOB_LABEL, OWNER_LABEL
+from execution.sandbox.container import DEADLINE_LABEL, JOB_LABEL, OWNER_LABEL
 from execution.sandbox.errors import SandboxFault
 from execution.sandbox.limits import MIB, RUN
 from execution.sandbox.pool import PARKED, Pool
