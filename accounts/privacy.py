@@ -1,4 +1,4 @@
-"""What is kept about a person: packed for them to take along, and taken away when they go.
+"""What is kept about a person: how much it is, packed for them to take along, and taken away when they go.
 
 Each app adds its part in AppConfig.ready. The apps above this one are not imported here.
 """
@@ -26,10 +26,12 @@ if TYPE_CHECKING:
     # written last (activity/audit.py says why).
     Eraser = Callable[[User, Mapping[UUID, UUID]], list[dict[str, Any]]]
     Estate = Callable[[User], list["Owned"]]
+    Meter = Callable[[User], list["Quota"]]
 
 exporters: list[Exporter] = []
 erasers: list[Eraser] = []
 estates: list[Estate] = []
+meters: list[Meter] = []
 _PIECE_BYTES = 64 * 1024
 _INCOMPLETE = (
     "This archive stops here: it would be larger than one download may be. Take your sessions one by one from their "
@@ -46,10 +48,26 @@ class Owned:
     heirs: list[User]
 
 
-def register(*, exporter: Exporter, eraser: Eraser, estate: Estate | None = None) -> None:
+@dataclass(frozen=True)
+class Quota:
+    """How much of something a person keeps, and how much they may; `limit` 0: no bound."""
+
+    name: str
+    label: str
+    used: int
+    limit: int
+    is_bytes: bool = False
+
+
+def register(*, exporter: Exporter, eraser: Eraser, estate: Estate | None = None, meter: Meter | None = None) -> None:
     exporters.append(exporter)
     erasers.append(eraser)
     estates.extend([estate] if estate else [])
+    meters.extend([meter] if meter else [])
+
+
+def quotas_of(user: User) -> list[Quota]:
+    return [quota for meter in meters for quota in meter(user)]
 
 
 def archive(user: User) -> Iterator[bytes]:

@@ -149,7 +149,10 @@ class ProfileEdit(LoginRequiredMixin, FormView):
         }
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        return super().get_context_data(**kwargs) | {"is_confirmed": mail.is_confirmed(self.request.user)}
+        return super().get_context_data(**kwargs) | {
+            "is_confirmed": mail.is_confirmed(self.request.user),
+            "quotas": privacy.quotas_of(self.request.user),
+        }
 
     def form_valid(self, form: ProfileForm) -> HttpResponse:
         user = self.request.user

@@ -37,7 +37,8 @@ PERIODIC = (
     Periodic("accounts.actions.forget_deleted", HOUR),
     Periodic("sessions_app.own_data.forget_archived", HOUR),
     Periodic("sessions_app.sharing.forget_guests", HOUR),
-    Periodic("execution.own_data.forget_old_runs", HOUR),
+    Periodic("execution.retention.forget_surplus_runs", 60),
+    Periodic("execution.retention.forget_old_runs", HOUR),
     Periodic("codecrafter.housekeeping.flush_expired_tokens", 24 * HOUR),
     Periodic("codecrafter.housekeeping.clear_expired_logins", 24 * HOUR),
 )

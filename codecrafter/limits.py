@@ -11,6 +11,8 @@ from rest_framework.permissions import AllowAny
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from accounts.models import User
+from accounts.privacy import quotas_of
 from codecrafter.http.throttles import Budget, budget_of, who_is, who_is_at
 from execution.availability import count_slots
 from execution.limits import ceiling
@@ -64,7 +66,14 @@ class SizesSerializer(serializers.Serializer):
     run_tests = serializers.IntegerField()
 
 
+class QuotaSerializer(serializers.Serializer):
+    name = serializers.CharField()
+    used = serializers.IntegerField()
+    limit = serializers.IntegerField(help_text="0: no bound.")
+
+
 class LimitsSerializer(serializers.Serializer):
+    storage = QuotaSerializer(many=True, help_text="What you keep here; empty for the anonymous.")
     rates = RateSerializer(many=True, help_text="Empty where nothing is limited.")
     runs = RunsSerializer()
     sizes = SizesSerializer()
@@ -77,14 +86,14 @@ class Limits(APIView):
 
     @extend_schema(operation_id="limits", responses=LimitsSerializer)
     def get(self, request: Request) -> Response:
-        signed_in = request.user.is_authenticated
-        who = who_is(request.user) if signed_in else who_is_at(request._request)
-        rates = [budget_of(scope, who) for scope in (OF_PEOPLE if signed_in else OF_ADDRESSES)]
+        user = request.user if isinstance(request.user, User) else None
+        who = who_is(user) if user else who_is_at(request._request)
+        rates = [budget_of(scope, who) for scope in (OF_PEOPLE if user else OF_ADDRESSES)]
         return Response(
             {
                 "rates": [_rate(budget) for budget in rates if budget is not None],
                 "runs": {
-                    "active": active_runs(request.user) if request.user.is_authenticated else 0,
+                    "active": active_runs(user) if user else 0,
                     "active_max": settings.RUN_ACTIVE_PER_USER,
                     "running_max": running_share(count_slots() or settings.WORKER_CONCURRENCY),
                     "interactive_max": settings.RUN_INTERACTIVE_PER_USER,
@@ -92,6 +101,10 @@ class Limits(APIView):
                     "limits_max": ceiling(interactive=False),
                     "interactive_limits_max": ceiling(interactive=True),
                 },
+                "storage": [
+                    {"name": quota.name, "used": quota.used, "limit": quota.limit}
+                    for quota in (quotas_of(user) if user else [])
+                ],
                 "sizes": {
                     "body_bytes": settings.BODY_MAX_BYTES,
                     "text_bytes": settings.TEXT_MAX_BYTES,

@@ -216,6 +216,13 @@ CACHES: dict[str, dict[str, Any]] = {
 ACTIVITY_DAYS = env.int("ACTIVITY_DAYS", default=30)
 ARCHIVE_DAYS = env.int("ARCHIVE_DAYS", default=0)
 RUN_DAYS = env.int("RUN_DAYS", default=0)
+# What one person, with their bots, may keep; 0: no bound. Past QUOTA_RUNS and QUOTA_RUN_BYTES the oldest runs go.
+QUOTA_SESSIONS = env.int("QUOTA_SESSIONS", default=1000)
+QUOTA_BYTES = env.int("QUOTA_BYTES", default=512 * 1024 * 1024)
+QUOTA_RUNS = env.int("QUOTA_RUNS", default=2000)
+QUOTA_RUN_BYTES = env.int("QUOTA_RUN_BYTES", default=256 * 1024 * 1024)
+# With SQLite, nothing new is taken while the disk has less than this free, so that what is saved stays saved.
+DISK_RESERVE_BYTES = env.int("DISK_RESERVE_BYTES", default=256 * 1024 * 1024)
 EXPORT_MAX_BYTES = env.int("EXPORT_MAX_BYTES", default=1024 * 1024 * 1024)
 
 # Live editing
@@ -439,6 +446,7 @@ SPECTACULAR_SETTINGS = {
 RATES = {
     "anonymous": env.str("RATE_ANONYMOUS", default="100/900"),
     "user": env.str("RATE_USER", default="1000/900"),
+    "page": env.str("RATE_PAGE", default="1000/900"),
     "login": env.str("RATE_LOGIN", default="10/300"),
     "login_name": env.str("RATE_LOGIN_NAME", default="100/300"),
     "login_address": env.str("RATE_LOGIN_ADDRESS", default="60/300"),

@@ -23,7 +23,7 @@ from execution.errors import IdempotencyKeyReused, LanguageUnavailable, NothingT
 from execution.models import DeadLetter, Run, RunFile, RunInput, Status, TestCase
 from execution.runner import announce_end, prepare_job
 from execution.sandbox.errors import InvalidJob
-from sessions_app import documents, languages
+from sessions_app import documents, languages, storage
 from sessions_app.access import Action, standing_in
 from sessions_app.errors import NotAllowed
 
@@ -65,6 +65,7 @@ def submit_run(
     if language is None:
         assert session is not None
         language = languages.get(session.language)
+    storage.require_disk()
     if not is_available(language):
         raise LanguageUnavailable(why_unavailable(language))
     if turns.active_runs(user) >= settings.RUN_ACTIVE_PER_USER:

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import base64
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
-
-from django.conf import settings
-from django.utils import timezone
 
 from accounts.privacy import as_lines
 from execution.models import Run, RunFile, RunInput, RunOutput, TestCase
@@ -18,8 +14,6 @@ if TYPE_CHECKING:
 
     from accounts.models import User
     from accounts.privacy import File
-
-_DELETED_AT_ONCE = 500
 
 
 def export(user: User) -> Iterator[File]:
@@ -85,12 +79,3 @@ def erase(user: User, heirs: Mapping[UUID, UUID]) -> list[dict[str, Any]]:
     Run.objects.filter(cancelled_by__in=people).update(cancelled_by=None)
     RunInput.objects.filter(user__in=people).update(user=None)
     return []
-
-
-def forget_old_runs() -> None:
-    """Periodic: delete runs that ended more than settings.RUN_DAYS days ago; 0 keeps everything."""
-    if not settings.RUN_DAYS:
-        return
-    oldest = timezone.now() - timedelta(days=settings.RUN_DAYS)
-    while ids := list(Run.objects.filter(finished_at__lt=oldest).values_list("pk", flat=True)[:_DELETED_AT_ONCE]):
-        Run.objects.filter(pk__in=ids).delete()

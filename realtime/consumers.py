@@ -27,7 +27,6 @@ from realtime.rooms import Full, Unavailable, rooms
 from realtime.sign_in import SignIn
 from sessions_app.access import within_scopes
 from sessions_app.errors import SessionNotFound
-from sessions_app.moderation import standing_measure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -83,8 +82,8 @@ class SessionConsumer(AsyncConsumer):
             raise _Refusal(connections.RESTARTING, "the server restarts")
         try:
             asked, was_loaded = live.guard.asked, live.is_loaded(session_id)
-            standing = await live.standing(user, session_id)
-            permission = str(within_scopes(standing.shown_permission, scope.get("auth_scopes")))
+            granted, measure = await live.access(user, session_id)
+            permission = str(within_scopes(granted, scope.get("auth_scopes")))
             room = await live.open(session_id)
         except SessionNotFound:
             raise _Refusal(connections.ABSENT, "no such session") from None
@@ -119,7 +118,7 @@ class SessionConsumer(AsyncConsumer):
         if live.guard.asked != asked or not was_loaded:
             # Something has changed since the permission was read, or nobody listened for it.
             live.guard.check_soon(room)
-        return room, connection, standing_measure(standing.session)
+        return room, connection, measure
 
 
 def _query(scope: dict[str, Any]) -> dict[str, str]:

@@ -30,9 +30,10 @@ from realtime.layer_watch import LayerWatch
 from realtime.log_writer import LogWriter
 from realtime.room import Room
 from sessions_app import actions, crdt, documents, events, tasks
-from sessions_app.access import Standing, can_edit, standing_in
+from sessions_app.access import can_edit, standing_in
 from sessions_app.errors import SessionNotFound
 from sessions_app.models import CodeSession
+from sessions_app.moderation import standing_measure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -171,10 +172,13 @@ class Rooms:
         except Exception as error:
             raise Unavailable from error
 
-    async def standing(self, user: User, session_id: UUID) -> Standing:
-        """Raises SessionNotFound, or Unavailable when the database does not answer."""
+    async def access(self, user: User, session_id: UUID) -> tuple[str, str]:
+        """What a socket of this person may do, and what it is told of a lock or of full storage.
+
+        Raises SessionNotFound, or Unavailable when the database does not answer.
+        """
         try:
-            return await self._read(standing_in, user, session_id)
+            return await self._read(_access, user, session_id)
         except SessionNotFound:
             raise
         except Exception as error:
@@ -702,6 +706,11 @@ def _about(session_id: UUID) -> protocol.About:
     if found is None:
         raise SessionNotFound
     return {"title": found["title"], "language": found["language"]}
+
+
+def _access(user: User, session_id: UUID) -> tuple[str, str]:
+    standing = standing_in(user, session_id)
+    return standing.live_permission, standing_measure(standing.session)
 
 
 def _say(user_id: str, session_id: UUID, text: str, ref: str | None) -> events.Chat:

@@ -15,6 +15,7 @@ from django.dispatch import Signal
 
 from accounts.models import Scope, User
 from codecrafter.http.prepared import Columns, Prepared
+from sessions_app import storage
 from sessions_app.errors import NotAllowed, RunsFrozen, SessionLocked, SessionNotFound
 from sessions_app.models import CodeSession, Collaborator, GuestPass, Permission
 
@@ -112,11 +113,18 @@ class Standing:
     def _stopped_by(self, action: Action) -> type[NotAllowed] | None:
         if self.session.locked_at is not None and action not in IN_LOCKED:
             return SessionLocked
+        if action is Action.EDIT:
+            return storage.refusal_of(self.session.owner_id)
         return RunsFrozen if self.session.frozen_at is not None and action in NOT_IN_FROZEN else None
 
     @property
     def shown_permission(self) -> str:
         return shown_permission(self.session, self.permission)
+
+    @property
+    def live_permission(self) -> str:
+        """What their sockets may do: only read while nothing can be added to the session."""
+        return Permission.READ.value if self._stopped_by(Action.EDIT) else self.shown_permission
 
 
 def shown_permission(session: CodeSession, permission: str | None) -> str:
@@ -170,7 +178,7 @@ def permissions_in(
             own = OWNER if session.owner_id == user.pk else given.get((session_id, user.pk))
             standing = _standing_with(user, session, own)
         may_view = standing is not None and standing.may(Action.VIEW)
-        permissions[session_id, user.pk] = standing.shown_permission if standing is not None and may_view else None
+        permissions[session_id, user.pk] = standing.live_permission if standing is not None and may_view else None
     return permissions
 
 

@@ -17,7 +17,7 @@ from activity.log import record
 from codecrafter.http.lines import visible
 from codecrafter.http.throttles import count_or_refuse, who_is
 from codecrafter.http.times import moment
-from sessions_app import crdt, documents, events, files, history, languages, sharing, zips
+from sessions_app import crdt, documents, events, files, history, languages, sharing, storage, zips
 from sessions_app.access import Action, Standing, standing_in
 from sessions_app.errors import (
     ArchiveRefused,
@@ -129,6 +129,7 @@ def _create(
     metadata: dict[str, Any] | None = None,
     forked_from: CodeSession | None = None,
 ) -> CodeSession:
+    storage.require_room_for(owner, len(seed.update))
     session = CodeSession.objects.create(
         owner=owner,
         title=title or untitled(language),
@@ -285,6 +286,18 @@ def archive_session(standing: Standing, user: User) -> None:
     # Before the check, which closes the sockets.
     events.announce_on_commit(session.pk, {"type": "notice", "kind": "archived", "by": events.speaker(user)})
     events.recheck_access_on_commit(session.pk)
+
+
+@transaction.atomic
+def delete_session(standing: Standing, user: User) -> None:
+    """Delete an archived session for good, with its text, history, chat and runs. Raises ClosedByModerator."""
+    session = standing.session
+    if session.closed_at is not None:
+        raise ClosedByModerator("A moderator has closed this session. It cannot be deleted.")
+    session_id = session.pk
+    session.delete()
+    record("session.deleted", f"{user.username} deleted “{session.title}”", user_id=user.pk, level="warning")
+    audit.append("session.deleted", actor_id=user.pk, target_type="session", target_id=session_id)
 
 
 @transaction.atomic

@@ -377,6 +377,10 @@ class SessionDetail(APIView):
         responses={204: None, **refusals(SessionNotFound, NotAllowed)},
     )
     def delete(self, request: SignedInRequest, session_id: UUID) -> Response:
+        """Archives the session. With `?archived=true`, deletes one that is archived already, for good."""
+        if _flag(request, "archived"):
+            actions.delete_session(archived_standing(request.user, session_id), request.user)
+            return Response(status=status.HTTP_204_NO_CONTENT)
         standing = standing_in(request.user, session_id, Action.ARCHIVE)
         check_if_match(request, standing.session.version)
         actions.archive_session(standing, request.user)

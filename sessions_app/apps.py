@@ -10,7 +10,7 @@ class SessionsConfig(AppConfig):
     def ready(self) -> None:
         from accounts import privacy
         from accounts.actions import sign_ins_ended
-        from sessions_app import access, events, moderation, own_data
+        from sessions_app import access, events, moderation, own_data, storage
 
         def look_again(sender: Any, user: Any, **kwargs: Any) -> None:
             events.recheck_person(str(user.pk))
@@ -18,6 +18,6 @@ class SessionsConfig(AppConfig):
         def note_look(sender: Any, user: Any, session: Any, **kwargs: Any) -> None:
             moderation.note_look(user, session.pk)
 
-        privacy.register(exporter=own_data.export, eraser=own_data.erase, estate=own_data.estate)
+        privacy.register(exporter=own_data.export, eraser=own_data.erase, estate=own_data.estate, meter=storage.meter)
         sign_ins_ended.connect(look_again, weak=False, dispatch_uid="sessions_app.sign_ins_ended")
         access.looked_into.connect(note_look, weak=False, dispatch_uid="sessions_app.looked_into")

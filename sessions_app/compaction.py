@@ -121,8 +121,11 @@ def _swap(log: documents.Log, rows: list[Update], payload: bytes, segments: list
         # The segments hold all that it says.
         log.snapshot.delete()
     # Last, because a group commit of any room waits for this row.
+    replaced = len(log.snapshot.payload) if log.snapshot else 0
     Document.objects.filter(pk=document_id).update(
-        snapshot_seq=last_seq, tail_bytes=F("tail_bytes") - sum(len(row.payload) for row in rows)
+        snapshot_seq=last_seq,
+        tail_bytes=F("tail_bytes") - sum(len(row.payload) for row in rows),
+        history_bytes=F("history_bytes") + sum(len(made.payload) for made in segments) + len(payload) - replaced,
     )
 
 

@@ -6,6 +6,9 @@ DomainError (codecrafter/http/problems.py)
     SessionLocked     a moderator made it read-only for everybody
     RunsFrozen        a moderator lets no program start in it
     ClosedByModerator the owner cannot bring it back
+    StorageFull       its owner's sessions are as large as they may be
+      DiskLow         the disk of the server is nearly full
+  TooManySessions     a person owns as many as one may have
   AlreadyReported     this person's report of the session is still open
   InviteNotFound      no such link, or it was revoked, ran out or expired
   GuestsNotAllowed    the owner does not let people in without an account
@@ -51,6 +54,22 @@ class SessionLocked(NotAllowed):
 class RunsFrozen(NotAllowed):
     code = "runs_frozen"
     detail = "A moderator has stopped programs in this session. The text can still be changed."
+
+
+class StorageFull(NotAllowed):
+    code = "storage_full"
+    detail = "The owner of this session has used all of their storage, so nothing can be added to it."
+
+
+class DiskLow(StorageFull):
+    code = "disk_low"
+    status = 507
+    detail = "The disk of this server is nearly full. What is saved is safe; nothing new is taken until there is room."
+
+
+class TooManySessions(Conflict):
+    code = "too_many_sessions"
+    detail = "You have as many sessions as one person may have."
 
 
 class ClosedByModerator(NotAllowed):

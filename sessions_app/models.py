@@ -224,6 +224,8 @@ class Document(models.Model):
     # them was found wanting, after which they are left as they are.
     snapshot_seq = models.BigIntegerField(default=0)
     tail_bytes = models.BigIntegerField(default=0)
+    # Of the snapshot and the segments; with tail_bytes, what the document takes up.
+    history_bytes = models.BigIntegerField(default=0)
     compaction_refused_at = models.DateTimeField(null=True, blank=True)
 
 

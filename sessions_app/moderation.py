@@ -16,7 +16,7 @@ from accounts.access import check_moderator
 from activity import audit
 from activity.log import record
 from codecrafter.http.throttles import count_or_refuse
-from sessions_app import events
+from sessions_app import events, storage
 from sessions_app.errors import AlreadyReported, RunsFrozen, SessionLocked
 from sessions_app.models import CodeSession, Report
 
@@ -68,9 +68,11 @@ def observe_session(session: CodeSession, *, by: User, reason: str = "") -> bool
 
 
 def standing_measure(session: CodeSession) -> str:
-    """What everybody who has the session open is told of a lock or a freeze, with its reason; empty without one."""
+    """What everybody who has the session open is told of a lock, a freeze or full storage; empty without one."""
     if session.locked_at:
         return f"{SessionLocked.detail} {session.lock_reason}".strip()
+    if full := storage.refusal_of(session.owner_id):
+        return full.detail
     return f"{RunsFrozen.detail} {session.freeze_reason}".strip() if session.frozen_at else ""
 
 

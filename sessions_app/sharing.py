@@ -17,7 +17,7 @@ from accounts.guests import make_guest
 from accounts.models import User, able
 from activity import audit
 from activity.log import record
-from sessions_app import events
+from sessions_app import events, storage
 from sessions_app.access import OWNER, PERMISSIONS, Action, Standing
 from sessions_app.errors import (
     GuestsNotAllowed,
@@ -27,8 +27,10 @@ from sessions_app.errors import (
     OwnerStays,
     PersonNotFound,
     SessionNotFound,
+    StorageFull,
     TooManyGuests,
     TooManyInvites,
+    TooManySessions,
 )
 from sessions_app.models import CodeSession, Collaborator, GuestPass, Invite, InviteUse, Permission
 
@@ -182,12 +184,20 @@ def heirs_of(session: CodeSession) -> QuerySet[Collaborator]:
     return session.collaborators.filter(able("user__"), user__bot_of=None).select_related("user")
 
 
+def require_room_of_heir(session: CodeSession, heir: User) -> None:
+    """Raise StorageFull where the session would take its new owner past what one person may keep."""
+    try:
+        storage.require_room_for(heir, storage.bytes_of(session.pk))
+    except (StorageFull, TooManySessions):
+        raise StorageFull(f"{heir.username} has no room for this session.") from None
+
+
 @transaction.atomic
 def transfer_session(standing: Standing, by: User, username: str) -> CodeSession:
     """Make one of the collaborators the owner; the owner until now stays as an admin.
 
-    Raises PersonNotFound for who is not in the session, is suspended or is a bot, and NotAllowed for who is no longer
-    the owner.
+    Raises PersonNotFound for who is not in the session, is suspended or is a bot, StorageFull for who has no room for
+    it, and NotAllowed for who is no longer the owner.
     """
     session = standing.session
     # Held, so that the person does not leave between this look and the UPDATE.
@@ -195,6 +205,7 @@ def transfer_session(standing: Standing, by: User, username: str) -> CodeSession
     if theirs is None:
         detail = "Nobody of that name, who could own it, is in this session. Add them first."
         raise PersonNotFound(errors={"username": [detail]})
+    require_room_of_heir(session, theirs.user)
     moved = CodeSession.objects.filter(pk=session.pk, owner=by, archived_at=None).update(
         owner=theirs.user, version=F("version") + 1, updated_at=timezone.now()
     )

@@ -16,6 +16,7 @@ urlpatterns = [
     path("sessions/<uuid:session_id>/fork", views.session_fork, name="session-fork"),
     path("explore", views.explore, name="explore"),
     path("sessions/<uuid:session_id>/restore", views.session_restore, name="session-restore"),
+    path("sessions/<uuid:session_id>/delete", views.session_delete, name="session-delete"),
     path("sessions/<uuid:session_id>/report", views.session_report, name="session-report"),
     path("join/<str:token>", views.session_join, name="session-join"),
 ]

@@ -242,6 +242,17 @@ def session_restore(request: SignedInPageRequest, session_id: UUID) -> HttpRespo
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @login_required
+def session_delete(request: SignedInPageRequest, session_id: UUID) -> HttpResponse:
+    standing = archived_standing(request.user, session_id)
+    if request.method != "POST":
+        return render(request, "sessions_app/session_delete.html", {"session": standing.session})
+    actions.delete_session(standing, request.user)
+    messages.success(request, f"“{standing.session.title}” is deleted.")
+    return redirect("/sessions?filter=archived")
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@login_required
 def session_report(request: SignedInPageRequest, session_id: UUID) -> HttpResponse:
     standing = standing_in(request.user, session_id)
     form = ReportForm(request.POST or None)

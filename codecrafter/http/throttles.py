@@ -8,12 +8,14 @@ Answers say what is left in RateLimit and RateLimit-Policy (draft-ietf-httpapi-r
 from __future__ import annotations
 
 import hashlib
+import re
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
 from django.conf import settings
+from django.shortcuts import render
 from rest_framework.throttling import BaseThrottle
 
 from codecrafter.http import counters
@@ -103,7 +105,8 @@ def count_or_refuse(scope: str, who: str) -> Budget | None:
 class RateLimits:
     """Middleware. Counts each request under /api/ without a valid credential, once, before any work is done for it.
 
-    Every answer there says what is left of the budgets that its request was counted in.
+    Every answer there says what is left of the budgets that its request was counted in. A page counts like a call: for
+    the person who is signed in, and for others by address in a scope of its own.
     """
 
     async_capable = True
@@ -115,8 +118,10 @@ class RateLimits:
             markcoroutinefunction(self)
 
     async def __call__(self, request: HttpRequest) -> HttpResponse:
-        if not (settings.RATE_LIMITS and is_api(request)):
+        if not settings.RATE_LIMITS or _UNCOUNTED.match(request.path_info):
             return await self.get_response(request)
+        if not is_api(request):
+            return await sync_to_async(self._count_page)(request) or await self.get_response(request)
         refusal = await sync_to_async(self._count)(request)
         response = refusal or await self.get_response(request)
         for name, value in headers_of(request.META.get(_COUNTED, ())).items():
@@ -136,7 +141,22 @@ class RateLimits:
             return response
         return None
 
+    def _count_page(self, request: HttpRequest) -> HttpResponse | None:
+        user = request.user
+        try:
+            if user.is_authenticated:
+                count_or_refuse("user", who_is(user))
+            else:
+                count_or_refuse("page", who_is_at(request))
+        except RateLimited as refused:
+            page = render(request, "429.html", {"wait": refused.budget.seconds_left}, status=refused.status)
+            page["Retry-After"] = str(refused.budget.seconds_left)
+            return page
+        return None
 
+
+# Probes and scrapers, which have rules of their own.
+_UNCOUNTED = re.compile(r"/(health|metrics)\b")
 # The budgets that a request was counted in. Among the headers' names, which are all HTTP_*, nobody can send this one.
 _COUNTED = "codecrafter.counted"
 

@@ -193,3 +193,23 @@ def test_without_the_cache_sign_in_works_and_guessing_is_still_limited(cache_awa
         return client.post("/api/auth/login", {"username": "alice", "password": password}, "application/json")
 
     assert [sign_in(word).status_code for word in ("wrong one", PASSWORD, PASSWORD)] == [401, 200, 429]
+
+
+def test_pages_of_a_person_count_like_their_calls(client, api, alice, settings):
+    settings.RATE_LIMITS, settings.RATES = True, settings.RATES | {"user": "3/900"}
+    client.force_login(alice)
+    codes = [client.post("/sessions/new", {"language": "c", "title": str(number)}).status_code for number in range(4)]
+    assert codes == [302, 302, 302, 429]
+    refused = client.get("/sessions")
+    assert refused.status_code == 429 and int(refused["Retry-After"]) > 0
+    assert "Try again in" in refused.content.decode()
+    assert api(alice).get("/api/sessions").status_code == 429
+    assert client.get("/health").status_code == 200
+
+
+@pytest.mark.django_db
+def test_pages_of_strangers_are_counted_by_address_apart_from_the_api(client, settings):
+    settings.RATE_LIMITS, settings.RATES = True, settings.RATES | {"page": "2/900", "anonymous": "1/900"}
+    assert [client.get("/login").status_code for _ in range(3)] == [200, 200, 429]
+    assert client.get("/api/limits").status_code == 200
+    assert client.get("/login", REMOTE_ADDR="192.0.2.1").status_code == 200

@@ -178,7 +178,7 @@ def test_a_moderator_who_looks_into_a_private_session_leaves_a_trace(
     api: Api, session: Any, alice: User, bob: User, mod: User
 ) -> None:
     public = CodeSession.objects.create(owner=alice, title="Open", language="python", is_public=True)
-    documents.create_document(public, "", "main.py")
+    documents.create_document(public, documents.seed({"main.py": ""}))
     page = Client()
     for user in (alice, bob, mod):
         page.force_login(user)

@@ -1,0 +1,107 @@
+"""How much people keep here, and how much they may: QUOTA_SESSIONS and QUOTA_BYTES, asked where something is made.
+
+What a bot owns counts as its person's. Bytes are those of the update log: texts, history and snapshots. An archived
+session counts until it is deleted. With SQLite the free space of the disk is looked at too.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+from django.conf import settings
+from django.core.cache import caches
+from django.db import connection
+from django.db.models import Count, F, Q, Sum
+
+from accounts.models import User
+from accounts.privacy import Quota
+from sessions_app.errors import DiskLow, StorageFull, TooManySessions
+from sessions_app.models import CodeSession, Document
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+# How long a process goes by what it has found of an owner: edits ask for every request and every few seconds a room.
+KNOWN_SECONDS = 5
+
+
+class Usage(NamedTuple):
+    sessions: int
+    bytes: int
+
+
+def meter(user: User) -> list[Quota]:
+    usage = usage_of(user.bot_of_id or user.pk)
+    return [
+        Quota("sessions", "Sessions, archived ones too", usage.sessions, settings.QUOTA_SESSIONS),
+        Quota("session_bytes", "Texts and their history", usage.bytes, settings.QUOTA_BYTES, is_bytes=True),
+    ]
+
+
+def usage_of(person_id: UUID) -> Usage:
+    owned = CodeSession.objects.filter(Q(owner=person_id) | Q(owner__bot_of=person_id)).order_by()
+    found = owned.aggregate(
+        sessions=Count("pk"), bytes=Sum(F("document__tail_bytes") + F("document__history_bytes"), default=0)
+    )
+    return Usage(**found)
+
+
+def bytes_of(session_id: UUID) -> int:
+    document = Document.objects.filter(pk=session_id)
+    return document.values_list(F("tail_bytes") + F("history_bytes"), flat=True).first() or 0
+
+
+def require_room_for(owner: User, new_bytes: int) -> None:
+    """Raise TooManySessions, StorageFull or DiskLow unless this person may have one more session of so many bytes.
+
+    Call it in the transaction that makes the session: it holds the person's row, so that two at once do not both fit.
+    """
+    require_disk()
+    person_id = owner.bot_of_id or owner.pk
+    if not (settings.QUOTA_SESSIONS or settings.QUOTA_BYTES):
+        return
+    User.objects.select_for_update().get(pk=person_id)
+    usage = usage_of(person_id)
+    if 0 < settings.QUOTA_SESSIONS <= usage.sessions:
+        raise TooManySessions(f"You have {usage.sessions} sessions, as many as one person may have. {HOW_TO_MAKE_ROOM}")
+    if 0 < settings.QUOTA_BYTES < usage.bytes + new_bytes:
+        raise StorageFull(
+            f"This takes {_mib(new_bytes)}, and you have {_mib(max(0, settings.QUOTA_BYTES - usage.bytes))} of "
+            f"{_mib(settings.QUOTA_BYTES)} left. {HOW_TO_MAKE_ROOM}"
+        )
+
+
+HOW_TO_MAKE_ROOM = "Archive a session that you do not need, then delete it among the archived ones."
+
+
+def refusal_of(owner_id: UUID) -> type[StorageFull] | None:
+    """Why nothing can be added to the sessions of this owner, or None. At most KNOWN_SECONDS old."""
+    if not _has_disk():
+        return DiskLow
+    if not settings.QUOTA_BYTES:
+        return None
+    known = caches["answers"]
+    key = f"storage:{owner_id}"
+    if (is_full := known.get(key)) is None:
+        bot_of = User.objects.filter(pk=owner_id).values_list("bot_of_id", flat=True).first()
+        is_full = usage_of(bot_of or owner_id).bytes >= settings.QUOTA_BYTES
+        known.set(key, is_full, KNOWN_SECONDS)
+    return StorageFull if is_full else None
+
+
+def require_disk() -> None:
+    """Raise DiskLow when the database's disk is nearly full: what is saved must stay saved."""
+    if not _has_disk():
+        raise DiskLow
+
+
+def _has_disk() -> bool:
+    if connection.vendor != "sqlite" or not settings.DISK_RESERVE_BYTES:
+        return True
+    disk = os.statvfs(settings.DATA_DIR)
+    return disk.f_bavail * disk.f_frsize > settings.DISK_RESERVE_BYTES
+
+
+def _mib(size: int) -> str:
+    return f"{size / 2**20:.1f} MB"
