@@ -15,8 +15,11 @@ _django = get_asgi_application()
 
 from asgiref.sync import sync_to_async  # noqa: E402
 from django.conf import settings  # noqa: E402
+from django.db import connection  # noqa: E402
 
 from accounts.socket_auth import SocketAuth  # noqa: E402
+from codecrafter import database_watch  # noqa: E402
+from codecrafter.database_watch import DatabaseWatch  # noqa: E402
 from codecrafter.housekeeping import Housekeeper  # noqa: E402
 from codecrafter.http.body_limit import BodyLimit  # noqa: E402
 from codecrafter.worker import EmbeddedWorker  # noqa: E402
@@ -40,8 +43,12 @@ async def lifespan(
                 parts = [EmbeddedWorker(settings.WORKER_CONCURRENCY), Housekeeper()]
                 for part in parts:
                     await sync_to_async(part.start, thread_sensitive=False)()
+            if connection.vendor == "postgresql":
+                database_watch.watch = DatabaseWatch()
             await send({"type": "lifespan.startup.complete"})
         else:
+            if database_watch.watch is not None:
+                await database_watch.watch.stop()
             for part in parts:
                 try:
                     await sync_to_async(part.stop, thread_sensitive=False)()

@@ -130,6 +130,7 @@ MIDDLEWARE = [
     "codecrafter.http.request_id.RequestIdMiddleware",
     "codecrafter.http.caching.PrivateByDefault",
     "codecrafter.http.public_url.AbsoluteLinks",
+    "codecrafter.database_watch.RefuseWhileAway",
     "django.middleware.security.SecurityMiddleware",
     "servestatic.middleware.ServeStaticMiddleware",
     "django.middleware.gzip.GZipMiddleware",

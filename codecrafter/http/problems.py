@@ -10,12 +10,15 @@ DomainError          code, HTTP status, sentence; each app derives its own in er
 from __future__ import annotations
 
 import logging
+import sys
 import uuid
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
-from django.http import Http404, JsonResponse
+from django.db import InterfaceError, OperationalError
+from django.http import Http404, HttpResponse, JsonResponse
+from django.template import loader
 from django.views import defaults
 from django.views.decorators.csrf import csrf_exempt
 from rest_framework import exceptions
@@ -24,7 +27,7 @@ from rest_framework.response import Response
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from django.http import HttpRequest, HttpResponse
+    from django.http import HttpRequest
 
 logger = logging.getLogger(__name__)
 CONTENT_TYPE = "application/problem+json"
@@ -80,6 +83,15 @@ def problem(status: int, code: str, detail: str, **members: Any) -> dict[str, An
     return body | {name: value for name, value in members.items() if value}
 
 
+DATABASE_RETRY_SECONDS = 5
+DATABASE_AWAY = problem(
+    503,
+    "database_unavailable",
+    "The database does not answer. What was saved is safe; try again in a few seconds, and look first whether the "
+    "change that you asked for was made.",
+)
+
+
 def problem_response(status: int, code: str, detail: str, **members: Any) -> JsonResponse:
     """The same outside of DRF (middleware, body limit, unknown paths)."""
     return JsonResponse(problem(status, code, detail, **members), status=status, content_type=CONTENT_TYPE)
@@ -105,6 +117,10 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
             headers["WWW-Authenticate"] = header
         if wait := getattr(exc, "wait", None):
             headers["Retry-After"] = str(max(1, round(wait)))
+    elif is_database_away(exc):
+        logger.warning("no database: %s", exc)
+        headers["Retry-After"] = str(DATABASE_RETRY_SECONDS)
+        body = DATABASE_AWAY
     else:
         error_id = uuid.uuid4().hex
         logger.exception("unhandled error %s at %s", error_id, getattr(context.get("request"), "path", "?"))
@@ -170,8 +186,28 @@ def api_not_found(request: HttpRequest, path: str = "") -> JsonResponse:
     return problem_response(404, NotFound.code, "There is no such path in this API.")
 
 
+def is_database_away(error: BaseException | None) -> bool:
+    """Whether PostgreSQL could not be reached, went away meanwhile, or has no connection left."""
+    cause = error.__cause__ if isinstance(error, OperationalError | InterfaceError) else None
+    if not type(cause).__module__.startswith("psycopg"):
+        return False
+    # Classes of SQLSTATE: connection exceptions, operator intervention but for a statement that took too long.
+    state = getattr(cause, "sqlstate", None)
+    return state is None or state.startswith(("08", "57P")) or state == "53300"
+
+
+def database_away_response(request: HttpRequest) -> HttpResponse:
+    """DATABASE_AWAY, or a page that says so."""
+    headers = {"Retry-After": str(DATABASE_RETRY_SECONDS)}
+    if is_api(request):
+        return JsonResponse(DATABASE_AWAY, status=503, content_type=CONTENT_TYPE, headers=headers)
+    return HttpResponse(loader.render_to_string("503.html"), status=503, headers=headers)
+
+
 def server_error(request: HttpRequest) -> HttpResponse:
     """handler500: a problem for the API, the error page for people. Neither says more than an id."""
+    if is_database_away(sys.exc_info()[1]):
+        return database_away_response(request)
     if is_api(request):
         return problem_response(500, "internal_error", "Something failed on our side.")
     return defaults.server_error(request)

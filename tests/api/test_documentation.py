@@ -36,6 +36,7 @@ OTHERS = {
     ("request_too_slow", 408),
     ("too_busy", 503),
     ("internal_error", 500),
+    ("database_unavailable", 503),
 }
 ELSEWHERE = {"demo_refused"}
 

@@ -28,6 +28,7 @@ SANDBOXES = ROOT / "tests" / "execution"
 SLOW = {
     ROOT / "tests" / "accounts" / "test_single_sign_on.py",
     ROOT / "tests" / "operations" / "test_connections.py",
+    ROOT / "tests" / "operations" / "test_database_away.py",
     ROOT / "tests" / "project" / "test_setup.py",
     ROOT / "tests" / "realtime" / "test_live_access.py",
     ROOT / "tests" / "realtime" / "test_unload_and_drain.py",
