@@ -157,8 +157,8 @@ class PlainClients:
         except plain.VersionPassed:
             detail = "The text has moved on too far since that version: start from this one."
             self._refuse(connection, ref, "version_passed", detail)
-        except crdt.TooLarge:
-            self._refuse(connection, ref, "too_large", "The text would be larger than a session may hold.")
+        except crdt.TooLarge as error:
+            self._refuse(connection, ref, "too_large", self._room.limit_words(error))
         except crdt.Broken:
             logger.exception("a change of user %s broke the replica of %s", connection.user_id, self._room.session_id)
             self._refuse(connection, ref, "invalid", "The change cannot be merged.")

@@ -358,8 +358,8 @@ class Room:
         except crdt.Malformed:
             self._refuse(connection, frame, "invalid", "The update cannot be read.")
             self.expel(connection, connections.BAD_FRAME, "corrupt update")
-        except crdt.TooLarge:
-            self._refuse(connection, frame, "too_large", "The text would be larger than a session may hold.")
+        except crdt.TooLarge as error:
+            self._refuse(connection, frame, "too_large", self.limit_words(error))
             self.expel(connection, connections.TOO_LARGE, "too large")
         except crdt.Broken as error:
             self._refuse(connection, frame, "invalid", "The update cannot be merged.")
@@ -441,6 +441,14 @@ class Room:
         metrics.REFUSED.labels(code).inc()
         connection.tell({"type": "refused", "received": frame.number, "code": code, "detail": detail})
         connection.put_denied(detail)
+
+    @staticmethod
+    def limit_words(error: crdt.TooLarge) -> str:
+        """Which limit a change would pass, and how much it is."""
+        if error.args == ("document",):
+            most = f"{settings.DOCUMENT_MAX_BYTES // 1024:,} KB"
+            return f"The files of a session, with what was deleted from them lately, may take {most} together."
+        return f"A file may hold {settings.TEXT_MAX_BYTES // 1024:,} KB of text, and this one would hold more."
 
     # Clients without a replica of their own (plain_clients.py)
 

@@ -7,6 +7,7 @@ import * as Y from "yjs";
 import type { CopyName } from "./copies";
 import { DeviceCopy } from "./device";
 import type { Permission, Person } from "./page";
+import { splitFrame, STEP_2, SYNC, UPDATE } from "./split";
 import { wholeText } from "./texts";
 
 /** What is not acknowledged, and whether the browser keeps that on this device. */
@@ -51,7 +52,7 @@ export interface Hello {
   epoch: string;
   head: number;
   is_degraded?: boolean;
-  limits?: { text_bytes?: number; chat_characters?: number };
+  limits?: { frame_bytes?: number; text_bytes?: number; chat_characters?: number };
 }
 
 export interface Notice {
@@ -89,6 +90,8 @@ type RefusedCode = "read_only" | "too_large" | "invalid";
 /** Why this history of the document is over for this page, and what the person had on the screen. */
 export interface Ending {
   reason: RefusedCode | "epoch";
+  /** What the server said, if it did. */
+  detail: string;
   text: string;
   /** Changes that no server has. */
   count: number;
@@ -130,9 +133,10 @@ const LONGEST_HOLD_MS = 10_000;
 /** The frame number of an edit that was not sent on the present connection. */
 const UNSENT = Number.POSITIVE_INFINITY;
 
-const SYNC = 0;
-const STEP_2 = 1;
-const UPDATE = 2;
+/** Frames with edits are no longer than this, so that the server takes others' in between; nor than it allows. */
+const FRAME_BYTES = 256 * 1024;
+/** Until the server has said what it allows. */
+const FIRST_FRAME_BYTES = 64 * 1024;
 
 interface PendingEdit {
   frame: number;
@@ -152,6 +156,8 @@ export class Collab {
   readonly text = this.doc.getText("main");
   readonly provider: WebsocketProvider;
   readonly awareness: Awareness;
+  /** How large the text of a file may be, once the server has said it. */
+  textBytes = Infinity;
 
   readonly #device: DeviceCopy;
   readonly #over = new AbortController();
@@ -174,6 +180,7 @@ export class Collab {
   #shown = "";
   /** Ends the holding back of what others write; null while it is let in. */
   #holding: ReturnType<typeof setTimeout> | null = null;
+  #frameBytes = FIRST_FRAME_BYTES;
   #held: { socket: WebSocket; data: unknown }[] = [];
 
   constructor(
@@ -308,11 +315,14 @@ export class Collab {
       }
 
       override send(data: string | ArrayBufferLike | Blob | ArrayBufferView<ArrayBuffer>): void {
-        if (data instanceof Uint8Array && data[0] === SYNC && (data[1] === STEP_2 || data[1] === UPDATE)) {
-          this.#frames += 1;
-          collab.#sent(this.#frames, data[1]);
+        if (!(data instanceof Uint8Array && data[0] === SYNC && (data[1] === STEP_2 || data[1] === UPDATE))) {
+          super.send(data as ArrayBufferView<ArrayBuffer>);
+          return;
         }
-        super.send(data as ArrayBufferView<ArrayBuffer>);
+        const frames = splitFrame(data, collab.#frameBytes);
+        this.#frames += frames.length;
+        collab.#sent(this.#frames, data[1]);
+        for (const frame of frames) super.send(frame as Uint8Array<ArrayBuffer>);
       }
     };
   }
@@ -430,6 +440,8 @@ export class Collab {
         }
         this.#epoch = message.epoch;
         this.provider.params = this.#params();
+        this.#frameBytes = Math.min(message.limits?.frame_bytes ?? FIRST_FRAME_BYTES, FRAME_BYTES);
+        this.textBytes = message.limits?.text_bytes ?? Infinity;
         this.events.hello(message);
         this.#setPermission(message.permission);
         break;
@@ -438,7 +450,7 @@ export class Collab {
         break;
       case "refused":
         // Later edits build on the refused one, so the server could never take them either.
-        void this.#end(message.code);
+        void this.#end(message.code, message.detail);
         break;
       case "access":
         this.#setPermission(message.permission);
@@ -472,7 +484,7 @@ export class Collab {
     this.#report();
   }
 
-  async #end(reason: Ending["reason"]): Promise<void> {
+  async #end(reason: Ending["reason"], detail = ""): Promise<void> {
     if (this.#over.signal.aborted) return;
     this.#over.abort();
     this.provider.disconnect();
@@ -480,7 +492,7 @@ export class Collab {
     const kept = await this.#device.setApart(count, reason, this.#epoch ?? "");
     const text = wholeText(this.doc);
     this.destroy();
-    this.events.ended({ reason, text, count, kept });
+    this.events.ended({ reason, detail, text, count, kept });
   }
 
   #state(): SaveState {

@@ -14,6 +14,7 @@ import * as Y from "yjs";
 import { remoteCarets } from "./carets";
 import { wholeCharacters } from "./characters";
 import { composition } from "./composition";
+import { fitting } from "./fits";
 import { keymapNamed } from "./keymaps";
 import { indentation, unitWords } from "./indentation";
 import { languageSupport, usualUnit } from "./languages";
@@ -39,6 +40,10 @@ export interface EditorOptions {
   places: Places;
   /** Keeps what others write out of the text for a while, or lets it in again. */
   hold(isHeld: boolean): void;
+  /** How large the text of a file may be, as far as it is known. */
+  mostBytes(): number;
+  /** Says why an edit was not made. */
+  refuse(words: string): void;
   onCaret(line: number, column: number): void;
   /** How the text around the caret is indented, in words. */
   onIndent(words: string): void;
@@ -135,6 +140,7 @@ export class Editor {
         EditorView.cspNonce.of(options.nonce),
         // Only "\n" ends a line: with the default, a stray "\r\n" from another client would shift every position.
         EditorState.lineSeparator.of("\n"),
+        fitting(options.mostBytes, options.refuse),
         wholeCharacters(),
         EditorView.clipboardInputFilter.of((pasted) => pasted.replace(/\r\n?/g, "\n")),
         lineNumbers(), foldGutter(), highlightActiveLineGutter(), highlightSpecialChars(), drawSelection(), dropCursor(),

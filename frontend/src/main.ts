@@ -237,12 +237,14 @@ const ENDED_WORDS: Record<Ending["reason"], string> = {
 };
 
 function goOn(ending: Ending): void {
-  const { reason, text, count, kept } = ending;
+  const { reason, detail, text, count, kept } = ending;
+  // Of what is too large, the server says how much it takes.
+  const why = reason === "too_large" && detail ? detail : ENDED_WORDS[reason];
   const lost = count > 0 ? `${plural(count, "change")} of yours ${count === 1 ? "was" : "were"} not taken.` : "";
   if (count > 0 || reason === "epoch") {
-    offerCopy(reason, `${ENDED_WORDS[reason]} ${lost} The page shows the text as it is on the server.`, text, kept);
+    offerCopy(reason, `${why} ${lost} The page shows the text as it is on the server.`, text, kept);
   }
-  announce(ENDED_WORDS[reason]);
+  announce(why);
   const now = Date.now();
   endings = [...endings.filter((moment) => now - moment < 60_000), now];
   // A page whose changes are refused again and again must not go round in circles.
@@ -664,6 +666,8 @@ function openDocument(epoch: string | null): void {
     settings: page.editor_settings,
     places,
     hold: (isHeld) => collab.hold(isHeld),
+    mostBytes: () => collab.textBytes,
+    refuse: problem,
     onCaret: (line, column) => {
       byId("caret").textContent = `Ln ${line}, Col ${column}`;
     },

@@ -51,7 +51,8 @@ class Pair:
 
 @pytest.fixture(scope="module")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
-    with LiveServer(tmp_path_factory.mktemp("editing") / "data") as started:
+    # Small frames, so that an edit which has to be sent in several needs not be a large one.
+    with LiveServer(tmp_path_factory.mktemp("editing") / "data", {"SOCKET_MAX_BYTES": "100000"}) as started:
         yield started
 
 
@@ -234,3 +235,45 @@ def test_composed_word_is_one_step_to_undo_and_untouched_by_what_others_write_in
     ana.page.keyboard.press("Control+z")
     ana.expect_saved()
     assert pair.files() == {"main.py": "print(temmmmmmxt)"}
+
+
+def test_replacing_all_is_taken_and_undone_though_it_is_longer_than_a_frame(pair):
+    ana, ben = pair.ana, pair.ben
+    rows = "12,34,56,78,90,12,34,56,78\n" * 800
+    pair.create("data.csv", rows)
+    open_file(ana, "data.csv")
+    type_at_end(ana, "mine")
+    ana.expect_saved()
+    ana.page.keyboard.press("Control+f")
+    ana.page.locator(".cm-search input[name=search]").fill(",")
+    ana.page.locator(".cm-search input[name=replace]").fill(";")
+    ana.page.locator(".cm-search [name=replaceAll]").click()
+    expect(state(ana)).to_have_text("Saved", timeout=60_000)
+    open_file(ben, "data.csv")
+    assert pair.files()["data.csv"] == rows.replace(",", ";") + "mine"
+    ana.editor.click()
+    for _ in range(2):
+        ana.page.keyboard.press("Control+z")
+    expect(state(ana)).to_have_text("Saved", timeout=60_000)
+    assert pair.files()["data.csv"] == rows
+    expect(ana.page.locator(".notice:visible")).to_have_count(0)
+
+
+def test_what_does_not_fit_is_refused_in_words_before_it_is_made(pair):
+    ana = pair.ana
+    type_at_end(ana, "mine")
+    ana.expect_saved()
+    ana.page.keyboard.insert_text("x" * 600_000)
+    expect(notice(ana, "A file may hold 512 KB of text, and with that it would hold 586 KB.")).to_be_visible()
+    ana.expect_saved()
+    assert pair.files()["main.py"] == "print('main')\nmine"
+    ana.page.keyboard.press("Control+z")
+    ana.expect_saved()
+    assert pair.files()["main.py"] == "print('main')\n"
+    drop = """() => {
+      const data = new DataTransfer();
+      data.items.add(new File([new Uint8Array([0x89, 0x50, 0, 0, 0, 13])], "photo.png", { type: "image/png" }));
+      document.querySelector(".cm-content").dispatchEvent(new DragEvent("drop", { dataTransfer: data, bubbles: true }));
+    }"""
+    ana.page.evaluate(drop)
+    expect(notice(ana, "photo.png holds something other than text, so nothing was inserted.")).to_be_visible()
