@@ -67,7 +67,8 @@ def register(*, exporter: Exporter, eraser: Eraser, estate: Estate | None = None
 
 
 def quotas_of(user: User) -> list[Quota]:
-    return [quota for meter in meters for quota in meter(user)]
+    """Of every app, from the lowest to the highest."""
+    return [quota for meter in reversed(meters) for quota in meter(user)]
 
 
 def archive(user: User) -> Iterator[bytes]:
