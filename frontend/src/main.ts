@@ -1,6 +1,5 @@
 // The editor page: joins the live document, the editor, the runs and the people to the elements of the page.
 import { call, Problem } from "./api";
-import { caretPosition } from "./carets";
 import { Chat } from "./chat";
 import { Collab, type Ending, type Notice, type SaveState, type ServerMessage } from "./collab";
 import { type CopyName, remove } from "./copies";
@@ -19,6 +18,7 @@ import { ShareDialog } from "./share";
 import type { StreamName } from "./streams";
 import { type FileEntry, MAIN, wholeText } from "./texts";
 import { setUpThemeSwitch } from "./theme-switch";
+import { whereabouts } from "./whereabouts";
 
 /** How long Run waits for one's own edits to be committed before it sends the text along. */
 const SETTLE_MS = 2_000;
@@ -114,7 +114,7 @@ function showState(state: SaveState): void {
   element.dataset.state = state.kind;
   byId("state-words").textContent = words;
   element.title = state.kind === "saved" ? `Saved on the server at ${clockTime(state.at)}` : "";
-  if (state.kind === "offline" || state.kind === "closed") byId("here").textContent = "";
+  if (state.kind === "offline" || state.kind === "closed") showHere("");
   if (isLive()) endUnconnected();
   if (state.kind === "offline") showBreak(state);
   else if (wasOffline && (state.kind === "saved" || state.kind === "readonly")) {
@@ -124,6 +124,11 @@ function showState(state: SaveState): void {
   }
   if (state.kind === "closed") showClosed(state);
   showRun();
+}
+
+function showHere(words: string): void {
+  byId("here").textContent = words;
+  byId("here").hidden = !words;
 }
 
 function showStateAgain(): void {
@@ -310,7 +315,7 @@ function take(message: ServerMessage): void {
   switch (message.type) {
     case "presence": {
       const words = people.take(message.people);
-      byId("here").textContent = people.countWords;
+      showHere(people.countWords);
       if (words) announce(words);
       break;
     }
@@ -537,6 +542,7 @@ const reading = new Reading(session.id, problem);
 
 const chat = new Chat({
   sessionId: session.id,
+  hueOf: (id) => people.hueOf(id),
   me: page.user,
   mayWrite: session.may_chat,
   isShown: () => panes.isShown("chat"),
@@ -560,17 +566,18 @@ document.addEventListener("visibilitychange", () => {
   if (!document.hidden && panes.isShown("chat")) chat.shown();
 });
 
-const people = new People(byId("people"), page.user, (client) => {
-  const state = collab.awareness.getStates().get(client);
-  if (!state) return;
-  // They may be in another file than the one that is shown.
-  for (const { id } of files.list) {
-    const caret = caretPosition(state, collab.doc.getText(id));
-    if (!caret) continue;
+const people = new People({
+  me: page.user,
+  whereabouts: () => whereabouts(collab.awareness, collab.doc, files.list),
+  goTo: ({ file, index }) => {
     panes.show("editor");
-    files.open(id);
-    editor.reveal(caret.head);
-  }
+    files.open(file.id);
+    editor.reveal(index);
+  },
+  facesChanged: () => {
+    editor.redrawCarets();
+    chat.recolour();
+  },
 });
 
 const labelOf = ({ id, path }: FileEntry): string => (id === MAIN ? "Shared text" : `Shared text of ${path}`);
@@ -668,6 +675,7 @@ function openDocument(epoch: string | null): void {
     hold: (isHeld) => collab.hold(isHeld),
     mostBytes: () => collab.textBytes,
     refuse: problem,
+    hueOf: (id) => people.hueOf(id),
     onCaret: (line, column) => {
       byId("caret").textContent = `Ln ${line}, Col ${column}`;
     },
@@ -677,7 +685,6 @@ function openDocument(epoch: string | null): void {
   });
   files.current = MAIN;
   void editor.setLanguage(session.language, MAIN);
-  people.watch(collab.awareness);
   files.watch(collab.doc, (origin) => collab.isFromHere(origin), shown?.id ?? places.shown);
   void collab.connect();
 }
@@ -718,7 +725,7 @@ for (const key of document.querySelectorAll("[data-mac]")) {
   if (isMac) key.textContent = (key as HTMLElement).dataset.mac ?? "";
 }
 
-const stdinKey = `stdin:${session.id}`;
+const stdinKey = `stdin:${page.user.id}:${session.id}`;
 stdinField.value = sessionStorage.getItem(stdinKey) ?? "";
 const showStdin = (): void => {
   byId("stdin-mark").hidden = !stdinField.value;
