@@ -1,6 +1,7 @@
 // The chat of the session: what was said, newest at the bottom, older messages on demand, and the field to write in.
 // Whatever anybody wrote is set as text, never as markup.
 import { call, Problem } from "./api";
+import { serverNow } from "./clock";
 import type { ChatMessage } from "./collab";
 import { Draft } from "./drafts";
 import { addressesIn } from "./links";
@@ -134,7 +135,7 @@ export class Chat {
   /** Something about the session itself. It is not kept. */
   tell(words: string): void {
     const stick = this.#isAtEnd();
-    this.#list.append(make("li", { class: "chat-notice", dir: "auto" }, `${words} · `, time(new Date().toISOString())));
+    this.#list.append(make("li", { class: "chat-notice", dir: "auto" }, `${words} · `, time(new Date(serverNow()).toISOString())));
     if (stick) this.#toEnd();
     this.#showEmpty();
   }
@@ -382,7 +383,7 @@ function withLinks(text: string): (HTMLElement | string)[] {
 
 /** Relative while that says more than the clock. */
 function timeWords(when: string): string {
-  const age = Date.now() - Date.parse(when);
+  const age = serverNow() - Date.parse(when);
   return age < 3_600_000 ? relativeTime(when) : age < 43_200_000 ? clockTime(when) : relativeTime(when);
 }
 

@@ -1,5 +1,6 @@
 // Small additions to the server's pages. All of them work without it.
 import { call } from "./api";
+import { noteTimeOfPage } from "./clock";
 import { type CopyName, listCopies, LOGGED_OUT_CHANNEL, remove, unsavedIn } from "./copies";
 import { forgetDrafts } from "./drafts";
 import { byId, exactTime, icon, make, relativeTime, type Language } from "./page";
@@ -142,6 +143,7 @@ async function removeWithAccess(userId: string): Promise<void> {
   await remove(await listCopies(userId, sessionId));
 }
 
+noteTimeOfPage();
 setUpThemeSwitch();
 takeCopiesAlong();
 offerTemplates();

@@ -173,3 +173,24 @@ def test_who_reads_above_is_told_of_new_messages_and_links_lead_where_they_say(s
     expect(link).to_have_text("https://example.org/a?b=c")
     expect(link).to_have_attribute("href", "https://example.org/a?b=c")
     expect(link).to_have_attribute("rel", "noopener nofollow ugc")
+
+
+@pytest.mark.parametrize("hours", [-3, 3])
+def test_times_are_right_on_a_device_whose_clock_is_wrong(server, ana, hours):
+    owner = server.person("owner")
+    session_id = owner.new_session()["id"]
+    owner.let_in(session_id, ana)
+    ana.page.add_init_script(
+        f"""const real = Date, off = {hours} * 3600_000;
+        Date = class extends real {{
+            constructor(...given) {{ given.length ? super(...given) : super(real.now() + off); }}
+            static now() {{ return real.now() + off; }}
+        }};"""
+    )
+    enter(ana, session_id)
+    show_chat(ana)
+    owner.call("POST", f"/api/sessions/{session_id}/chat", 201, json={"text": "now"})
+    owner.call("PATCH", f"/api/sessions/{session_id}", 200, json={"title": "Renamed"})
+    expect(ana.page.locator("#chat-list time")).to_have_text(["just now", "just now"])
+    ana.page.goto(f"{server.url}/sessions")
+    expect(ana.page.locator("time[data-relative]").first).to_have_text("just now")
