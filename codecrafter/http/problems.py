@@ -87,8 +87,8 @@ DATABASE_RETRY_SECONDS = 5
 DATABASE_AWAY = problem(
     503,
     "database_unavailable",
-    "The database does not answer. What was saved is safe; try again in a few seconds, and look first whether the "
-    "change that you asked for was made.",
+    "The database does not answer. What was saved is safe; try again in a few seconds, and check first "
+    "whether the change you asked for was made.",
 )
 
 
