@@ -51,8 +51,6 @@ if TYPE_CHECKING:
 sign_ins_ended = Signal()
 # Sent when a suspension begins, with `user` and `by`; the apps above stop what that person has going.
 person_suspended = Signal()
-# Sent when a person has another username, with `user`; open sockets show it at once.
-person_renamed = Signal()
 TOKENS_MAX = 50
 BOTS_MAX = 10
 GONE_DAYS = 1
@@ -174,8 +172,6 @@ def change_profile(
                 return stored
             _refuse_taken(changes.get("username"), changes.get("email"), but=stored)
             User.objects.filter(pk=stored.pk).update(**changes, version=F("version") + 1)
-            if "username" in changes:
-                transaction.on_commit(lambda: person_renamed.send(User, user=stored))
             if "email" in changes:
                 # Mail must never again go to an address that is no longer theirs.
                 EmailAddress.objects.filter(user=stored).delete()
@@ -446,22 +442,23 @@ def note_export(user: User) -> None:
 def delete_account(user: User, heirs: Mapping[UUID, UUID]) -> None:
     """Take the account away: sessions go to `heirs` (session id to user id) or are deleted, the name goes everywhere.
 
-    A row without a name stays for GONE_DAYS: rooms of other processes may hold changes of theirs that are not saved
-    yet and point at it. Raises Forbidden for an administrator, and what the apps' erasers raise.
+    The name and every sign-in go at once; everything else in steps, and what a crash leaves, forget_deleted takes. A
+    row without a name stays for GONE_DAYS: rooms of other processes may hold changes of theirs that are not saved yet
+    and point at it. Raises Forbidden for an administrator, and what the apps' bequests raise.
     """
     if user.is_superuser:
         raise Forbidden("An administrator hands the role on before the account can go.")
+    for bequest in privacy.bequests:
+        bequest(user, heirs)
     with transaction.atomic():
         end_sign_ins(user)
-        entries = [entry for eraser in privacy.erasers for entry in eraser(user, heirs)]
         for person in (*user.bots.all(), user):
             _take_name(person)
             note_sign_ins_ended(person)
         # Last of all that happens on commit, since what this transaction recorded is written then.
         transaction.on_commit(lambda: forget(user.pk))
-        for entry in entries:
-            audit.append(**entry)
         audit.append("account.deleted", actor_id=user.pk, target_type="user", target_id=user.pk)
+    privacy.erase(user)
 
 
 def _take_name(person: User) -> None:
@@ -483,7 +480,9 @@ def _take_name(person: User) -> None:
 
 
 def forget_deleted() -> None:
-    """Periodic: the rows of accounts that were deleted GONE_DAYS ago go too."""
+    """Periodic: what a crash left of a deletion goes, and the rows of accounts that were deleted GONE_DAYS ago too."""
+    for person in User.objects.exclude(deleted_at=None):
+        privacy.erase(person)
     for person in User.objects.filter(deleted_at__lt=timezone.now() - timedelta(days=GONE_DAYS)):
         # What an app protects still needs somebody to belong to.
         with suppress(ProtectedError):

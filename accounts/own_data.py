@@ -8,6 +8,7 @@ from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from allauth.socialaccount.models import SocialAccount
 from allauth.usersessions.models import UserSession
+from django.db import transaction
 from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
 
 from accounts.models import PersonalToken
@@ -15,8 +16,7 @@ from accounts.privacy import as_json, as_lines
 from activity import log
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from uuid import UUID
+    from collections.abc import Iterator
 
     from accounts.models import User
     from accounts.privacy import File
@@ -61,13 +61,14 @@ def _activity_of(user: User) -> Iterator[dict[str, Any]]:
         before = entries[-1].cursor
 
 
-def erase(user: User, heirs: Mapping[UUID, UUID]) -> list[dict[str, Any]]:
+@transaction.atomic
+def erase(user: User) -> bool:
     _tokens_of(user).delete()
     user.notes.all().delete()
     user.groups.clear()
     for rows in (EmailAddress, SocialAccount, Authenticator, UserSession, OutstandingToken):
         rows.objects.filter(user=user).delete()
-    return []
+    return False
 
 
 def _tokens_of(user: User) -> Any:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import json
+import time
 import zipfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -22,16 +23,19 @@ if TYPE_CHECKING:
     # A path in the archive, unique and safe, and its content.
     File = tuple[str, Iterable[bytes]]
     Exporter = Callable[[User], Iterator[File]]
-    # Called in one transaction with who inherits which session; answers with entries for the audit trail, which are
-    # written last (activity/audit.py says why).
-    Eraser = Callable[[User, Mapping[UUID, UUID]], list[dict[str, Any]]]
+    # Takes away a bounded part, in a short transaction of its own; False once nothing is left. Safe to repeat.
+    Eraser = Callable[[User], bool]
     Estate = Callable[[User], list["Owned"]]
     Meter = Callable[[User], list["Quota"]]
+    # Hands things over before anything is erased, by id to user id; raises, with nothing handed over, when one cannot.
+    Bequest = Callable[[User, Mapping[UUID, UUID]], None]
 
 exporters: list[Exporter] = []
 erasers: list[Eraser] = []
 estates: list[Estate] = []
 meters: list[Meter] = []
+bequests: list[Bequest] = []
+PAUSE_MAX_SECONDS = 0.1
 _PIECE_BYTES = 64 * 1024
 _INCOMPLETE = (
     "This archive stops here: it would be larger than one download may be. Take your sessions one by one from their "
@@ -59,16 +63,36 @@ class Quota:
     is_bytes: bool = False
 
 
-def register(*, exporter: Exporter, eraser: Eraser, estate: Estate | None = None, meter: Meter | None = None) -> None:
+def register(
+    *,
+    exporter: Exporter,
+    eraser: Eraser,
+    estate: Estate | None = None,
+    bequest: Bequest | None = None,
+    meter: Meter | None = None,
+) -> None:
     exporters.append(exporter)
     erasers.append(eraser)
     estates.extend([estate] if estate else [])
+    bequests.extend([bequest] if bequest else [])
     meters.extend([meter] if meter else [])
 
 
 def quotas_of(user: User) -> list[Quota]:
     """Of every app, from the lowest to the highest."""
     return [quota for meter in reversed(meters) for quota in meter(user)]
+
+
+def erase(user: User) -> None:
+    """Take away all that is kept about them, step by step; what a crash left is taken by the next call."""
+    for eraser in erasers:
+        has_more = True
+        while has_more:
+            started = time.monotonic()
+            has_more = eraser(user)
+            if has_more:
+                # Others who want to write get as much time: SQLite lets in whoever happens to ask.
+                time.sleep(min(time.monotonic() - started, PAUSE_MAX_SECONDS))
 
 
 def archive(user: User) -> Iterator[bytes]:

@@ -5,15 +5,20 @@ from __future__ import annotations
 import base64
 from typing import TYPE_CHECKING, Any
 
+from django.db import transaction
+
 from accounts.privacy import as_lines
 from execution.models import Run, RunFile, RunInput, RunOutput, TestCase
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from uuid import UUID
+    from collections.abc import Iterator
+
+    from django.db.models import QuerySet
 
     from accounts.models import User
     from accounts.privacy import File
+
+_ERASED_AT_ONCE = 100
 
 
 def export(user: User) -> Iterator[File]:
@@ -71,11 +76,20 @@ def _text(data: bytes | memoryview) -> str | dict[str, str]:
         return {"base64": base64.b64encode(bytes(data)).decode()}
 
 
-def erase(user: User, heirs: Mapping[UUID, UUID]) -> list[dict[str, Any]]:
+@transaction.atomic
+def erase(user: User) -> bool:
     """Runs outside of sessions go; those in the sessions of others stay there, by nobody."""
     people = [user, *user.bots.all()]
-    Run.objects.filter(user__in=people, session=None).delete()
-    Run.objects.filter(user__in=people).update(user=None, idempotency_key="")
-    Run.objects.filter(cancelled_by__in=people).update(cancelled_by=None)
-    RunInput.objects.filter(user__in=people).update(user=None)
-    return []
+    if alone := list(Run.objects.filter(user__in=people, session=None).values_list("pk", flat=True)[:_ERASED_AT_ONCE]):
+        Run.objects.filter(pk__in=alone).delete()
+        return True
+    theirs: list[tuple[QuerySet[Any], dict[str, Any]]] = [
+        (Run.objects.filter(user__in=people), {"user": None, "idempotency_key": ""}),
+        (Run.objects.filter(cancelled_by__in=people), {"cancelled_by": None}),
+        (RunInput.objects.filter(user__in=people), {"user": None}),
+    ]
+    for rows, nobody in theirs:
+        if ids := list(rows.values_list("pk", flat=True)[:_ERASED_AT_ONCE]):
+            rows.model._default_manager.filter(pk__in=ids).update(**nobody)
+            return True
+    return False

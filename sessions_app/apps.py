@@ -9,7 +9,7 @@ class SessionsConfig(AppConfig):
 
     def ready(self) -> None:
         from accounts import privacy
-        from accounts.actions import person_renamed, sign_ins_ended
+        from accounts.actions import sign_ins_ended
         from sessions_app import access, events, moderation, own_data, storage
 
         def look_again(sender: Any, user: Any, **kwargs: Any) -> None:
@@ -18,7 +18,12 @@ class SessionsConfig(AppConfig):
         def note_look(sender: Any, user: Any, session: Any, **kwargs: Any) -> None:
             moderation.note_look(user, session.pk)
 
-        privacy.register(exporter=own_data.export, eraser=own_data.erase, estate=own_data.estate, meter=storage.meter)
+        privacy.register(
+            exporter=own_data.export,
+            eraser=own_data.erase,
+            estate=own_data.estate,
+            bequest=own_data.bequeath,
+            meter=storage.meter,
+        )
         sign_ins_ended.connect(look_again, weak=False, dispatch_uid="sessions_app.sign_ins_ended")
-        person_renamed.connect(look_again, weak=False, dispatch_uid="sessions_app.person_renamed")
         access.looked_into.connect(note_look, weak=False, dispatch_uid="sessions_app.looked_into")

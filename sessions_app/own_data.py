@@ -6,10 +6,12 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
-from django.db.models import F
+from django.db import transaction
+from django.db.models import F, Prefetch
 from django.utils import timezone
 
 from accounts.privacy import Owned, as_json, as_lines
+from activity import audit
 from sessions_app import crdt, documents, events, sharing, zips
 from sessions_app.errors import PersonNotFound
 from sessions_app.models import (
@@ -28,14 +30,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from uuid import UUID
 
+    from django.db.models import QuerySet
+
     from accounts.models import User
     from accounts.privacy import File
 
 _ROWS = 200
+_ERASED_SESSIONS = 20
 
 
 def export(user: User) -> Iterator[File]:
-    for session in CodeSession.objects.filter(owner=user).order_by("created_at").iterator(chunk_size=_ROWS):
+    people = Prefetch("collaborators", Collaborator.objects.select_related("user"))
+    sessions = CodeSession.objects.filter(owner=user).order_by("created_at").prefetch_related(people)
+    for session in sessions.iterator(chunk_size=_ROWS):
         yield from _session(session)
     joined = Collaborator.objects.filter(user=user).values("session_id", "session__title", "permission", "added_at")
     yield "joined_sessions.json", as_json(list(joined))
@@ -61,7 +68,10 @@ def _session(session: CodeSession) -> Iterator[File]:
         "created_at": session.created_at,
         "updated_at": session.updated_at,
         "archived_at": session.archived_at,
-        "people": list(session.collaborators.values("user__username", "permission")),
+        "people": [
+            {"user__username": person.user.username, "permission": person.permission}
+            for person in session.collaborators.all()
+        ],
     }
     yield f"{folder}/session.json", as_json(about)
     try:
@@ -76,58 +86,81 @@ def _session(session: CodeSession) -> Iterator[File]:
 
 def estate(user: User) -> list[Owned]:
     """Their sessions that somebody else could own."""
-    sessions = CodeSession.objects.filter(owner=user, closed_at=None)
-    owned = ((session, [heir.user for heir in sharing.heirs_of(session)]) for session in sessions)
-    return [Owned(session.pk, session.title, heirs) for session, heirs in owned if heirs]
+    owned: dict[UUID, Owned] = {}
+    for heir in sharing.heirs(Collaborator.objects.filter(session__in=_own(user))).select_related("session"):
+        session = heir.session
+        owned.setdefault(session.pk, Owned(session.pk, session.title, [])).heirs.append(heir.user)
+    return list(owned.values())
 
 
-def erase(user: User, heirs: Mapping[UUID, UUID]) -> list[dict[str, Any]]:
-    """Their sessions go to the named people or away; elsewhere their name goes and what they wrote stays.
-
-    What a moderator closed is neither handed over nor deleted.
+def bequeath(user: User, heirs: Mapping[UUID, UUID]) -> None:
+    """Their sessions go to the named people; what a moderator closed goes to nobody.
 
     Raises PersonNotFound when somebody named cannot own the session.
     """
-    entries: list[dict[str, Any]] = []
+    owned = dict(_own(user).filter(pk__in=heirs).order_by("pk").values_list("pk", "title"))
+    able = set(sharing.heirs(Collaborator.objects.filter(session__in=list(owned))).values_list("session_id", "user_id"))
+    for session_id, title in owned.items():
+        if (session_id, heirs[session_id]) not in able:
+            raise PersonNotFound(f"“{title}” cannot go to somebody who is not in it.")
+    for session_id in owned:
+        _hand_over(session_id, user, heirs[session_id])
+
+
+@transaction.atomic
+def _hand_over(session_id: UUID, user: User, heir_id: UUID) -> None:
+    CodeSession.objects.filter(pk=session_id, owner=user).update(owner_id=heir_id, version=F("version") + 1)
+    Collaborator.objects.filter(session_id=session_id, user_id=heir_id).delete()
+    events.recheck_access_on_commit(session_id)
+    _note("session.transferred", user, session_id, person=str(heir_id))
+
+
+@transaction.atomic
+def erase(user: User) -> bool:
+    """Their sessions go, but what a moderator closed; elsewhere their name goes and what they wrote stays."""
     people = [user, *user.bots.all()]
-    elsewhere = set(Collaborator.objects.filter(user__in=people).values_list("session_id", flat=True))
-    for session in CodeSession.objects.filter(owner=user).order_by("pk"):
-        elsewhere.add(session.pk)
-        if session.closed_at is not None:
-            # Moderators answer for it: it stays, with the row that has no name as its owner.
-            continue
-        if session.pk in heirs:
-            entries.append(_hand_over(session, user, heirs[session.pk]))
-        else:
-            entries.append(_entry("session.deleted", user, session.pk))
-            session.delete()
-    Collaborator.objects.filter(user__in=people).delete()
-    Invite.objects.filter(created_by__in=people, revoked_at=None).update(revoked_at=timezone.now())
+    if sessions := list(_own(user).order_by("pk").values_list("pk", flat=True)[:_ERASED_SESSIONS]):
+        CodeSession.objects.filter(pk__in=sessions).delete()
+        for session_id in sessions:
+            events.recheck_access_on_commit(session_id)
+        for session_id in sessions:
+            _note("session.deleted", user, session_id)
+        return True
+    joined = Collaborator.objects.filter(user__in=people)
+    if places := dict(joined.values_list("pk", "session_id")[:_ROWS]):
+        Collaborator.objects.filter(pk__in=places).delete()
+        for session_id in places.values():
+            events.recheck_access_on_commit(session_id)
+        return True
+    theirs: list[tuple[QuerySet[Any], dict[str, Any]]] = [
+        (Invite.objects.filter(created_by__in=people, revoked_at=None), {"revoked_at": timezone.now()}),
+        (Report.objects.filter(reporter__in=people), {"reporter": None}),
+        *(
+            (rows.objects.filter(user__in=people), {"user": None})
+            for rows in (Update, Segment, Quarantined, ChatMessage)
+        ),
+    ]
+    for rows, change in theirs:
+        if ids := list(rows.values_list("pk", flat=True)[:_ROWS]):
+            rows.model._default_manager.filter(pk__in=ids).update(**change)
+            return True
     InviteUse.objects.filter(user__in=people).delete()
-    for rows in (Update, Segment, Quarantined, ChatMessage):
-        rows.objects.filter(user__in=people).update(user=None)
-    Report.objects.filter(reporter__in=people).update(reporter=None)
-    for session_id in elsewhere:
-        events.recheck_access_on_commit(session_id)
-    return entries
+    return False
 
 
-def _hand_over(session: CodeSession, user: User, heir_id: UUID) -> dict[str, Any]:
-    if not sharing.heirs_of(session).filter(user=heir_id).exists():
-        raise PersonNotFound(f"“{session.title}” cannot go to somebody who is not in it.")
-    CodeSession.objects.filter(pk=session.pk).update(owner_id=heir_id, version=F("version") + 1)
-    Collaborator.objects.filter(session=session, user_id=heir_id).delete()
-    return _entry("session.transferred", user, session.pk, person=str(heir_id))
+def _own(user: User) -> QuerySet[CodeSession]:
+    """Without what a moderator closed: moderators answer for that, and it stays, with a nameless row as its owner."""
+    return CodeSession.objects.filter(owner=user, closed_at=None)
 
 
-def _entry(action: str, user: User, session_id: UUID, **metadata: str) -> dict[str, Any]:
-    return {
-        "action": action,
-        "actor_id": user.pk,
-        "target_type": "session",
-        "target_id": session_id,
-        "metadata": {"account": "deleted"} | metadata,
-    }
+def _note(action: str, user: User, session_id: UUID, **metadata: str) -> None:
+    audit.append(
+        action,
+        actor_id=user.pk,
+        target_type="session",
+        target_id=session_id,
+        metadata={"account": "deleted"} | metadata,
+    )
 
 
 def forget_archived() -> None:

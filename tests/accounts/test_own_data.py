@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import time_machine
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from accounts import actions, privacy
@@ -20,9 +22,9 @@ from activity import audit, log
 from activity.models import AuditEntry
 from codecrafter.http.problems import DomainError, Forbidden
 from execution.models import Run, RunFile, RunOutput, Status
-from execution.own_data import forget_old_runs
+from execution.retention import forget_old_runs
 from sessions_app import actions as session_actions
-from sessions_app import documents, languages, moderation
+from sessions_app import documents, languages, moderation, own_data
 from sessions_app.models import ChatMessage, CodeSession, Collaborator, Report, Update
 from sessions_app.own_data import forget_archived
 
@@ -219,6 +221,63 @@ def test_an_account_goes_and_what_stays_has_no_name(
     assert {"session.transferred", "session.deleted"} <= {entry["action"] for entry in entries}
     assert "alice" not in str(entries)
     assert audit.verify().broken is None
+
+
+@pytest.mark.django_db(transaction=True)
+def test_many_sessions_go_in_short_transactions(alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that nobody else who writes waits for all of it: SQLite has one write lock."""
+    for number in range(50):
+        session_actions.create_session(alice, language=languages.get("python"), title=f"{number}", content="")
+    steps: list[int] = []
+    real = own_data.CodeSession.objects.filter
+
+    def erase(user: User) -> bool:
+        before = real(owner=user).count()
+        has_more = own_data.erase(user)
+        assert not connection.in_atomic_block
+        steps.append(before - real(owner=user).count())
+        return has_more
+
+    monkeypatch.setattr(privacy, "erasers", [erase])
+    with CaptureQueriesContext(connection) as captured:
+        actions.delete_account(alice, {})
+    assert sum(steps) == 50 and max(steps) == 20
+    assert len(captured) < 10 * 50
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_deletion_that_died_halfway_is_finished_by_housekeeping(
+    alice: User, bob: User, session: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(30):
+        session_actions.create_session(alice, language=languages.get("python"), title=f"{number}", content="")
+    calls = iter([True])
+
+    def dies(user: User) -> bool:
+        if next(calls, False):
+            return own_data.erase(user)
+        raise OSError("the process ends here")
+
+    with monkeypatch.context() as broken, pytest.raises(OSError, match="ends here"):
+        broken.setattr(privacy, "erasers", [dies])
+        actions.delete_account(alice, {})
+    left = User.objects.get(pk=alice.pk)
+    assert not left.is_able and left.username != "alice" and 0 < CodeSession.objects.filter(owner=left).count() < 31
+    actions.forget_deleted()
+    assert not CodeSession.objects.filter(owner=left).exists()
+    assert User.objects.filter(pk=alice.pk).exists()
+    assert audit.verify().broken is None
+
+
+def test_own_data_of_many_sessions_takes_few_queries(
+    alice: User, bob: User, django_assert_max_num_queries: Any
+) -> None:
+    for number in range(30):
+        made = session_actions.create_session(alice, language=languages.get("python"), title=f"{number}", content="")
+        Collaborator.objects.create(session=made, user=bob, permission="write")
+    with django_assert_max_num_queries(3):
+        owned = own_data.estate(alice)
+    assert [[heir.username for heir in one.heirs] for one in owned] == [["bob"]] * 30
 
 
 def test_the_last_trace_goes_a_day_later(lived: CodeSession, alice: User) -> None:
