@@ -11,6 +11,7 @@ clients come back with the same frame for ever.
 
 from __future__ import annotations
 
+import socket
 from typing import TYPE_CHECKING, Any
 
 from uvicorn.protocols.utils import ClientDisconnected
@@ -37,6 +38,8 @@ PARSE_BYTES = 4096
 UNSEEN_FRAMES = 2000
 UNSEEN_SECONDS = 10
 LINGER_SECONDS = 5
+# As Linux numbers the states of TCP.
+TCP_ESTABLISHED = 1
 # Where the parser waits when it has read every frame to its end.
 _BETWEEN_FRAMES = StreamReader.at_eof.__code__
 
@@ -65,7 +68,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         super().handle_connect(event)
         # No scope is made for a handshake that is refused; the application starts in the next turn of the loop.
         if not self.close_sent and not self.conn.extensions:
-            self.scope["extensions"]["codecrafter.frames"] = {"write": self.write_frame}
+            self.scope["extensions"]["codecrafter.frames"] = {"write": self.write_frame, "is_gone": self.is_gone}
 
     def write_frame(self, frame: bytes) -> bool:
         """Write one whole, unmasked frame now; False when the peer does not keep up, or is going: then use `send`."""
@@ -73,6 +76,17 @@ class SocketProtocol(WebSocketsSansIOProtocol):
             return False
         self.transport.write(frame)
         return True
+
+    def is_gone(self) -> bool:
+        """Whether the peer has closed the connection, also behind messages that are not read yet."""
+        if self.transport.is_closing():
+            return True
+        try:
+            state = self.transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)
+        except (AttributeError, OSError):
+            # Not TCP, or not Linux.
+            return False
+        return state[0] != TCP_ESTABLISHED
 
     def data_received(self, data: bytes) -> None:
         if not self._take_alone(data):

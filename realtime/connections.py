@@ -89,6 +89,7 @@ class Frame:
     # While it is held: what it brought, and how many clocks of which clients must come before it.
     update: bytes = b""
     waits_for: Mapping[int, int] | None = None
+    is_refused: bool = False
 
 
 class Connection:

@@ -29,7 +29,7 @@ from sessions_app.access import within_scopes
 from sessions_app.errors import SessionNotFound
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from realtime.connections import Send
     from realtime.room import Room
@@ -84,6 +84,9 @@ class SessionConsumer(AsyncConsumer):
             asked, was_loaded = live.guard.asked, live.is_loaded(session_id)
             granted, measure = await live.access(user, session_id)
             permission = str(within_scopes(granted, scope.get("auth_scopes")))
+            pace = live.pace_of(str(user.pk))
+            if not was_loaded:
+                await asyncio.sleep(pace.pause()[0])
             room = await live.open(session_id)
         except SessionNotFound:
             raise _Refusal(connections.ABSENT, "no such session") from None
@@ -110,6 +113,9 @@ class SessionConsumer(AsyncConsumer):
             scopes=scope.get("auth_scopes"),
             expires_at=scope.get("auth_expires_at"),
         )
+        connection.pace.person = pace
+        if not was_loaded:
+            pace.spend("updates", room.document_bytes)
         # Nothing is awaited from here to the joining, so that two who come at once do not take one place.
         try:
             live.make_place(room, connection)
@@ -144,7 +150,8 @@ async def _converse(scope: dict[str, Any], room: Room, connection: Connection, r
     sign_in = SignIn(room, connection)
     deadline = loop.call_later(settings.SOCKET_FIRST_FRAME_SECONDS, _expel_silent, room, connection)
     sayings = Sayings(room, connection, partial(rooms().say, connection.user_id, room.session_id))
-    reader = loop.create_task(_read(room, connection, sayings, sign_in, receive, deadline))
+    is_gone = scope.get("extensions", {}).get("codecrafter.frames", {}).get("is_gone", bool)
+    reader = loop.create_task(_read(room, connection, sayings, sign_in, receive, deadline, is_gone))
     writer = loop.create_task(connection.write(send))
     try:
         await asyncio.wait({reader, writer}, return_when=asyncio.FIRST_COMPLETED)
@@ -174,6 +181,7 @@ async def _read(
     sign_in: SignIn,
     receive: Any,
     deadline: asyncio.TimerHandle,
+    is_gone: Callable[[], bool],
 ) -> None:
     while connection.closing is None:
         # The server reads no more of a socket than this takes, so the pause pushes back to its sender.
@@ -181,6 +189,9 @@ async def _read(
         if limit is not None:
             metrics.LIMITED.labels(limit).inc()
             await asyncio.sleep(seconds)
+            if is_gone():
+                # Nobody waits for what was sent too fast and is not read yet.
+                return
         await connection.may_ask()
         message = await receive()
         if message["type"] == "websocket.disconnect":
@@ -206,7 +217,7 @@ async def _read(
         if not room.has_space.is_set() and not await _wait_for_space(room, connection):
             return
         try:
-            room.receive(connection, frame)
+            await room.receive(connection, frame)
         except ProtocolError as error:
             connection.tell_error("bad_frame", str(error))
             room.expel(connection, connections.BAD_FRAME, "bad frame")

@@ -1,4 +1,7 @@
-"""How much one socket may say: token buckets. Whoever is past one is read more slowly; nothing is dropped."""
+"""How much one socket, and all sockets of one person, may say: token buckets.
+
+Whoever is past one is read more slowly; nothing is dropped.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,8 @@ from django.conf import settings
 BYTES_PER_UPDATE = 32 * 1024
 # So does one of many blocks, which takes longer to read than as much text in one block.
 PARTS_PER_UPDATE = 256
+# All sockets of one person together may say so many times what one may.
+SOCKETS_AT_ONCE = 4
 # Of the rates that have no burst of their own.
 BURST_SECONDS = 4
 
@@ -33,40 +38,56 @@ class Bucket:
         self._left = min(self._burst, self._left + (now - self._at) * self._per_second) - cost
         self._at = now
 
+    def is_full(self) -> bool:
+        return self._left + (time.monotonic() - self._at) * self._per_second >= self._burst
+
     def owed(self) -> float:
         """Seconds until there is room again."""
         return max(0.0, -self._left / self._per_second - (time.monotonic() - self._at))
 
 
 class Pace:
-    """The buckets of one socket; without rate limits there are none."""
+    """The buckets of one socket, or of one person with several; without rate limits there are none."""
 
-    def __init__(self) -> None:
+    def __init__(self, person: Pace | None = None, *, sockets: int = 1) -> None:
+        """`person` is the pace of whoever the socket belongs to, which is spent with it."""
+        self.person = person
         self._buckets: dict[Kind, Bucket] = {}
         if settings.RATE_LIMITS:
             self._buckets = {
-                "updates": Bucket(settings.SOCKET_UPDATES_PER_SECOND, settings.SOCKET_UPDATES_BURST),
-                "texts": _steady(settings.SOCKET_TEXTS_PER_SECOND),
-                "frames": _steady(settings.SOCKET_FRAMES_PER_SECOND),
+                "updates": Bucket(
+                    sockets * settings.SOCKET_UPDATES_PER_SECOND, sockets * settings.SOCKET_UPDATES_BURST
+                ),
+                "texts": _steady(sockets * settings.SOCKET_TEXTS_PER_SECOND),
+                "frames": _steady(sockets * settings.SOCKET_FRAMES_PER_SECOND),
             }
 
     def spend(self, kind: Kind, size: int = 0) -> None:
         """Count one, or more for a payload of `size` bytes."""
         if bucket := self._buckets.get(kind):
             bucket.spend(1 + size // BYTES_PER_UPDATE)
+        if self.person is not None:
+            self.person.spend(kind, size)
 
     def spend_parts(self, parts: int) -> None:
         """Count what reading an update of so many blocks and deletions takes beyond what a small one does."""
         if (extra := parts // PARTS_PER_UPDATE) and (bucket := self._buckets.get("updates")):
             bucket.spend(extra)
+        if self.person is not None:
+            self.person.spend_parts(parts)
 
     def pause(self) -> tuple[float, Kind | None]:
         """How long not to read, and which limit asks for it."""
-        seconds, kind = 0.0, None
+        seconds, kind = (0.0, None) if self.person is None else self.person.pause()
         for name, bucket in self._buckets.items():
             if (owed := bucket.owed()) > seconds:
                 seconds, kind = owed, name
         return seconds, kind
+
+    @property
+    def is_rested(self) -> bool:
+        """Whether nothing of it is spent: a new one is the same."""
+        return all(bucket.is_full() for bucket in self._buckets.values())
 
 
 def _steady(per_second: float) -> Bucket:

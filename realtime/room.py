@@ -65,6 +65,8 @@ class Host(Protocol):
 
     def left(self, connection: Connection) -> None: ...
 
+    async def slice(self, update: bytes) -> crdt.Sliced: ...
+
 
 def _limits() -> crdt.Limits:
     return crdt.Limits(settings.TEXT_MAX_BYTES, settings.DOCUMENT_MAX_BYTES)
@@ -75,7 +77,8 @@ class Change:
     """A change that is relayed and not committed yet."""
 
     payload: bytes
-    user_id: UUID
+    # None for what the server does itself.
+    user_id: UUID | None
 
 
 @dataclass(slots=True)
@@ -85,7 +88,7 @@ class _RemotePeople:
 
 
 class Room:
-    def __init__(self, host: Host, session_id: UUID, loaded: documents.Loaded) -> None:
+    def __init__(self, host: Host, session_id: UUID, loaded: documents.Loaded, opened: crdt.Opened) -> None:
         self.session_id = session_id
         self.epoch = loaded.epoch
         # The newest seq of the log up to which this replica holds everything.
@@ -111,7 +114,7 @@ class Room:
         self.idle_since = time.monotonic()
         self._host = host
         self._loop = asyncio.get_running_loop()
-        self._replica = crdt.Replica(loaded.parts, _limits(), loaded.halves)
+        self._replica = crdt.Replica(opened, _limits())
         self._full: bytes | None = None
         self._awareness = AwarenessTable()
         self._remote: dict[str, _RemotePeople] = {}
@@ -137,6 +140,11 @@ class Room:
         self._flush_handle: asyncio.Handle | None = None
         self._flushed_at = 0.0
         self._announced_at = 0.0
+
+    @property
+    def document_bytes(self) -> int:
+        """About what it takes in memory."""
+        return self._replica.size_bound
 
     @property
     def is_saved(self) -> bool:
@@ -233,22 +241,19 @@ class Room:
         # What was held of somebody who may not edit any more is refused.
         self.take_held_soon()
 
-    def rename(self, connection: Connection, username: str) -> None:
-        if username == connection.username:
-            return
-        connection.username = username
-        self._note_moved(self._awareness.refresh(connection, time.monotonic()))
-        self._show_people()
-
-    def receive(self, connection: Connection, frame: bytes) -> None:
-        """Take one binary frame of a socket. Raises ProtocolError."""
+    async def receive(self, connection: Connection, frame: bytes) -> None:
+        """Take one binary frame of a socket; the next one comes when this is done. Raises ProtocolError."""
         # Stock clients repeat every frame about cursors, mostly to the byte: reading it again would tell nothing.
         if connection.client_ids and frame in self._told_cursors:
             return
         for message in protocol.decode(frame, state_bytes=settings.SOCKET_AWARENESS_MAX_BYTES):
             if connection.closing is not None:
                 return
-            if isinstance(message, protocol.SyncUpdate):
+            if isinstance(message, protocol.SyncUpdate | protocol.SyncStep2) and (
+                sliced := await self._sliced(connection, message.update)
+            ):
+                await self._take_slices(connection, sliced)
+            elif isinstance(message, protocol.SyncUpdate):
                 self._take_update(connection, message.update)
             elif isinstance(message, protocol.Awareness):
                 self._take_states(connection, message.entries)
@@ -343,31 +348,59 @@ class Room:
         elif connection.first_held is None:
             connection.asked_at = None
 
-    def _merge(self, connection: Connection, frame: Frame, update: bytes) -> None:
+    async def _sliced(self, connection: Connection, update: bytes) -> crdt.Sliced | None:
+        """A long update is read in a thread, and comes in slices if it is more than one may be."""
+        if len(update) <= crdt.SLICED_BYTES:
+            return None
+        try:
+            sliced = await self._host.slice(update)
+        except crdt.Malformed:
+            # What is wrong with it is told where any other update is read.
+            return None
+        await self.ready.wait()
+        return sliced if len(sliced.slices) > 1 and connection.id in self.connections else None
+
+    async def _take_slices(self, connection: Connection, sliced: crdt.Sliced) -> None:
+        """Merge a large update slice by slice; the loop has as much time for others in between."""
+        frame = connection.arrived()
+        connection.asked_at = None
+        if can_edit(connection.permission):
+            try:
+                self._replica.check(sliced)
+            except crdt.TooLarge as error:
+                self._turn_away(connection, frame, error)
+                return
+            except crdt.Early:
+                metrics.RESYNCS.labels("missing").inc()
+                self.expel(connection, connections.TRY_AGAIN, "updates are missing")
+                return
+        for number, part in enumerate(sliced.slices, 1):
+            started = self._loop.time()
+            self._merge(connection, frame, part, is_last=number == len(sliced.slices))
+            await asyncio.sleep(self._loop.time() - started)
+            await self.ready.wait()
+            await self.has_space.wait()
+            if connection.id not in self.connections or frame.is_refused or frame.waits_for is not None:
+                return
+
+    def _merge(self, connection: Connection, frame: Frame, update: bytes, *, is_last: bool = True) -> None:
         """Take what the frame brought, hold it until what it builds on has arrived, or refuse it."""
         connection.pace.spend("updates", len(update))
+        if self._plain is not None:
+            # What changed is looked for along the whole text.
+            connection.pace.spend_parts(self._replica.blocks_bound() // crdt.STEPS_PER_PART)
         # What waited may get in with it, which its sender has not seen either.
         source = None if self._replica.waits else connection
         may_edit = can_edit(connection.permission)
         try:
             if may_edit:
-                change = self._replica.apply(update, connection.pace.spend_parts)
+                change = self._apply(update, connection)
             else:
                 change = None
                 if self._replica.has_news(update, connection.pace.spend_parts):
                     self._refuse(connection, frame, "read_only", "You can read this session, but not change its text.")
-        except crdt.NotPlain:
-            self._refuse(connection, frame, "invalid", "The update holds something other than text.")
-            self.expel(connection, connections.BAD_FRAME, "not text")
-        except crdt.HalfCharacter:
-            self._refuse(connection, frame, "invalid", "The update cuts a character in two.")
-            self.expel(connection, connections.BAD_FRAME, "half a character")
-        except crdt.Malformed:
-            self._refuse(connection, frame, "invalid", "The update cannot be read.")
-            self.expel(connection, connections.BAD_FRAME, "corrupt update")
-        except crdt.TooLarge as error:
-            self._refuse(connection, frame, "too_large", self.limit_words(error))
-            self.expel(connection, connections.TOO_LARGE, "too large")
+        except (crdt.Malformed, crdt.TooLarge) as error:
+            self._turn_away(connection, frame, error)
         except crdt.Broken as error:
             self._refuse(connection, frame, "invalid", "The update cannot be merged.")
             self.expel(connection, connections.BAD_FRAME, "update cannot be merged")
@@ -385,10 +418,33 @@ class Room:
             if may_edit:
                 metrics.UPDATES.inc()
                 self._accept(change, connection, source)
+            if not is_last:
+                return
             connection.expect(frame, self._taken)
             if connection.first_held is None:
                 self._holding.discard(connection)
             self.settle(connection)
+
+    def _apply(self, update: bytes, connection: Connection) -> bytes | None:
+        try:
+            return self._replica.apply(update, connection.pace.spend_parts)
+        except crdt.TooLong:
+            self._queue(self._replica.part_blocks(), None, None)
+            return self._replica.apply(update, may_copy=True)
+
+    def _turn_away(self, connection: Connection, frame: Frame, error: Exception) -> None:
+        if isinstance(error, crdt.TooLarge):
+            self._refuse(connection, frame, "too_large", self.limit_words(error))
+            self.expel(connection, connections.TOO_LARGE, "too large")
+        elif isinstance(error, crdt.NotPlain):
+            self._refuse(connection, frame, "invalid", "The update holds something other than text.")
+            self.expel(connection, connections.BAD_FRAME, "not text")
+        elif isinstance(error, crdt.HalfCharacter):
+            self._refuse(connection, frame, "invalid", "The update cuts a character in two.")
+            self.expel(connection, connections.BAD_FRAME, "half a character")
+        else:
+            self._refuse(connection, frame, "invalid", "The update cannot be read.")
+            self.expel(connection, connections.BAD_FRAME, "corrupt update")
 
     def take_held_soon(self) -> None:
         """Look in another turn of the loop whether the turn of a held frame has come: whoever let it in is done then,
@@ -435,16 +491,20 @@ class Room:
 
     def _accept(self, change: bytes | None, connection: Connection, source: Connection | None) -> None:
         """Queue the change for the log, and tell it to everybody but its source."""
+        self._queue(change, connection.author, source)
+
+    def _queue(self, change: bytes | None, author: UUID | None, source: Connection | None) -> None:
         if change is not None:
-            self.queue.append(Change(change, connection.author))
+            self.queue.append(Change(change, author))
             self._taken += 1
             self._unsaved_bytes += len(change)
             if self._unsaved_bytes > settings.ROOM_UNSAVED_MAX_BYTES:
                 self.has_space.clear()
-            self._relay(change, source, connection.user_id)
+            self._relay(change, source, str(author) if author is not None else None)
             self._host.commit_soon(self)
 
     def _refuse(self, connection: Connection, frame: Frame, code: Any, detail: str) -> None:
+        frame.is_refused = True
         metrics.REFUSED.labels(code).inc()
         connection.tell({"type": "refused", "received": frame.number, "code": code, "detail": detail})
         connection.put_denied(detail)
@@ -478,7 +538,7 @@ class Room:
     def edit_text(self, connection: Connection, edits: Sequence[crdt.Edit]) -> None:
         """Change the entry file's text for this client. Raises TooLarge before anything changed, or Broken."""
         metrics.UPDATES.inc()
-        self._accept(self._replica.edit(edits), connection, connection)
+        self._accept(self._replica.edit(edits, connection.pace.spend_parts), connection, connection)
 
     def rebuild(self) -> None:
         self._host.rebuild_soon(self)
@@ -545,10 +605,10 @@ class Room:
                 self._relay(change, None, user_id)
         self.head = max(self.head, last_seq)
 
-    def replace(self, loaded: documents.Loaded) -> None:
+    def replace(self, loaded: documents.Loaded, opened: crdt.Opened) -> None:
         """Start over from the log, which is read up to the head, keeping what is not committed yet. Raises Malformed or
         Broken."""
-        replica = crdt.Replica(loaded.parts, _limits(), loaded.halves)
+        replica = crdt.Replica(opened, _limits())
         for change in [*self.in_flight, *self.queue]:
             replica.absorb(change.payload)
         self._replica.close()

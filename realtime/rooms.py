@@ -14,7 +14,6 @@ import random
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
@@ -24,9 +23,10 @@ from django.conf import settings
 from django.db import IntegrityError, InterfaceError, OperationalError, connection
 
 from accounts.models import User, able
-from realtime import connections, metrics, protocol
+from realtime import connections, limits, metrics, protocol
 from realtime.guard import Guard
 from realtime.layer_watch import LayerWatch
+from realtime.limits import Pace
 from realtime.log_writer import LogWriter
 from realtime.room import Room
 from sessions_app import actions, crdt, documents, events, tasks
@@ -59,6 +59,8 @@ BROKE_SECONDS = 60
 BROKE_MAX = 3
 # A room that leaves memory has its log compacted when it is so long, as a share of COMPACT_TAIL_ROWS.
 COMPACT_AT_UNLOAD = 0.1
+# What rooms that nobody is in may take together.
+IDLE_MAX_BYTES = 64 * 1024 * 1024
 RETRY_SECONDS = (0.1, 5.0)
 SUBSCRIBE_SECONDS = 2
 # While no bell rings, the log is asked this often.
@@ -126,6 +128,7 @@ class Rooms:
         self._saved.set()
         self._running: set[asyncio.Task[Any]] = set()
         self._repairing: set[UUID] = set()
+        self._paces: dict[str, Pace] = {}
         # When updates of each user broke a replica, lately.
         self._broke: dict[str, list[float]] = {}
         # One thread writes, so that commits never queue behind loads; its connection stays open.
@@ -222,6 +225,14 @@ class Rooms:
         quietest = min(sockets, key=lambda socket: socket.last_heard)
         self._sockets[quietest.user_id][quietest].expel(quietest, connections.TOO_MANY, "open too many times")
 
+    async def slice(self, update: bytes) -> crdt.Sliced:
+        """Read a long update. Raises Malformed."""
+        return await self._read(crdt.sliced, update)
+
+    def pace_of(self, user_id: str) -> Pace:
+        """What all sockets of a person spend from."""
+        return self._paces.setdefault(user_id, Pace(sockets=limits.SOCKETS_AT_ONCE))
+
     async def about(self, session_id: UUID) -> protocol.About:
         """What the document itself does not say: title and language. Raises SessionNotFound or Unavailable."""
         try:
@@ -235,6 +246,7 @@ class Rooms:
     # What rooms ask for (room.Host)
 
     def left(self, leaves: Connection) -> None:
+        self._loop.call_soon(self._unload_beyond)
         if mine := self._sockets.get(leaves.user_id):
             mine.pop(leaves, None)
             if not mine:
@@ -303,11 +315,8 @@ class Rooms:
             if not self.is_degraded:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(subscribed.wait(), SUBSCRIBE_SECONDS)
-            loaded = await self._read(_load_for_room, session_id)
-            try:
-                room = Room(self, session_id, loaded)
-            except (crdt.Malformed, crdt.Broken) as error:
-                room = Room(self, session_id, await self._read(documents.load_mended, session_id, error))
+            loaded, opened = await self._read(_load_and_open, session_id)
+            room = Room(self, session_id, loaded, opened)
         except BaseException as error:
             listener.cancel()
             if not isinstance(error, SessionNotFound | asyncio.CancelledError):
@@ -398,6 +407,22 @@ class Rooms:
         if (waiting := self._waiting.pop(room, None)) is not None:
             waiting.cancel()
         room.close()
+
+    def _unload(self, room: Room) -> None:
+        self._forget(room)
+        if room.tail_rows > settings.COMPACT_TAIL_ROWS * COMPACT_AT_UNLOAD:
+            self._spawn(self._compact(room.session_id))
+
+    def _unload_beyond(self) -> None:
+        """Nobody's rooms stay for whoever comes back, but only so much of them: the longest empty go first."""
+        empty = [room for room in self._rooms.values() if not room.connections and room.is_saved]
+        empty.sort(key=lambda room: room.idle_since)
+        size = sum(room.document_bytes for room in empty)
+        for room in empty:
+            if size <= IDLE_MAX_BYTES:
+                return
+            size -= room.document_bytes
+            self._unload(room)
 
     async def _compact(self, session_id: UUID) -> None:
         try:
@@ -562,8 +587,14 @@ class Rooms:
                 # A room that was loaded again meanwhile may have gone back behind these.
                 is_read = room.ready.is_set() and room.head >= since
             self._repairing.discard(room.session_id)
-            if self._rooms.get(room.session_id) is room:
-                room.absorb(updates, last_seq)
+            for update in updates:
+                # A long one leaves the loop a turn after each slice.
+                for piece in await self._read(crdt.pieces, update) if len(update) > crdt.SLICED_BYTES else [update]:
+                    if self._rooms.get(room.session_id) is room and room.ready.is_set():
+                        room.absorb([piece], since)
+                        await asyncio.sleep(0)
+            if self._rooms.get(room.session_id) is room and room.ready.is_set() and room.head >= since:
+                room.absorb([], last_seq)
         except Exception:
             logger.exception("the log of %s could not be read; the next tick tries again", room.session_id)
         finally:
@@ -573,15 +604,11 @@ class Rooms:
         delay = RETRY_SECONDS[0]
         while self._rooms.get(room.session_id) is room:
             try:
-                loaded = await self._read(_load_for_room, room.session_id)
+                loaded, opened = await self._read(_load_and_open, room.session_id)
                 if loaded.head < room.head:
                     # What was committed while the log was read is neither in it nor waits in the room any more.
                     continue
-                try:
-                    room.replace(loaded)
-                except (crdt.Malformed, crdt.Broken) as error:
-                    await self._read(documents.load_mended, room.session_id, error)
-                    continue
+                room.replace(loaded, opened)
                 room.ready.set()
                 room.take_held_soon()
                 return
@@ -607,12 +634,11 @@ class Rooms:
 
     async def _tick(self) -> None:
         now = time.monotonic()
+        self._paces = {user: pace for user, pace in self._paces.items() if user in self._sockets or not pace.is_rested}
         for room in list(self._rooms.values()):
             room.renew(now)
             if not room.connections and room.is_saved and now - room.idle_since > settings.ROOM_IDLE_SECONDS:
-                self._forget(room)
-                if room.tail_rows > settings.COMPACT_TAIL_ROWS * COMPACT_AT_UNLOAD:
-                    self._spawn(self._compact(room.session_id))
+                self._unload(room)
         if not self._rooms:
             return
         heads = await self._read(documents.heads, list(self._rooms))
@@ -661,15 +687,14 @@ def _closing_on_error(function: Callable[..., T], args: tuple[Any, ...]) -> T:
         raise
 
 
-def _load_for_room(session_id: UUID) -> documents.Loaded:
-    """With the halves, which take a second of a long document: the loop has not got that."""
+def _load_and_open(session_id: UUID) -> tuple[documents.Loaded, crdt.Opened]:
+    """What takes a second of a long document: the loop has not got that."""
     loaded = documents.load(session_id)
     try:
-        halves = crdt.halves_of(loaded.parts)
-    except crdt.Malformed as error:
+        return loaded, crdt.opened(loaded.parts)
+    except (crdt.Malformed, crdt.Broken) as error:
         loaded = documents.load_mended(session_id, error)
-        halves = crdt.halves_of(loaded.parts)
-    return replace(loaded, halves=halves)
+        return loaded, crdt.opened(loaded.parts)
 
 
 def _merge(changes: list[Change]) -> list[documents.Entry]:

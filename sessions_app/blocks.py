@@ -11,7 +11,7 @@ import re
 from array import array
 from bisect import bisect_left, bisect_right, insort
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -56,6 +56,13 @@ class Block:
     beside: tuple[int, int] | None
 
 
+class _Place(NamedTuple):
+    at: int
+    clock: int
+    # How many of the extent's neighbours belong to the blocks before.
+    neighbours: int
+
+
 @dataclass(slots=True)
 class Extent:
     """What an update speaks of: the blocks that it holds, those that it deletes, and those that it builds on."""
@@ -73,6 +80,12 @@ class Extent:
     has_empty: bool = False
     # How many blocks, deletions and halves it has: the work of reading it.
     parts: int = 0
+    # How many bytes of text its blocks hold.
+    inserted: int = 0
+    # The longest text that blocks of it may make together: each begins right behind the one before it.
+    run: int = 0
+    # Of each client where in the update its blocks stand, and the place after the last; for slices().
+    places: dict[int, list[_Place]] = field(default_factory=dict)
 
     def contains(self, other: Extent) -> bool:
         return _contains(self.written, other.written) and _contains(self.deleted, other.deleted)
@@ -155,6 +168,88 @@ def read(update: bytes) -> tuple[list[Block], Extent]:
         return _read(update)
     except (IndexError, UnicodeDecodeError) as error:
         raise Unreadable("the update is cut off") from error
+
+
+def slices(update: bytes, extent: Extent, most: int) -> list[bytes]:
+    """The update as several of at most so many blocks or deletions each, to be applied in this order.
+
+    A block stands in no slice before what it builds on; of blocks in a ring one stands somewhere.
+    """
+    if extent.parts <= most:
+        return [update]
+    made: list[bytes] = []
+    done = dict.fromkeys(extent.places, 0)
+    begun = dict(done)
+    count = 0
+
+    def finish() -> None:
+        nonlocal count
+        sections = [
+            b"".join(
+                (
+                    _number(end - first),
+                    _number(client),
+                    _number(places[first].clock),
+                    update[places[first].at : places[end].at],
+                )
+            )
+            for client, places in extent.places.items()
+            if (end := done[client]) > (first := begun[client])
+        ]
+        if sections:
+            made.append(b"".join((_number(len(sections)), *sections, b"\0")))
+        begun.update(done)
+        count = 0
+
+    # Clients whose next block waits for blocks of the one behind it in the list, up to so many.
+    waiting: list[tuple[int, int]] = []
+    for client, places in extent.places.items():
+        waiting.append((client, len(places) - 1))
+        while waiting:
+            current, end = waiting[-1]
+            at = done[current]
+            if at >= end:
+                waiting.pop()
+                continue
+            here, after = extent.places[current][at : at + 2]
+            needed = _needed(extent, here, after, done, {known for known, _ in waiting})
+            if needed is not None:
+                waiting.append(needed)
+                continue
+            done[current] += 1
+            count += 1
+            if count >= most:
+                finish()
+    finish()
+    ranges = [(client, *span) for client, spans in extent.deleted.items() for span in spans]
+    for first in range(0, len(ranges), most):
+        by_client: dict[int, list[bytes]] = {}
+        for client, start, end in ranges[first : first + most]:
+            by_client.setdefault(client, []).append(_number(start) + _number(end - start))
+        sections = [b"".join((_number(client), _number(len(spans)), *spans)) for client, spans in by_client.items()]
+        made.append(b"".join((b"\0", _number(len(sections)), *sections)))
+    return made
+
+
+def _needed(
+    extent: Extent, here: _Place, after: _Place, done: Mapping[int, int], waiting: set[int]
+) -> tuple[int, int] | None:
+    """A client, and up to which of its blocks it must come before this one; None where nothing must."""
+    for client, clock in extent.neighbours[here.neighbours : after.neighbours]:
+        places = extent.places.get(client)
+        if places is None or client in waiting or not places[done[client]].clock <= clock < places[-1].clock:
+            continue
+        return client, bisect_right(places, clock, key=lambda place: place.clock)
+    return None
+
+
+def _number(value: int) -> bytes:
+    found = bytearray()
+    while value >= 0x80:
+        found.append(value & 0x7F | 0x80)
+        value >>= 7
+    found.append(value)
+    return bytes(found)
 
 
 def joined(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -269,8 +364,11 @@ def _read(data: bytes) -> tuple[list[Block], Extent]:
         if client in extent.written:
             raise Unreadable("a client stands there twice")
         written = extent.written[client] = []
+        places = extent.places[client] = []
+        run = 0
         first = clock
         for _ in range(blocks):
+            places.append(_Place(at, clock, len(extent.neighbours)))
             info = data[at]
             at += 1
             kind = info & _KIND
@@ -301,7 +399,10 @@ def _read(data: bytes) -> tuple[list[Block], Extent]:
                     string()
             if kind == _STRING:
                 text = string()
+                extent.inserted += len(text)
                 length = len(text) if text.isascii() else units(text.decode(), client, clock)
+                run = run + length if beside == (client, clock - 1) else length
+                extent.run = max(extent.run, run)
             elif kind == _DELETED:
                 length = number()
                 found.append(Block(client, clock, length, is_value=False, root=root, beside=beside))
@@ -325,6 +426,7 @@ def _read(data: bytes) -> tuple[list[Block], Extent]:
                 raise NotPlain(f"a block is of kind {kind}")
             extent.has_empty |= length == 0
             clock = bounded(clock + length)
+        places.append(_Place(at, clock, len(extent.neighbours)))
         if clock > first:
             written.append((first, clock))
     for _ in range(number()):

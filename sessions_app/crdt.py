@@ -51,6 +51,19 @@ STEPS_PER_PART = 200
 # A block has at least a kind, a neighbour (two numbers) and a length besides its text, which for a fragmented document
 # are larger than a byte each.
 _BLOCK_BYTES = 5
+# pycrdt copies a block where it parts it, and thousands of parts of one long block take it minutes. Where an update
+# would have it copy more than so much, long blocks are parted first into pieces of this size.
+COPIED_MAX_BYTES = 16 * 1024 * 1024
+PIECE_BYTES = 4096
+# So many blocks and deletions are merged at once, which takes some milliseconds; a larger update comes in slices.
+SLICE_PARTS = 2000
+# What an update makes of a document at its limit is tried out while the document has no more blocks than this.
+TRIED_BLOCKS_MAX = 50_000
+# Below this size it is not read to find out.
+SLICED_BYTES = 8 * 1024
+# Into a client's list of blocks, pycrdt adds one in the middle for each that it parts: it moves so many as fast as it
+# takes one step along a text.
+_MOVED_PER_STEP = 16
 # What pycrdt needs to merge n updates grows with the square of n: 37,000 keystrokes take 20 s at once, 0.3 s in groups.
 _MERGE_AT_ONCE = 16
 
@@ -77,6 +90,10 @@ class Early(ValueError):
 
 class TooLarge(ValueError):
     """The update would grow a text or the document past its limit. Nothing was changed."""
+
+
+class TooLong(ValueError):
+    """A block of text would be parted in too many places: part_blocks() comes first. Nothing was changed."""
 
 
 class Broken(RuntimeError):
@@ -153,15 +170,15 @@ def replay(updates: Iterable[bytes]) -> bytes:
 
 
 def compact(parts: Sequence[bytes]) -> bytes:
-    """One update that opens as `parts` do, proven against applying them one by one.
+    """One update that opens as `parts` do one by one, which is proven by opening it.
 
     The content of deleted text is left out. While a part builds on updates that have not arrived, everything is kept:
     a document would drop it, and what pycrdt shows of it until then depends on the order, so the proof is that no
     block and no deletion is missing. Raises Malformed, Broken or Differs.
     """
-    merged = merge(parts)
-    doc = _doc_of(merged)
-    if _lacks(doc, merged):
+    doc = _opened(parts)
+    if any(_lacks(doc, part) for part in parts):
+        merged = merge(parts)
         if not says_all(merged, parts):
             raise Differs("an update is missing")
         return merged
@@ -169,7 +186,7 @@ def compact(parts: Sequence[bytes]) -> bytes:
     shown = _doc_of(compacted)
     if any(_lacks(shown, part) for part in parts):
         raise Differs("an update is missing")
-    _require_same(_replayed(parts), shown)
+    _require_same(doc, shown)
     return compacted
 
 
@@ -180,20 +197,6 @@ def says_all(merged: bytes, parts: Iterable[bytes]) -> bool:
         return all(kept.contains(blocks.read(part)[1]) for part in parts)
     except (blocks.Unreadable, blocks.NotPlain) as error:
         raise Malformed(str(error)) from error
-
-
-def _replayed(parts: Sequence[bytes]) -> pycrdt.Doc[Any]:
-    doc: pycrdt.Doc[Any] = pycrdt.Doc()
-    for part in parts:
-        _apply(doc, part)
-    # Of parts out of their order pycrdt may leave some waiting, until they come again.
-    while any(_lacks(doc, part) for part in parts):
-        before = _clocks(doc)
-        for part in parts:
-            _apply(doc, part)
-        if _clocks(doc) == before:
-            break
-    return doc
 
 
 def unmergeable(parts: Sequence[bytes], *, most: int) -> dict[int, str]:
@@ -518,6 +521,53 @@ def _common_prefix(one: str, other: str) -> int:
     return low
 
 
+@dataclass(slots=True)
+class Opened:
+    """A document that was opened, in any thread, for a Replica, and what that needs to know of it."""
+
+    doc: pycrdt.Doc[Any]
+    size: int
+    clocks: dict[int, int]
+    halves: blocks.Halves
+    # Whether blocks wait for others.
+    waits: bool
+
+
+def opened(update: Updates) -> Opened:
+    """Raises Malformed or Broken."""
+    doc = _opened(_parts(update))
+    clocks = _clocks(doc)
+    halves = halves_of(update)
+    state = doc.get_state()
+    waits = any(_residual(state, part)[0] != 0 for part in _parts(update))
+    if waits:
+        halves.cut_off(clocks)
+    return Opened(doc, _size(update), clocks, halves, waits)
+
+
+@dataclass(slots=True)
+class Sliced:
+    """An update that was read, in any thread, and is merged in slices."""
+
+    update: bytes
+    extent: blocks.Extent
+    slices: list[bytes]
+
+
+def sliced(update: bytes) -> Sliced:
+    """Raises Malformed or NotPlain."""
+    _, extent = _read(update)
+    return Sliced(update, extent, blocks.slices(update, extent, SLICE_PARTS))
+
+
+def pieces(update: bytes) -> list[bytes]:
+    """The update in slices, each of which leaves other threads a turn; whole where it cannot be read."""
+    if len(update) > SLICED_BYTES:
+        with contextlib.suppress(Malformed):
+            return sliced(update).slices
+    return [update]
+
+
 def _uncounted(_parts: int) -> None: ...
 
 
@@ -546,23 +596,23 @@ class Replica:
     was set aside may bring blocks that wait for those of that row.
     """
 
-    def __init__(self, update: Updates, limits: Limits, halves: blocks.Halves | None = None) -> None:
-        """`halves`: what halves_of says of the update, where that was asked in another thread."""
+    def __init__(self, update: Updates | Opened, limits: Limits) -> None:
+        found = update if isinstance(update, Opened) else opened(update)
         self._limits = limits
-        self._doc = _doc_of(update)
+        self._doc = found.doc
         # How many clocks of each client are here: what get_state says, without reading it at every keystroke.
-        self._clocks = _clocks(self._doc)
+        self._clocks = found.clocks
         self._changes: list[bytes] = []
         self._subscription: Any = self._doc.observe(self._collect)
         # Upper bounds, made exact when they reach a limit: measuring at every keystroke would encode the document.
-        self._document_bound = _size(update)
+        self._document_bound = found.size
         self._text_bound = _largest_text(self._doc)
+        # Of a block of text.
+        self._length_bound = self._text_bound
         # Which nothing may part from the first halves.
-        self._halves = halves_of(update) if halves is None else halves
+        self._halves = found.halves
         # Whether blocks have waited for others since this was loaded: then more may get in than an update holds.
-        self.waits = any(_residual(self.state(), part)[0] != 0 for part in _parts(update))
-        if self.waits:
-            self._halves.cut_off(self._clocks)
+        self.waits = found.waits
         # Which blocks are in the map of files; None until somebody changes it.
         self._files: blocks.Ranges | None = None
         self._main: pycrdt.Text = self._doc.get(MAIN, type=pycrdt.Text)
@@ -614,7 +664,7 @@ class Replica:
     def has_news(self, update: bytes, count: Callable[[int], None] = _uncounted) -> bool:
         """Whether the update holds anything, insertion or deletion, that this replica lacks. Raises Malformed.
 
-        `count` is told of how many parts it was read, before anything else is done with it.
+        `count` is told of how many parts were read.
         """
         count(_read(update)[1].parts)
         residual = _residual(self.state(), update)
@@ -625,33 +675,31 @@ class Replica:
         if not deleted:
             return False
         known = _deletions(self.diff(self.state()))
+        count(sum(map(len, known.values())))
         return any(not _covers(known.get(client, []), ranges) for client, ranges in deleted.items())
 
     def meets(self, needs: Mapping[int, int]) -> bool:
         """Whether as much of each client is here as an Early asked for."""
         return all(self._clocks.get(client, 0) >= count for client, count in needs.items())
 
-    def apply(self, update: bytes, count: Callable[[int], None] = _uncounted) -> bytes | None:
-        """Merge an update; returns what of it was new, None for nothing. Raises Malformed, Early or TooLarge before
-        anything changed, Broken when it is half applied. `count` is told of how many parts it was read, before
-        anything else is done with it."""
+    def apply(
+        self, update: bytes, count: Callable[[int], None] = _uncounted, *, may_copy: bool = False
+    ) -> bytes | None:
+        """Merge an update; returns what of it was new, None for nothing. Raises Malformed, Early, TooLarge or, unless
+        it `may_copy` long blocks, TooLong before anything changed, Broken when it is half applied. `count` is told of
+        how many parts it was read, before anything else is done with it."""
         found, extent = _read(update)
-        count(extent.parts)
-        if extent.has_empty:
-            raise Malformed("a block is empty")
-        has_values = any(block.is_value for block in found)
-        if any(block.is_value and block.root not in (None, _FILES_ROOT) for block in found):
-            raise NotPlain("a value is not in the map of files")
-        if needs := extent.needs(self._clocks):
-            raise Early(needs)
-        if self._cuts_a_character(extent):
-            raise HalfCharacter("a character is cut in two")
+        count(extent.parts + self._steps(len(extent.cuts)) // STEPS_PER_PART)
+        self._check(found, extent)
+        if not may_copy and len(extent.cuts) * self._length_bound > COPIED_MAX_BYTES:
+            raise TooLong
         # What is typed begins where the last update ended, and needs no search for what is here already.
         news = update if extent.continues(self._clocks) else _residual(self.state(), update)
         if news == EMPTY_UPDATE:
             return None
-        self._check_size(news)
+        self._check_size(news, inserts=any(extent.written.values()))
         self._check_halves(len(self._new_halves(extent)))
+        has_values = any(block.is_value for block in found)
         if has_values and self._files is None:
             self._files = self._find_files()
         # What is whole is merged whole, but for blocks that build on one another in a ring.
@@ -669,6 +717,48 @@ class Replica:
             raise Broken("a part of it still waits for others")
         if has_values and change is not None:
             self._require_values_in_files(change)
+        return change
+
+    def check(self, sliced: Sliced) -> None:
+        """Raises Early or TooLarge, as apply() would of the whole, before it is merged in slices. What the update
+        deletes makes no room for what it inserts: to try that out would take too long."""
+        if needs := sliced.extent.needs(self._clocks):
+            raise Early(needs)
+        document_bytes, text_bytes = len(self._doc.get_update()), _largest_text(self._doc)
+        if document_bytes + len(sliced.update) > self._limits.document_bytes:
+            raise TooLarge("document")
+        if sliced.extent.inserted and text_bytes + sliced.extent.inserted > self._limits.text_bytes:
+            raise TooLarge("text")
+
+    def _check(self, found: list[blocks.Block], extent: blocks.Extent) -> None:
+        if extent.has_empty:
+            raise Malformed("a block is empty")
+        if any(block.is_value and block.root not in (None, _FILES_ROOT) for block in found):
+            raise NotPlain("a value is not in the map of files")
+        if needs := extent.needs(self._clocks):
+            raise Early(needs)
+        if self._cuts_a_character(extent):
+            raise HalfCharacter("a character is cut in two")
+
+    def _steps(self, cuts: int) -> int:
+        return cuts * self.blocks_bound() // _MOVED_PER_STEP if cuts > SLICE_PARTS // 20 else 0
+
+    def part_blocks(self) -> bytes | None:
+        """Part the blocks of all texts into pieces, as TooLong asks for; returns the change, None when there is none.
+
+        Between two pieces stands the mark of a character that was deleted at once: nobody sees it, and pycrdt does not
+        join them again.
+        """
+        self._changes.clear()
+        try:
+            with self._doc.transaction():
+                for name in self._doc.keys():  # noqa: SIM118
+                    if is_file_id(name):
+                        _part(self._doc.get(name, type=pycrdt.Text))
+        except BaseException as error:
+            raise _as_ours(error, Broken) from error
+        change = self._taken_change()
+        self._length_bound = PIECE_BYTES
         return change
 
     def absorb(self, update: bytes) -> bytes | None:
@@ -719,6 +809,7 @@ class Replica:
             self._halves.cut_off(clocks)
 
     def _advance(self, extent: blocks.Extent) -> None:
+        self._length_bound += extent.run
         self._halves.add(self._new_halves(extent))
         for client, spans in extent.written.items():
             if spans and spans[-1][1] > self._clocks.get(client, 0):
@@ -754,13 +845,22 @@ class Replica:
                 _make(self._main, edits)
         except BaseException as error:
             raise _as_ours(error, Broken) from error
+        self._text_bound += inserted
+        return self._taken_change()
+
+    def _taken_change(self) -> bytes | None:
+        """What an edit of this process changed."""
         change = merge(self._changes) if self._changes else None
         self._changes.clear()
         if change is not None:
             self._document_bound += len(change)
-            self._text_bound += inserted
             self._advance(_read(change)[1])
         return change
+
+    @property
+    def size_bound(self) -> int:
+        """At most so large is the document."""
+        return self._document_bound
 
     def blocks_bound(self) -> int:
         """At most so many blocks are here."""
@@ -843,21 +943,46 @@ class Replica:
         if more and blocks.HALF_BYTES * (len(self._halves) + more) > self._limits.document_bytes:
             raise TooLarge("document")
 
-    def _check_size(self, news: bytes) -> None:
+    def _check_size(self, news: bytes, *, inserts: bool) -> None:
         # An update cannot add more text than it has bytes.
         size = len(news)
-        if self._document_bound + size <= self._limits.document_bytes and (
-            self._text_bound + size <= self._limits.text_bytes
+        if not inserts or (
+            self._document_bound + size <= self._limits.document_bytes
+            and self._text_bound + size <= self._limits.text_bytes
         ):
             return
         before = self._doc.get_update()
-        trial = _doc_of(merge([before, news]))
-        document_bytes, text_bytes = len(trial.get_update()), _largest_text(trial)
+        self._document_bound, self._text_bound = len(before), _largest_text(self._doc)
+        if self.blocks_bound() > TRIED_BLOCKS_MAX:
+            # To try would take too long.
+            document_bytes, text_bytes = len(before) + size, self._text_bound + size
+        else:
+            trial = _doc_of([before, news])
+            document_bytes, text_bytes = len(trial.get_update()), _largest_text(trial)
         if document_bytes > self._limits.document_bytes and document_bytes > len(before):
             raise TooLarge("document")
-        if text_bytes > self._limits.text_bytes and text_bytes > _largest_text(self._doc):
+        if text_bytes > self._limits.text_bytes and text_bytes > self._text_bound:
             raise TooLarge("text")
-        self._document_bound, self._text_bound = document_bytes, text_bytes
+
+
+def _part(shared: pycrdt.Text) -> None:
+    encoded = str(shared).encode()
+    if len(shared) != len(encoded):
+        return
+    places = []
+    for at in range(PIECE_BYTES, len(encoded), PIECE_BYTES):
+        while at < len(encoded) and encoded[at] & 0xC0 == 0x80:
+            at += 1  # noqa: PLW2901
+        places.append(at)
+    waiting = [(0, len(places))]
+    while waiting:
+        first, last = waiting.pop()
+        if first < last:
+            middle = (first + last) // 2
+            at = places[middle]
+            shared.insert(at, " ")
+            del shared[at : at + 1]
+            waiting += ((first, middle), (middle + 1, last))
 
 
 def _run_length(most: int, holds: Callable[[int], bool]) -> int:

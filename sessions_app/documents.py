@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from uuid import UUID
 
-    from sessions_app import blocks
-
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
@@ -73,8 +71,6 @@ class Loaded:
     parts: tuple[bytes, ...]
     # How many of the parts are rows.
     tail_rows: int = 0
-    # Of the document, for a replica; None where none is needed.
-    halves: blocks.Halves | None = None
 
     @property
     def update(self) -> bytes:

@@ -52,7 +52,6 @@ class SessionChanged(TypedDict):
     title: str
     language: str
     is_public: bool
-    allows_guests: bool
     version: int
 
 

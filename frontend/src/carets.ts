@@ -18,8 +18,7 @@ interface AwarenessState {
   cursor?: { anchor: unknown; head: unknown } | null;
 }
 
-/** Of a transaction that draws the carets of others anew. */
-export const caretsMoved = Annotation.define<boolean>();
+const caretsMoved = Annotation.define<boolean>();
 
 class CaretWidget extends WidgetType {
   constructor(
@@ -73,7 +72,7 @@ export function caretPosition(state: AwarenessState, text: Y.Text): { anchor: nu
   }
 }
 
-export function remoteCarets(text: Y.Text, awareness: Awareness, hueOf: (id: string) => number) {
+export function remoteCarets(text: Y.Text, awareness: Awareness) {
   return ViewPlugin.fromClass(
     class {
       decorations: DecorationSet = RangeSet.empty;
@@ -118,9 +117,9 @@ export function remoteCarets(text: Y.Text, awareness: Awareness, hueOf: (id: str
         const ranges: Range<Decoration>[] = [];
         const { doc } = view.state;
         for (const [client, state] of awareness.getStates() as Map<number, AwarenessState>) {
-          const caret = client === awareness.clientID || !state.user ? null : caretPosition(state, text);
-          if (!caret || !state.user) continue;
-          const user = { ...state.user, hue: hueOf(state.user.id) };
+          const { user } = state;
+          const caret = client === awareness.clientID || !user ? null : caretPosition(state, text);
+          if (!caret || !user) continue;
           const head = Math.min(caret.head, doc.length);
           const anchor = Math.min(caret.anchor, doc.length);
           if (anchor !== head) {

@@ -1,8 +1,7 @@
 // The editor page: joins the live document, the editor, the runs and the people to the elements of the page.
-import { call, reasonOf } from "./api";
-import { adopt, changeField, type SessionRow } from "./changes";
+import { call, Problem } from "./api";
+import { caretPosition } from "./carets";
 import { Chat } from "./chat";
-import { noteTimeOfPage } from "./clock";
 import { Collab, type Ending, type Notice, type SaveState, type ServerMessage } from "./collab";
 import { type CopyName, remove } from "./copies";
 import { leftovers } from "./device";
@@ -14,15 +13,12 @@ import { byId, canEdit, canManage, clockTime, make, plural, readPage, type Langu
 import { setUpPanes } from "./panes";
 import { Places } from "./places";
 import { People, permissionWords } from "./people";
-import { setUpPrinting } from "./printing";
 import { Reading } from "./reading";
 import { Runs, type Run } from "./runs";
 import { ShareDialog } from "./share";
 import type { StreamName } from "./streams";
 import { type FileEntry, MAIN, wholeText } from "./texts";
 import { setUpThemeSwitch } from "./theme-switch";
-import { TitleField } from "./title";
-import { whereabouts } from "./whereabouts";
 
 /** How long Run waits for one's own edits to be committed before it sends the text along. */
 const SETTLE_MS = 2_000;
@@ -37,6 +33,7 @@ const isMac = /Mac|iPhone|iPad/.test(navigator.platform);
 
 const runButton = byId<HTMLButtonElement>("run");
 const stopButton = byId<HTMLButtonElement>("stop");
+const titleField = byId<HTMLInputElement>("title");
 const languageMenu = byId<HTMLSelectElement>("language");
 const stdinField = byId<HTMLTextAreaElement>("stdin");
 let stoppable: Run | null = null;
@@ -117,7 +114,7 @@ function showState(state: SaveState): void {
   element.dataset.state = state.kind;
   byId("state-words").textContent = words;
   element.title = state.kind === "saved" ? `Saved on the server at ${clockTime(state.at)}` : "";
-  if (state.kind === "offline" || state.kind === "closed") showHere("");
+  if (state.kind === "offline" || state.kind === "closed") byId("here").textContent = "";
   if (isLive()) endUnconnected();
   if (state.kind === "offline") showBreak(state);
   else if (wasOffline && (state.kind === "saved" || state.kind === "readonly")) {
@@ -127,11 +124,6 @@ function showState(state: SaveState): void {
   }
   if (state.kind === "closed") showClosed(state);
   showRun();
-}
-
-function showHere(words: string): void {
-  byId("here").textContent = words;
-  byId("here").hidden = !words;
 }
 
 function showStateAgain(): void {
@@ -203,7 +195,6 @@ function endUnconnected(): void {
   endNotice("unconnected");
   announce("Connected.");
   // What happened meanwhile was not announced to this page.
-  void readSession().catch(() => undefined);
   void runs.load().catch(() => undefined);
   void chat.load().catch(() => undefined);
 }
@@ -229,7 +220,6 @@ function showClosed(state: SaveState & { kind: "closed" }): void {
   const next = state.code === 4401 ? [signInAction] : isGone ? [] : [reloadAction];
   const copy = state.count > 0 ? [downloadAction(() => wholeText(collab.doc), () => (hasCopy = true))] : [];
   const words = CLOSED_WORDS[state.code] ?? `The server ended this connection for good (code ${state.code}).`;
-  if (isGone) chat.forgetDraft();
   // Too many pages at once, say: the text may still be read.
   if (!isLoaded && !isGone && state.code !== 4401) void reading.show();
   endNotice("offline");
@@ -300,7 +290,7 @@ function setPermission(permission: Permission): void {
   editor.setReadOnly(!canEdit(permission) || !isLoaded || collab.isClosed);
   files.refresh();
   gone.refresh();
-  titleField.isReadOnly = !canManage(permission);
+  titleField.readOnly = !canManage(permission);
   languageMenu.disabled = !canManage(permission);
   if (was !== permission) announce(canEdit(permission) ? "You can edit now." : "You can only read now.");
   runs.refresh();
@@ -320,13 +310,16 @@ function take(message: ServerMessage): void {
   switch (message.type) {
     case "presence": {
       const words = people.take(message.people);
-      showHere(people.countWords);
+      byId("here").textContent = people.countWords;
       if (words) announce(words);
       break;
     }
     case "session.changed":
-      adopt(session, message);
-      showSession();
+      session.title = message.title;
+      session.is_public = message.is_public;
+      if (document.activeElement !== titleField) titleField.value = message.title;
+      showTitle();
+      if (session.language !== message.language) showLanguage(message.language);
       break;
     case "session.moderated":
       showMeasure(message.detail);
@@ -362,11 +355,7 @@ function showDegraded(isDegraded: boolean): void {
   byId("degraded").hidden = !isDegraded;
 }
 
-let namedBy = "Somebody";
-
 function takeNotice(message: Notice): void {
-  if (message.kind === "title_changed") namedBy = message.by?.username ?? "Somebody";
-  if (["joined", "left", "role_changed"].includes(message.kind)) share.peopleChanged();
   if (message.kind === "role_changed" && message.permission === "owner" && message.user) session.owner = message.user;
   if (message.kind === "file_deleted" && message.file && message.by) gone.deletedBy(message.file, message.by);
   const words = noticeWords(message);
@@ -441,7 +430,7 @@ async function startRun(): Promise<void> {
     if (!isSaved) runs.markUnsaved(run.job_id);
     endNotice("problem");
   } catch (failure) {
-    problem(reasonOf(failure, "The run was not started. Your text is unchanged. Try again."));
+    problem(failure instanceof Problem ? failure.message : "The run was not started. Your text is unchanged. Try again.");
   } finally {
     isStarting = false;
     delete runButton.dataset.busy;
@@ -463,18 +452,19 @@ function stopRun(): void {
 
 // Title and language
 
-async function readSession(): Promise<void> {
-  adopt(session, await call<SessionRow>("GET", `/api/sessions/${session.id}`));
-  showSession();
-}
-
-/** Shows what the session is now, wherever it stands. */
-function showSession(): void {
+function showTitle(): void {
   document.title = `${session.title} · CodeCrafter`;
   byId("heading").textContent = session.title;
-  titleField.show();
-  share.refresh();
-  if (shownLanguage !== session.language) showLanguage();
+}
+
+async function changeSession(change: { title?: string; language?: string }): Promise<boolean> {
+  try {
+    await call("PATCH", `/api/sessions/${session.id}`, change);
+    return true;
+  } catch (failure) {
+    problem(failure instanceof Problem ? failure.message : "The change was not saved. Try again.");
+    return false;
+  }
 }
 
 /** Which languages run here, and their versions. Without an answer Run stays open: the server refuses with its reason. */
@@ -494,11 +484,9 @@ function showLanguageName(): void {
   byId("language-version").textContent = language ? [language.name, language.version].filter(Boolean).join(" ") : session.language;
 }
 
-let shownLanguage = "";
-
-function showLanguage(): void {
-  shownLanguage = session.language;
-  languageMenu.value = session.language;
+function showLanguage(key: string): void {
+  session.language = key;
+  languageMenu.value = key;
   showLanguageName();
   void editor.setLanguage(languageOf(files.shown), files.shown.path);
   showRun();
@@ -513,18 +501,29 @@ function languageOf({ id, path }: FileEntry): string {
   return known?.key ?? "";
 }
 
-languageMenu.addEventListener("change", async () => {
-  const wanted = languageMenu.value;
-  const name = (key: string): string => page.languages.find((language) => language.key === key)?.name ?? key;
-  try {
-    if (!(await changeField(session, "language", wanted, shownLanguage))) {
-      problem(`Somebody else has just changed the language to ${name(session.language)}. Choose ${name(wanted)} again if you still want it.`);
-    }
-  } catch (failure) {
-    problem(reasonOf(failure, "The language was not changed. Try again."));
+titleField.addEventListener("change", async () => {
+  const title = titleField.value.trim();
+  if (!title || title === session.title) {
+    titleField.value = session.title;
+    return;
   }
-  showLanguage();
-  showSession();
+  if (await changeSession({ title })) {
+    session.title = title;
+    showTitle();
+  } else titleField.value = session.title;
+});
+titleField.addEventListener("keydown", (event) => {
+  if (event.key === "Enter") titleField.blur();
+  if (event.key === "Escape") {
+    titleField.value = session.title;
+    titleField.blur();
+  }
+});
+languageMenu.addEventListener("change", async () => {
+  const before = session.language;
+  const wanted = languageMenu.value;
+  showLanguage(wanted);
+  if (!(await changeSession({ language: wanted }))) showLanguage(before);
 });
 
 // The page
@@ -538,7 +537,6 @@ const reading = new Reading(session.id, problem);
 
 const chat = new Chat({
   sessionId: session.id,
-  hueOf: (id) => people.hueOf(id),
   me: page.user,
   mayWrite: session.may_chat,
   isShown: () => panes.isShown("chat"),
@@ -562,21 +560,17 @@ document.addEventListener("visibilitychange", () => {
   if (!document.hidden && panes.isShown("chat")) chat.shown();
 });
 
-const people = new People({
-  me: page.user,
-  whereabouts: () => whereabouts(collab.awareness, collab.doc, files.list),
-  goTo: ({ file, index }) => {
+const people = new People(byId("people"), page.user, (client) => {
+  const state = collab.awareness.getStates().get(client);
+  if (!state) return;
+  // They may be in another file than the one that is shown.
+  for (const { id } of files.list) {
+    const caret = caretPosition(state, collab.doc.getText(id));
+    if (!caret) continue;
     panes.show("editor");
-    files.open(file.id);
-    editor.reveal(index);
-  },
-  changed: (names) => {
-    editor.redrawCarets();
-    chat.peopleChanged(names);
-  },
-  rename: async (name) => {
-    await call("PATCH", `/api/sessions/${session.id}/guest-name`, { name });
-  },
+    files.open(id);
+    editor.reveal(caret.head);
+  }
 });
 
 const labelOf = ({ id, path }: FileEntry): string => (id === MAIN ? "Shared text" : `Shared text of ${path}`);
@@ -610,7 +604,7 @@ const gone = new GoneFiles({
       announce(`${await files.create(path, text)} was created.`);
       return true;
     } catch (failure) {
-      problem(reasonOf(failure, "The file was not created. The text is still here. Try again."));
+      problem(failure instanceof Problem ? failure.message : "The file was not created. The text is still here. Try again.");
       return false;
     }
   },
@@ -654,7 +648,6 @@ function openDocument(epoch: string | null): void {
         if (hadFocus) editor.view.focus();
       },
       reconnected: () => {
-        void readSession().catch(() => undefined);
         void runs.load().catch(() => undefined);
         void chat.load().catch(() => undefined);
       },
@@ -675,7 +668,6 @@ function openDocument(epoch: string | null): void {
     hold: (isHeld) => collab.hold(isHeld),
     mostBytes: () => collab.textBytes,
     refuse: problem,
-    hueOf: (id) => people.hueOf(id),
     onCaret: (line, column) => {
       byId("caret").textContent = `Ln ${line}, Col ${column}`;
     },
@@ -685,6 +677,7 @@ function openDocument(epoch: string | null): void {
   });
   files.current = MAIN;
   void editor.setLanguage(session.language, MAIN);
+  people.watch(collab.awareness);
   files.watch(collab.doc, (origin) => collab.isFromHere(origin), shown?.id ?? places.shown);
   void collab.connect();
 }
@@ -711,13 +704,8 @@ const runs = new Runs({
   },
 });
 
-const share = new ShareDialog(page, () => session.permission, announce, problem);
-const titleField = new TitleField(session, () => namedBy, showSession);
+new ShareDialog(page, () => session.permission, announce, problem);
 setUpThemeSwitch();
-setUpPrinting(() => {
-  const { path, text } = reading.isShown ? reading.file : { path: files.shown.path, text: editor.content };
-  return { title: session.title, path: path === MAIN ? entryName() : path, text };
-});
 runButton.addEventListener("click", () => void startRun());
 stopButton.addEventListener("click", stopRun);
 byId("download-text").addEventListener("click", () => {
@@ -730,7 +718,7 @@ for (const key of document.querySelectorAll("[data-mac]")) {
   if (isMac) key.textContent = (key as HTMLElement).dataset.mac ?? "";
 }
 
-const stdinKey = `stdin:${page.user.id}:${session.id}`;
+const stdinKey = `stdin:${session.id}`;
 stdinField.value = sessionStorage.getItem(stdinKey) ?? "";
 const showStdin = (): void => {
   byId("stdin-mark").hidden = !stdinField.value;
@@ -773,10 +761,10 @@ addEventListener("beforeunload", (event) => {
   if ((collab.isAtRisk && !hasCopy) || unkeptCopies.size > 0 || gone.isAtRisk) event.preventDefault();
 });
 
-noteTimeOfPage();
 openDocument(page.document.epoch);
 setTimeout(() => void showUnconnected(), FIRST_WAIT_MS);
-showSession();
+showTitle();
+showLanguage(session.language);
 setPermission(session.permission);
 void offerLeftovers().catch(() => undefined);
 void chat.load().catch(() => undefined);

@@ -88,6 +88,6 @@ def test_log_compacted_at_any_points_opens_as_the_raw_log_does(log, data):
     opened = shown(replayed([crdt.merge(parts)]))
     assert opened == shown(replayed([raw]))
     if not crdt._lacks(replayed([raw]), raw):
-        assert opened == shown(crdt._replayed(rows))
+        assert opened == shown(crdt._opened(rows))
     parts += [update for update in made if update not in rows]
     assert shown(replayed([crdt.merge(parts)])) == shown(replayed([crdt.compact(parts)])) == shown(replayed(made))

@@ -360,7 +360,7 @@ def test_no_update_makes_room_for_a_text_that_is_too_large(deleted):
     limits = crdt.Limits(text_bytes=10_000, document_bytes=100_000)
     replica = crdt.Replica(crdt.seed("x", "main.py"), limits)
     replica.apply(yjs.update({7: (0, [yjs.string("a" * 9_000, left=TEXT)])}))
-    replica.apply(yjs.update({7: (9_000, [yjs.string("b", left=(7, 8_999))])}, deleted))
+    replica.apply(yjs.update({7: (9_000, [yjs.string("b", left=(7, 8_999))])}, deleted), may_copy=True)
     with pytest.raises(crdt.TooLarge):
         replica.apply(yjs.update({7: (9_001, [yjs.string("c" * 2_000, left=(7, 9_000))])}))
     replica.close()

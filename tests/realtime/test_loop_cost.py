@@ -1,0 +1,126 @@
+"""What one socket can make the event loop do at once: updates in slices, blocks parted before they are copied, budgets
+of a person. No clock is asked."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pycrdt
+import pytest
+
+from realtime import limits
+from realtime.limits import Pace
+from sessions_app import blocks, crdt
+from tests.realtime.test_edit_cost import fragmented
+
+LONG = crdt.Limits(512 * 1024, 8 * 1024 * 1024)
+TEXT_BYTES = 400_000
+
+
+def number(value: int) -> bytes:
+    found = bytearray()
+    while value >= 0x80:
+        found.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*found, value])
+
+
+def scattered(count: int, *, client: int = 7, first: int = 2) -> bytes:
+    """One letter at each of so many places of a seed's text, from its end to its beginning: the order in which the
+    block of the seed is copied nearly whole for each of them."""
+    step = TEXT_BYTES // count
+    made = bytearray(b"".join(map(number, (1, count, client, 0))))
+    for index in reversed(range(count)):
+        at = first + index * step
+        made += b"\xc4" + b"".join(map(number, (1, at, 1, at + 1, 1))) + b"q"
+    return bytes(made) + b"\0"
+
+
+def merged(replica: crdt.Replica, update: bytes) -> list[int]:
+    """Merge as a room does; how many cuts times bytes each step may have copied."""
+    copied: list[int] = []
+    for part in crdt.pieces(update):
+        cuts = len(blocks.read(part)[1].cuts)
+        try:
+            replica.apply(part)
+        except crdt.TooLong:
+            replica.part_blocks()
+            replica.apply(part, may_copy=True)
+        copied.append(cuts * replica._length_bound)
+    return copied
+
+
+@pytest.mark.parametrize("count", [1000, 20_000])
+def test_update_that_parts_one_long_block_everywhere_copies_little(count):
+    seed = crdt.seed("x" * TEXT_BYTES, "main.py")
+    replica = crdt.Replica(seed, LONG)
+    update = scattered(count)
+    copied = merged(replica, update)
+    assert max(copied) <= 2 * crdt.COPIED_MAX_BYTES
+    assert replica.text() == crdt.text_of([seed, update])
+    replica.close()
+
+
+def test_parted_blocks_are_the_same_text_for_everybody():
+    text = "añ😀\n" * 4000
+    replica = crdt.Replica(crdt.seed(text, "main.py"), LONG)
+    other: pycrdt.Doc = pycrdt.Doc()
+    other.apply_update(replica.diff())
+    change = replica.part_blocks()
+    assert change is not None
+    other.apply_update(change)
+    assert replica.text() == str(other.get("main", type=pycrdt.Text)) == text
+    assert crdt.compact([replica.diff(), change]) != crdt.EMPTY_UPDATE
+    places = blocks.read(replica.diff())[1].places[crdt.SEED_CLIENT_ID]
+    assert max(after.clock - before.clock for before, after in pairwise(places)) <= crdt.PIECE_BYTES
+    replica.close()
+
+
+def test_slices_say_what_the_update_says_and_none_waits_for_a_later_one():
+    seed = crdt.seed("x" * TEXT_BYTES, "main.py")
+    people = [pycrdt.Doc(client_id=100 + number) for number in range(3)]
+    for doc in people:
+        doc.apply_update(seed)
+    for turn in range(600):
+        doc = people[turn % 3]
+        text = doc.get("main", type=pycrdt.Text)
+        at = (turn * 7919) % len(text)
+        if turn % 5 == 4:
+            del text[at : at + 2]
+        else:
+            text.insert(at, "ab")
+        if turn % 4 == 0:
+            other = people[(turn + 1) % 3]
+            other.apply_update(doc.get_update(other.get_state()))
+    whole = crdt.merge(doc.get_update() for doc in people)
+    _, extent = blocks.read(whole)
+    for most in (1, 7, 100):
+        parts = blocks.slices(whole, extent, most)
+        assert max(blocks.read(part)[1].parts for part in parts) <= most
+        doc = pycrdt.Doc()
+        for part in parts:
+            doc.apply_update(part)
+            assert pycrdt.get_update(part, doc.get_state())[0] == 0
+        assert doc.get_update(doc.get_state()) == crdt._doc_of(whole).get_update(crdt._doc_of(whole).get_state())
+        assert str(doc.get("main", type=pycrdt.Text)) == crdt.text_of(whole)
+
+
+def test_edits_of_a_client_without_a_replica_are_counted_by_the_blocks_they_pass():
+    seed = crdt.seed("", "main.py")
+    replica = crdt.Replica([seed, fragmented(seed)], LONG)
+    counted: list[int] = []
+    replica.edit([crdt.Edit(99_000 + index, 0, "q") for index in range(149)], counted.append)
+    assert crdt.STEPS_MAX // crdt.STEPS_PER_PART // 2 < sum(counted) <= crdt.STEPS_MAX // crdt.STEPS_PER_PART
+    assert replica.text_bytes() == 100_149
+    replica.close()
+
+
+def test_sockets_of_one_person_spend_from_one_budget(settings):
+    settings.RATE_LIMITS = True
+    person = Pace(sockets=limits.SOCKETS_AT_ONCE)
+    sockets = [Pace(person) for _ in range(28)]
+    for _ in range(int(settings.SOCKET_UPDATES_BURST) - 10):
+        for socket in sockets:
+            socket.spend("updates")
+    assert all(socket.pause()[0] > 1 for socket in sockets)
+    assert Pace(Pace(sockets=limits.SOCKETS_AT_ONCE)).pause() == (0.0, None)
