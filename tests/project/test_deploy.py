@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import shutil
+import sqlite3
 import stat
 import subprocess
 import sys
@@ -107,6 +109,29 @@ def test_the_dashboard_asks_for_series_that_the_code_has() -> None:
 def test_prometheus_takes_its_files() -> None:
     for argv in (["check", "config", "--syntax-only", "prometheus.yml"], ["check", "rules", "alerts.yml"]):
         subprocess.run(["promtool", *argv], cwd=ROOT / "monitoring", check=True, capture_output=True)
+
+
+def test_the_documented_backup_is_private_and_can_be_repeated(tmp_path: Path) -> None:
+    recipe = (
+        (ROOT / "docs/operations.md")
+        .read_text()
+        .partition("* SQLite, while")[2]
+        .partition("```sh\n")[2]
+        .partition("```")[0]
+    )
+    (tmp_path / "var").mkdir()
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    (tmp_path / ".venv" / "bin" / "python").symlink_to(sys.executable)
+    with contextlib.closing(sqlite3.connect(tmp_path / "var" / "codecrafter.sqlite3")) as live:
+        live.executescript("PRAGMA journal_mode=WAL; CREATE TABLE kept (x); INSERT INTO kept VALUES (1)")
+        for _ in range(2):
+            subprocess.run(["sh", "-euc", recipe], cwd=tmp_path, check=True)
+    made = list(tmp_path.glob("codecrafter-*"))
+    assert {path.suffix for path in made} == {".sqlite3"}
+    for path in made:
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        with contextlib.closing(sqlite3.connect(path)) as copy:
+            assert copy.execute("SELECT x FROM kept").fetchall() == [(1,)]
 
 
 def test_every_make_target_is_explained() -> None:
