@@ -60,7 +60,9 @@ images-all: ## build the sandbox images of all languages, and try each language
 doctor: ## say what is missing on this machine and the command that repairs it
 	@$(PYTHON) deploy/setup.py doctor
 
-up: images ## start the whole stack with Docker Compose, with random secrets in .env on the first start
+up: ## start the whole stack with Docker Compose, with random secrets in .env on the first start
+	@$(SETUP) compose
+	@$(MAKE) --no-print-directory images
 	@$(PYTHON) deploy/write_env.py
 	@$(COMPOSE) up --build --detach --wait
 

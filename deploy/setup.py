@@ -17,6 +17,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -336,6 +337,51 @@ LANGUAGES = {
 }
 
 
+# Docker Compose
+
+COMPOSE_PLUGIN = Path("/usr/local/lib/docker/cli-plugins/docker-compose")
+MIRROR = "http://deb.debian.org/debian"
+KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
+
+
+def has_compose() -> bool:
+    return succeeds(*os.environ.get("COMPOSE", "docker compose").split(), "version")
+
+
+def need_compose() -> bool:
+    """Makes `docker compose` present where that can be done, and says whether it is."""
+    if has_compose():
+        return True
+    if can_apt():
+        with contextlib.suppress(SetupError):
+            install_compose_plugin()
+    return has_compose()
+
+
+def install_compose_plugin() -> None:
+    """Debian 12 has only version 1. The one program in Debian 13's package is a plugin that runs there too."""
+    say(f"installing Debian 13's docker-compose as {COMPOSE_PLUGIN}")
+    with tempfile.TemporaryDirectory(prefix="codecrafter-compose-") as name:
+        folder = Path(name)
+        (folder / "lists" / "partial").mkdir(parents=True)
+        (folder / "cache").mkdir()
+        mirror = os.environ.get("DEBIAN_MIRROR", MIRROR)
+        (folder / "sources.list").write_text(f"deb [signed-by={KEYRING}] {mirror} trixie main\n")
+        options = {
+            "Dir::Etc::SourceList": folder / "sources.list",
+            "Dir::Etc::SourceParts": "/dev/null",
+            "Dir::State::Lists": folder / "lists",
+            "Dir::Cache": folder / "cache",
+            "APT::Sandbox::User": "root",
+        }
+        apt = ["apt-get", "-qq", *(f"-o{option}={value}" for option, value in options.items())]
+        run([*apt, "update"])
+        run([*apt, "download", "docker-compose"], cwd=folder)
+        run(["dpkg", "--extract", next(folder.glob("docker-compose_*.deb")), folder / "root"])
+        COMPOSE_PLUGIN.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(next((folder / "root").rglob("cli-plugins/docker-compose")), COMPOSE_PLUGIN)
+
+
 def is_present(sign: str | Callable[[], bool]) -> bool:
     if callable(sign):
         return sign()
@@ -375,6 +421,8 @@ def check() -> None:
 
 def tests() -> None:
     need_packages(absent({**SERVICES, **LANGUAGES}), "tests of what is absent are skipped")
+    if not need_compose():
+        say("Docker Compose 2 is missing: the test of the whole stack is skipped")
     environment_with(ROOT / "requirements-dev.txt")
     build_frontend()
     if not node_directory(MINIMUM_TEST_NODE):
@@ -386,6 +434,17 @@ def images() -> None:
         need_packages(absent(IMAGES), "sandbox images need a Docker engine, and debootstrap where no registry answers")
     # Each image is tried as the server would use it.
     environment_with(ROOT / "requirements.txt")
+
+
+def compose() -> None:
+    """Before anything else of `make up`: it would be missed minutes later, after the images."""
+    if "DOCKER_HOST" not in os.environ:
+        need_packages(absent(IMAGES), "the stack needs a Docker engine")
+    if not need_compose():
+        raise SetupError(
+            "Docker Compose 2 is missing: install docker-compose-plugin from https://docs.docker.com/engine/install/, "
+            f"or Debian 13's docker-compose ({as_root('apt-get install -y docker-compose')} there)"
+        )
 
 
 def doctor() -> int:
@@ -411,6 +470,8 @@ def doctor() -> int:
     ):
         missing = absent(packages)
         lines.append((name, not missing, "installed", f"apt-get install -y {' '.join(missing)}"))
+    plugin = "make up installs it on Debian as root; elsewhere install docker-compose-plugin"
+    lines.append(("Docker Compose", has_compose(), "docker compose, for make up", plugin))
     for name, is_good, fact, remedy in lines:
         repair = as_root(remedy) if remedy.startswith("apt-get") else remedy
         print(f"{name:22} {'ok: ' + fact if is_good else 'missing: ' + repair}")
@@ -421,7 +482,14 @@ def doctor() -> int:
     return subprocess.run([str(python), "manage.py", "doctor"], check=False, cwd=ROOT).returncode
 
 
-TARGETS: dict[str, Callable[[], None]] = {"app": app, "dev": dev, "check": check, "tests": tests, "images": images}
+TARGETS: dict[str, Callable[[], None]] = {
+    "app": app,
+    "dev": dev,
+    "check": check,
+    "tests": tests,
+    "images": images,
+    "compose": compose,
+}
 
 
 def main() -> int:

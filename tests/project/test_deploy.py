@@ -111,6 +111,18 @@ def test_prometheus_takes_its_files() -> None:
         subprocess.run(["promtool", *argv], cwd=ROOT / "monitoring", check=True, capture_output=True)
 
 
+def test_compose_is_looked_for_before_images_are_built() -> None:
+    planned = subprocess.run(
+        ["make", "--dry-run", "up"],
+        cwd=ROOT,
+        env={**os.environ, "MAKEFLAGS": ""},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert planned.index("deploy/setup.py compose") < planned.index("execution.images.build") < planned.index("--wait")
+
+
 def test_the_documented_backup_is_private_and_can_be_repeated(tmp_path: Path) -> None:
     recipe = (
         (ROOT / "docs/operations.md")

@@ -189,3 +189,17 @@ def test_an_environment_whose_python_went_away_is_made_anew(machine: Machine) ->
     status, said = machine.setup()
     assert status == 0
     assert "making the virtual environment" in said
+
+
+def test_where_compose_is_missing_the_package_is_named(machine: Machine) -> None:
+    machine.with_program("docker", 'test "$1" != compose')
+    status, said = machine.setup("compose")
+    assert status == 1
+    assert "docker-compose-plugin" in said and "Debian 13's docker-compose" in said
+    assert "Traceback" not in said
+
+
+def test_where_compose_is_there_nothing_is_said(machine: Machine) -> None:
+    for name in ("docker", "dockerd", "debootstrap"):
+        machine.with_program(name)
+    assert machine.setup("compose") == (0, "")
