@@ -1,11 +1,14 @@
 # One image for every process of CodeCrafter: web, worker, beat, migrations and the engine proxy differ in their command.
+# The secret `ca` holds the certificates to trust during the build, where a proxy on the way inspects TLS.
 ARG PYTHON_IMAGE=python:3.11-slim-bookworm
 ARG NODE_IMAGE=node:22-bookworm-slim
 
 FROM ${NODE_IMAGE} AS frontend
 WORKDIR /src/frontend
 COPY frontend/package.json frontend/package-lock.json ./
-RUN npm ci --ignore-scripts --no-audit --no-fund
+RUN --mount=type=secret,id=ca \
+    if [ -s /run/secrets/ca ]; then export NODE_EXTRA_CA_CERTS=/run/secrets/ca; fi \
+    && npm ci --ignore-scripts --no-audit --no-fund
 COPY frontend ./
 COPY templates /src/templates
 RUN npm run --silent build
@@ -13,7 +16,9 @@ RUN npm run --silent build
 FROM ${PYTHON_IMAGE} AS packages
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 COPY requirements.txt .
-RUN python3 -m venv /venv && /venv/bin/pip install --quiet --require-hashes -r requirements.txt
+RUN --mount=type=secret,id=ca \
+    if [ -s /run/secrets/ca ]; then export PIP_CERT=/run/secrets/ca; fi \
+    && python3 -m venv /venv && /venv/bin/pip install --quiet --require-hashes -r requirements.txt
 
 FROM ${PYTHON_IMAGE}
 RUN groupadd --system --gid 10001 codecrafter \
@@ -30,9 +35,11 @@ WORKDIR /srv/codecrafter
 COPY --from=packages /venv /venv
 COPY . .
 COPY --from=frontend /src/build/static build/static
-# The keys of this step are made in a folder that is not kept.
-RUN python -m compileall -q . /venv/lib \
-    && DATA_DIR=/tmp/build python manage.py collectstatic --no-input --verbosity 0 \
+# Some of the languages' test programs are wrong on purpose. The keys of this step are made in a folder that is not kept.
+# What manage.py writes is for the account that runs it; others serve these files.
+RUN python -m compileall -q -x /selftests/ . /venv/lib \
+    && DATA_DIR=/tmp/build STATIC_COMPRESS=on python manage.py collectstatic --no-input --verbosity 0 \
+    && chmod -R a+rX "$STATIC_ROOT" \
     && rm -r /tmp/build frontend
 USER codecrafter
 VOLUME /data

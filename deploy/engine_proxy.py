@@ -349,7 +349,9 @@ class Proxy:
                 return await self._attach(call, reader, writer)
             answer = await self._answer(call)
         except Refused as refusal:
-            log.warning("refused: %s", ascii(str(refusal))[:MESSAGE_MAX_CHARS])
+            # That something is not there is an ordinary answer: most images are built by few.
+            level = logging.DEBUG if refusal.status == HTTPStatus.NOT_FOUND else logging.WARNING
+            log.log(level, "refused: %s", ascii(str(refusal))[:MESSAGE_MAX_CHARS])
             answer = Answer(refusal.status, {"message": f"engine proxy: {str(refusal)[:MESSAGE_MAX_CHARS]}"})
         writer.write(bytes(answer))
         async with asyncio.timeout(READ_SECONDS):

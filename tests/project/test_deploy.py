@@ -32,6 +32,18 @@ def write_env(path: Path) -> None:
     subprocess.run([sys.executable, WRITE_ENV, path], check=True, capture_output=True)
 
 
+def test_everything_comes_back_after_a_crash_of_the_engine() -> None:
+    lasting = {name for name, service in SERVICES.items() if service["restart"] == "always"}
+    assert lasting == SERVICES.keys() - {"migrate"}
+
+
+def test_every_process_of_the_application_reads_env_and_is_asked_whether_it_is_well() -> None:
+    for name in OURS - {"engine"}:
+        assert SERVICES[name]["env_file"] == ".env", name
+    for name in OURS - {"migrate"}:
+        assert SERVICES[name].get("healthcheck") != {"disable": True}, name
+
+
 def test_nothing_is_privileged_or_adds_a_capability() -> None:
     for name, service in SERVICES.items():
         assert not service.get("privileged"), name

@@ -302,9 +302,11 @@ def docker() -> Iterator[str]:
     with folder() as directory, (cache / "docker.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with unmounted(directory), dockerd(directory, cache / "docker") as (address, _server):
-            # What a killed test run left in the cache.
-            prune = [program("docker"), "--host", address, "container", "prune", "--force"]
-            subprocess.run(prune, check=True, capture_output=True)
+            # What a killed test run left in the cache, which may have started again with the engine.
+            client = [program("docker"), "--host", address]
+            left = subprocess.run([*client, "ps", "--all", "--quiet"], check=True, capture_output=True, text=True)
+            for container in left.stdout.split():
+                subprocess.run([*client, "rm", "--force", "--volumes", container], check=True, capture_output=True)
             yield address
 
 
