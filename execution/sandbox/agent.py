@@ -7,11 +7,13 @@ The clocks and the decision to stop belong to the supervisor outside; only where
 agent itself end a program that takes too much.
 """
 
+import _socket  # socket.py itself takes several times as long to load
 import contextlib
 import ctypes
 import errno
 import fcntl
 import gc
+import itertools
 import os
 import resource
 import select
@@ -23,7 +25,7 @@ import termios
 import time
 import tty
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING or __package__:
     from execution.sandbox import protocol, usercustomize
@@ -44,9 +46,14 @@ GATHER_BYTES = 16 * 1024
 DRAIN_SECONDS = 0.1
 KILL_SECONDS = 2.0
 KILL_AGAIN_SECONDS = 0.01
+REAP_AT_ONCE = 64
+# What the agent itself may burn before it is charged to the program, which alone can keep it so busy.
+OWN_CPU_SECONDS = 0.1
+OWN_CPU_SHARE = 0.25
 NICENESS = 5
 RESET_SECONDS = 0.2
 RESET_ENTRIES = 10_000
+RESET_BATCH = 1_000
 PENDING_INPUT_BYTES = 256 * 1024
 READ_BYTES = protocol.CHUNK_BYTES
 MAX_UNPACK_BYTES = 128 * 1024 * 1024
@@ -54,7 +61,14 @@ TERMINAL_SIZE = struct.pack("HHHH", 24, 80, 0, 0)
 NO_FOLLOW = os.O_NOFOLLOW | os.O_CLOEXEC
 # What Python and the agent ignore would stay ignored in the program.
 IGNORED_HERE = (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ)
-PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+# What the kernel takes for one of each, at most, where no cgroup counts it.
+INODE_BYTES = 1024
+FILE_BYTES = 1024
+EPOLL_WATCH_BYTES = 160
+PIPE_BYTES = 64 * 1024
+TERMINAL_BYTES = 32 * 1024
+SOCKET_OPTION_BYTES = 128 * 1024
+MAX_OPEN_FILES = 4 * usercustomize.OPEN_FILES
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -151,6 +165,115 @@ class Cgroup:
         return self._pids_events.field(b"max") or 0
 
 
+class Memory(NamedTuple):
+    """Bytes of one process. `folder` is where /proc shows it, "" when it is gone.
+
+    `resident` is in RAM, `anonymous` of it is backed by no file; `other` is page tables, swap and huge pages.
+    """
+
+    folder: str
+    resident: int
+    anonymous: int
+    other: int
+
+    @property
+    def private(self) -> int:
+        return self.anonymous + self.other
+
+
+def memory_of(folder: str) -> Memory:
+    """What a process holds, page tables and swap included, by its folder in /proc.
+
+    When the first thread has ended, its folder shows no memory and no files, and those of the other threads do.
+    """
+    text = read_text(f"{folder}/status") or ""
+    if "VmRSS:" not in text:
+        for thread in names_in(f"{folder}/task") or ():
+            text = read_text(f"{folder}/task/{thread}/status") or ""
+            if "VmRSS:" in text:
+                folder = f"{folder}/task/{thread}"
+                break
+        else:
+            return Memory("", 0, 0, 0)
+    sizes = {line.partition(":")[0]: line for line in text.splitlines() if line.endswith(" kB")}
+
+    def held(name: str) -> int:
+        return int(sizes[name].split()[1]) * 1024 if name in sizes else 0
+
+    return Memory(folder, held("VmRSS"), held("RssAnon"), held("VmPTE") + held("VmSwap") + held("HugetlbPages"))
+
+
+class OpenFiles:
+    """What the kernel may hold at most for the open files of all processes: their pipes, sockets and terminals.
+
+    Every sum is an upper bound, because what lies in a pipe or a socket is shown nowhere.
+    """
+
+    def __init__(self) -> None:
+        example = _socket.socket(_socket.AF_UNIX)
+        buffers = (example.getsockopt(_socket.SOL_SOCKET, name) for name in (_socket.SO_SNDBUF, _socket.SO_RCVBUF))
+        self._socket_bytes = max(buffers) + SOCKET_OPTION_BYTES
+        example.close()
+
+    def kernel_bytes(self, processes: list[Memory]) -> int:
+        files = polls = 0
+        pipes = set()
+        for process in processes:
+            names = names_in(f"{process.folder}/fd")
+            if names is None:
+                # It forbids to look into it.
+                files += usercustomize.OPEN_FILES
+                continue
+            files += len(names)
+            if files > MAX_OPEN_FILES:
+                break
+            for name in names:
+                target = link_target(f"{process.folder}/fd/{name}")
+                if target.startswith("pipe:"):
+                    pipes.add(target)
+                elif target == "anon_inode:[eventpoll]":
+                    polls += 1
+        if files > MAX_OPEN_FILES:
+            return files * PIPE_BYTES
+        terminals = max(len(names_in("/dev/pts") or ()) - 1, 0)
+        watches = polls * files * EPOLL_WATCH_BYTES
+        return files * FILE_BYTES + watches + len(pipes) * PIPE_BYTES + terminals * TERMINAL_BYTES + self._sockets()
+
+    def _sockets(self) -> int:
+        """Those in use, by the network namespace, which also knows those that no process has open any more."""
+        words = (read_text("/proc/self/net/sockstat") or "").split()
+        count = int(words[2]) if words[:2] == ["sockets:", "used"] else 0
+        return count * self._socket_bytes + (sum(map(tcp_queues, ("tcp", "tcp6"))) if count else 0)
+
+
+def tcp_queues(name: str) -> int:
+    """TCP lets its buffers grow beyond those of other sockets; twice what waits in them is what they may take."""
+    try:
+        with open(f"/proc/self/net/{name}", "rb") as file:
+            lines = file.read().splitlines()[1:]
+    except OSError:
+        return 0
+    # The fifth word is tx_queue:rx_queue, in hexadecimal.
+    return 2 * sum(int(size, 16) for line in lines for size in line.split()[4].split(b":"))
+
+
+def names_in(folder: str) -> list[str] | None:
+    """The names in a folder of /proc; none when it is gone, None when it may not be read."""
+    try:
+        return os.listdir(folder)
+    except PermissionError:
+        return None
+    except OSError:
+        return []
+
+
+def link_target(path: str) -> str:
+    try:
+        return os.readlink(path)
+    except OSError:
+        return ""
+
+
 class ProcessTable:
     """The same counters from /proc: every process in this PID namespace but the agent, as of the last `read`."""
 
@@ -159,6 +282,7 @@ class ProcessTable:
         self.tasks = 0
         self._cpu_ticks = 0
         self._pids: list[str] = []
+        self._files = OpenFiles()
 
     def read(self) -> None:
         self._pids = [name for name in os.listdir("/proc") if name.isdigit() and name != "1"]
@@ -175,43 +299,36 @@ class ProcessTable:
         return self.reaped_cpu_seconds + self._cpu_ticks / TICKS
 
     def memory_bytes(self, enough: int) -> int:
-        """Anonymous and shared memory of all, each page once, and what the work folders hold.
+        """Private and shared memory of all, each page once, what the work folders hold, and the kernel for them.
 
         Counting each page once is slow; it is done only when the sum of what is resident reaches `enough`.
         """
+        processes = [found for pid in self._pids if (found := memory_of(f"/proc/{pid}")).folder]
         stored = sum(disk_used(path) for path in (WORK, *SCRATCH))
-        sizes = [self._sizes(pid) for pid in self._pids]
-        if sum(resident for resident, _anonymous in sizes) + stored < enough:
-            return sum(anonymous for _resident, anonymous in sizes) + stored
+        kernel = self._files.kernel_bytes(processes) + sum(process.other for process in processes)
+        if sum(process.resident for process in processes) + stored + kernel < enough:
+            return sum(process.anonymous for process in processes) + stored + kernel
         anonymous = shared = 0
-        for pid, (resident, _anonymous) in zip(self._pids, sizes, strict=True):
-            text = read_text(f"/proc/{pid}/smaps_rollup")
+        for process in processes:
+            text = read_text(f"{process.folder}/smaps_rollup")
             if text is None or "Pss_Anon" not in text:
-                anonymous += resident
+                anonymous += process.anonymous
                 continue
             for line in text.splitlines():
                 if line.startswith("Pss_Anon:"):
                     anonymous += int(line.split()[1]) * 1024
                 elif line.startswith("Pss_Shmem:"):
                     shared += int(line.split()[1]) * 1024
-        return anonymous + max(shared, stored)
-
-    @staticmethod
-    def _sizes(pid: str) -> tuple[int, int]:
-        """Resident bytes, and those of them that no file and no shared mapping backs."""
-        fields = (read_text(f"/proc/{pid}/statm") or "").split()
-        if len(fields) < 3:
-            return 0, 0
-        resident = int(fields[1]) * PAGE_BYTES
-        return resident, max(resident - int(fields[2]) * PAGE_BYTES, 0)
+        return anonymous + max(shared, stored) + kernel
 
 
 def disk_used(path: str) -> int:
+    """Of a tmpfs: its blocks, and what the kernel keeps for each file, an empty one too."""
     try:
         size = os.statvfs(path)
     except OSError:
         return 0
-    return (size.f_blocks - size.f_bfree) * size.f_frsize
+    return (size.f_blocks - size.f_bfree) * size.f_frsize + (size.f_files - size.f_ffree) * INODE_BYTES
 
 
 def disk_full(path: str) -> bool:
@@ -251,6 +368,7 @@ class Meter:
         held = self.cgroup.limit
         self._own_rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         self.held_by_cgroup = held is not None and held <= self.limit_bytes and self._first_cpu is not None
+        self._own_allowed = time.process_time() - self._own_cpu + OWN_CPU_SECONDS
         self.started = time.monotonic()
 
     def sample(self) -> None:
@@ -264,9 +382,13 @@ class Meter:
         tasks = (self.cgroup.processes() or 0) - self._first_processes
         self._processes_peak = max(self._processes_peak, tasks)
         self._pids_limit_hit = self.cgroup.refused_forks() > self._first_forks
-        used = self.cgroup.cpu_seconds() or 0.0
+        used = (self.cgroup.cpu_seconds() or 0.0) - (self._first_cpu or 0.0)
         own = time.process_time() - self._own_cpu
-        self._cpu_seconds = max(self._cpu_seconds, used - (self._first_cpu or 0.0) - own)
+        self._cpu_seconds = max(self._cpu_seconds, used - own + self._charged(own))
+
+    def _charged(self, own: float) -> float:
+        """How much of the agent's own processor time is the program's doing."""
+        return max(own - self._own_allowed - OWN_CPU_SHARE * (time.monotonic() - self.started), 0.0)
 
     def _sample_table(self) -> None:
         self.table.read()
@@ -274,7 +396,8 @@ class Meter:
         # Processes come and go while they are counted, so a little less than the limit is taken for it.
         if self.table.tasks >= self.process_limit - self.process_limit // 16:
             self._pids_limit_hit = True
-        self._cpu_seconds = max(self._cpu_seconds, self.table.cpu_seconds())
+        own = time.process_time() - self._own_cpu
+        self._cpu_seconds = max(self._cpu_seconds, self.table.cpu_seconds() + self._charged(own))
         used = self.table.memory_bytes(self.limit_bytes)
         self._peak = max(self._peak, used)
         if used > self.limit_bytes:
@@ -344,6 +467,12 @@ def write_all(descriptor: int, data: bytes) -> None:
         view = view[os.write(descriptor, view) :]
 
 
+def first_names(folder: int, count: int) -> list[str]:
+    """At most `count` names in a folder, which may hold more than should be read."""
+    with os.scandir(folder) as entries:
+        return [entry.name for entry in itertools.islice(entries, count)]
+
+
 class Refused(Exception):
     """What the compiler left cannot leave the sandbox."""
 
@@ -351,13 +480,17 @@ class Refused(Exception):
 def artifact_files(root: str) -> list[tuple[str, int]]:
     """(path below WORK, open descriptor) of every file under `root`: regular files with one name only, bounded."""
     found: list[tuple[str, int]] = []
-    total = 0
+    total = seen = 0
 
     def walk(folder: int, prefix: str, depth: int) -> None:
-        nonlocal total
+        nonlocal total, seen
         if depth > protocol.MAX_DEPTH:
             raise Refused(f"{prefix} is too deep")
-        for name in sorted(os.listdir(folder)):
+        names = first_names(folder, protocol.MAX_FILES)
+        seen += len(names)
+        if seen >= protocol.MAX_FILES:
+            raise Refused("it has too many files")
+        for name in sorted(names):
             path = f"{prefix}/{name}"
             try:
                 protocol.check_path(path)
@@ -404,11 +537,11 @@ class Agent:
         self._own_oom_score = os.read(self._oom_score, 16)
         self._held = b""
         self._held_until = 0.0
-        self._wake, wake_write = os.pipe()
-        for descriptor in (self._wake, wake_write):
+        self._wake, self._wake_write = os.pipe()
+        for descriptor in (self._wake, self._wake_write):
             os.set_blocking(descriptor, False)
         signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
-        signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
+        signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
         self._forget_job()
 
     def _forget_job(self) -> None:
@@ -579,6 +712,7 @@ class Agent:
     def _open_terminal() -> tuple[int, int]:
         """A terminal for stdout, so that libc flushes each line; raw, so that every byte arrives as it was printed."""
         master, slave = os.openpty()
+        os.set_blocking(master, False)
         tty.setraw(slave, termios.TCSANOW)
         fcntl.ioctl(slave, termios.TIOCSWINSZ, TERMINAL_SIZE)
         return master, slave
@@ -632,7 +766,9 @@ class Agent:
             self._feed_input()
         elif descriptor == self._wake:
             os.read(self._wake, 512)
-            self._reap(meter)
+            if self._reap(meter):
+                # No signal comes for those that were left; this brings the agent back after a look at the clock.
+                os.write(self._wake_write, b"\0")
 
     def _handle_waiting(self) -> None:
         """The program's input; a JOB and what follows it stays here until this program has ended."""
@@ -674,8 +810,11 @@ class Agent:
         """Relay one piece, or take the stream off the list when it has ended (a terminal says so with EIO)."""
         try:
             data = os.read(descriptor, READ_BYTES)
+        except BlockingIOError:
+            # What poll saw is gone: the program took it back. More may come.
+            return
         except OSError as error:
-            if error.errno not in (errno.EIO, errno.EAGAIN):
+            if error.errno != errno.EIO:
                 raise
             data = b""
         if not data:
@@ -685,17 +824,19 @@ class Agent:
             return
         self._hold(protocol.frame(self._outputs[descriptor], data))
 
-    def _reap(self, meter: Meter) -> None:
-        while True:
+    def _reap(self, meter: Meter) -> bool:
+        """Wait for those that have ended; whether more may be left, because a program can end them faster than this."""
+        for _ in range(REAP_AT_ONCE):
             try:
                 pid, status, usage = os.wait4(-1, os.WNOHANG)
             except ChildProcessError:
-                return
+                return False
             if pid == 0:
-                return
+                return False
             meter.reaped(usage)
             if pid == self._main:
                 self._status = status
+        return True
 
     def _signal_main(self, number: int) -> None:
         if number == signal.SIGKILL:
@@ -793,22 +934,23 @@ def reset() -> None:
 
     def empty(folder: int) -> None:
         nonlocal removed
-        for name in os.listdir(folder):
-            removed += 1
-            if removed > RESET_ENTRIES or time.monotonic() > deadline:
-                raise Failed("reset", detail="too many files were left")
-            try:
-                os.unlink(name, dir_fd=folder)
-                continue
-            except (IsADirectoryError, PermissionError):
-                # A folder, no link, and nobody is left to change that.
-                os.chmod(name, 0o700, dir_fd=folder)
-                inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY | NO_FOLLOW, dir_fd=folder)
-            try:
-                empty(inner)
-            finally:
-                os.close(inner)
-            os.rmdir(name, dir_fd=folder)
+        while names := first_names(folder, RESET_BATCH):
+            for name in names:
+                removed += 1
+                if removed > RESET_ENTRIES or time.monotonic() > deadline:
+                    raise Failed("reset", detail="too many files were left")
+                try:
+                    os.unlink(name, dir_fd=folder)
+                    continue
+                except (IsADirectoryError, PermissionError):
+                    # A folder, no link, and nobody is left to change that.
+                    os.chmod(name, 0o700, dir_fd=folder)
+                    inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY | NO_FOLLOW, dir_fd=folder)
+                try:
+                    empty(inner)
+                finally:
+                    os.close(inner)
+                os.rmdir(name, dir_fd=folder)
 
     try:
         for root in (WORK, *SCRATCH):

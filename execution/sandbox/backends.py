@@ -1,6 +1,7 @@
 """What a backend offers the supervisor, and which one this host gets."""
 
 from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -27,6 +28,14 @@ def start_environment(language: str) -> dict[str, str]:
     return START_ENVIRONMENT if is_python(language) else START_ENVIRONMENT | NO_RUNNER
 
 
+@dataclass(frozen=True)
+class Usage:
+    """What a sandbox used so far, counted from outside; `memory_bytes` is 0 where a cgroup holds it."""
+
+    cpu_ms: int
+    memory_bytes: int = 0
+
+
 class Handle(Protocol):
     """One sandbox with a waiting agent. Used by one thread; `kill` and `close` never raise and may be repeated.
 
@@ -49,6 +58,9 @@ class Handle(Protocol):
 
     def takes_long(self) -> None:
         """Told once of a run that is not over after a moment: what was put off for its sake need not wait."""
+
+    def usage(self) -> Usage | None:
+        """Count without the agent's help; None where that cannot be done from here, or the sandbox is gone."""
 
     def kill(self) -> None:
         """End everything in the sandbox at once."""

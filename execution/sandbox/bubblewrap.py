@@ -17,10 +17,11 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from execution.sandbox import protocol, seccomp
-from execution.sandbox.backends import AGENT_FOLDER, START_ARGV, is_python, start_environment
+from execution.sandbox.backends import AGENT_FOLDER, START_ARGV, Usage, is_python, start_environment
 from execution.sandbox.cgroups import Cgroup, Cgroups
 from execution.sandbox.errors import SandboxFault
 from execution.sandbox.limits import COMPILE, Limits
+from execution.sandbox.processes import usage_of_tree
 from execution.sandbox.spawner import SPAWNER
 from execution.sandbox.versions import ask_versions
 
@@ -53,6 +54,8 @@ ETC_OWN = {
     "hostname": "sandbox\n",
     "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",
 }
+# Mapped by several processes, /dev/zero is memory that /proc does not show; /dev/full reads alike and cannot be mapped.
+NO_SHARED_ZERO = ("--dev-bind", "/dev/full", "/dev/zero")
 # Joins each given cgroup, then becomes the rest of its arguments. What root writes to oom_score_adj is also the
 # least that the sandbox may set; with a lower one a program could hide from the OOM killer, which takes the agent then.
 JOIN_SCRIPT = (
@@ -168,7 +171,7 @@ class BubblewrapBackend:
                 passed.append(descriptor)
                 return str(descriptor)
 
-            filter_code = seccomp.program()
+            filter_code = seccomp.program(watched=cgroup is None)
             data: list[str] = []
             for path, content in self._own_files.items():
                 data += ["--perms", "0444", "--ro-bind-data", shared(content), path]
@@ -180,7 +183,7 @@ class BubblewrapBackend:
                 *self._mounts,
                 *data,
                 *_tmpfs(limits),
-                *_cgroup_mounts(cgroup),
+                *(_cgroup_mounts(cgroup) if cgroup is not None else NO_SHARED_ZERO),
                 *("--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/work"),
                 *(("--seccomp", shared(filter_code)) if filter_code is not None else ()),
                 *(word for name, value in environment.items() for word in ("--setenv", name, value)),
@@ -295,6 +298,12 @@ class BubblewrapHandle:
     def takes_long(self) -> None:
         """Nothing was put off."""
 
+    def usage(self) -> Usage | None:
+        if self._cgroup is None:
+            return usage_of_tree(self._process.pid)
+        cpu_ms = self._cgroup.cpu_ms()
+        return None if cpu_ms is None else Usage(cpu_ms)
+
     def kill(self) -> None:
         # The outer process dies, and by --die-with-parent PID 1 inside with all its namespace; the cgroup makes sure.
         with contextlib.suppress(OSError):
@@ -397,8 +406,5 @@ def _tmpfs(limits: Limits) -> list[str]:
     ]
 
 
-def _cgroup_mounts(cgroup: Cgroup | None) -> list[str]:
-    words: list[str] = []
-    for folder, place in cgroup.binds() if cgroup is not None else ():
-        words += ["--ro-bind", str(folder), place]
-    return words
+def _cgroup_mounts(cgroup: Cgroup) -> list[str]:
+    return [word for folder, place in cgroup.binds() for word in ("--ro-bind", str(folder), place)]

@@ -16,6 +16,7 @@ PERIOD_US = 1_000_000
 CONTROLLERS_V1 = ("memory", "cpu", "cpuacct", "pids")
 CONTROLLERS_V2 = ("memory", "cpu", "pids")
 REMOVE_SECONDS = 2.0
+TCP_SHARE = 8
 
 
 def write(path: Path, value: int | str) -> None:
@@ -64,6 +65,16 @@ class Cgroup:
                     return 0
                 return sum(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))
         return 0
+
+    def cpu_ms(self) -> int | None:
+        """Processor time of all its processes, those that have ended too; None when it is gone."""
+        try:
+            if self.version == 2:
+                text = (self.folders[0][1] / "cpu.stat").read_text()
+                return int(text.split("usage_usec ")[1].split()[0]) // 1000
+            return int((dict(self.folders)["cpuacct"] / "cpuacct.usage").read_text()) // 1_000_000
+        except OSError:
+            return None
 
     def kill(self) -> None:
         """Every process in it, until none is left or the time is up."""
@@ -184,6 +195,9 @@ class Cgroups:
         write(folders["memory"] / "memory.limit_in_bytes", limits.memory_bytes)
         if (folders["memory"] / "memory.memsw.limit_in_bytes").exists():
             write(folders["memory"] / "memory.memsw.limit_in_bytes", limits.memory_bytes)
+        # Version 1 counts TCP's buffers separately, and only where they have a limit; at the limit a sender waits.
+        if (folders["memory"] / "memory.kmem.tcp.limit_in_bytes").exists():
+            write(folders["memory"] / "memory.kmem.tcp.limit_in_bytes", limits.memory_bytes // TCP_SHARE)
         write(folders["cpu"] / "cpu.cfs_period_us", PERIOD_US)
         write(folders["cpu"] / "cpu.cfs_quota_us", quota)
         write(folders["pids"] / "pids.max", limits.processes + 2)

@@ -274,6 +274,9 @@ class DockerHandle:
     def takes_long(self) -> None:
         """Nothing was put off."""
 
+    def usage(self) -> None:
+        """Not known: the engine is asked for no statistics."""
+
     def kill(self) -> None:
         with contextlib.suppress(*ENGINE_ERRORS):
             self._api.kill(self.container)

@@ -245,10 +245,17 @@ class Pool:
                 del self._shelves[shape]
 
     def _make_room(self, wanting: "_Shelf") -> bool:
-        """Whether one more may be parked; the shape that was not used for longest gives one up."""
+        """Whether one more may be parked; the shape that was not used for longest gives one up.
+
+        An expected shape keeps its minimum: otherwise one person's odd limits would make everybody else start cold.
+        """
         if sum(len(shelf.parked) + shelf.making for shelf in self._shelves.values()) < self._total:
             return True
-        idle = [shelf for shelf in self._shelves.values() if shelf.parked and shelf.used_at < wanting.used_at]
+        idle = [
+            shelf
+            for shelf in self._shelves.values()
+            if len(shelf.parked) > (self._minimum if shelf.is_expected else 0) and shelf.used_at < wanting.used_at
+        ]
         if not idle:
             return False
         oldest = min(idle, key=lambda shelf: shelf.used_at)
@@ -333,6 +340,7 @@ class _Taken:
         self.write_fileno = handle.write_fileno
         self.receive = handle.receive
         self.send = handle.send
+        self.usage = handle.usage
         self.kill = handle.kill
         self.death = handle.death
 

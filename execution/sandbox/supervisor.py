@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from execution.sandbox import protocol
-from execution.sandbox.backends import Backend, Handle
+from execution.sandbox.backends import Backend, Handle, Usage
 from execution.sandbox.cache import CompileCache, Compiled, Files, key_of
 from execution.sandbox.control import Control
 from execution.sandbox.errors import SandboxFault
@@ -30,6 +30,12 @@ START_SECONDS = 30.0
 GRACE_SECONDS = 0.25
 QUIET_SECONDS = 0.2
 LONG_SECONDS = 0.25
+# The agent reports ten times a second. Looks without a report are counted rather than seconds, because a machine that
+# stood still makes none. After SILENT_LOOKS the sandbox is counted from outside; where that is impossible it is ended
+# after BLIND_LOOKS, a time in which even a group that used up its share of the processor gets a new one.
+LOOK_SECONDS = 0.1
+SILENT_LOOKS = 5
+BLIND_LOOKS = 50
 # How much of the test cases that follow may wait in the agent while one runs.
 AHEAD_BYTES = 128 * 1024
 # The cases of a submission that take longer together get another sandbox; no longer than a parked one may be used.
@@ -413,6 +419,11 @@ class _Watch:
         self._ended: float | None = None
         self._last_activity = self._begun
         self._stop_at: float | None = None
+        self._next_look = 0.0
+        self._silent_looks = 0
+        # What was used, from outside and by the agent's report, when the run turned out to be long.
+        self._first_usage: Usage | None = None
+        self._first_cpu_ms = 0
         self._report: dict[str, Any] = {}
         self._exec_error: dict[str, Any] | None = None
         self.ended_by: str | None = None
@@ -502,6 +513,8 @@ class _Watch:
             if not self._is_long and time.monotonic() - self._begun >= LONG_SECONDS:
                 self._is_long = True
                 handle.takes_long()
+                self._first_usage, self._first_cpu_ms = handle.usage(), self._number("cpu_ms")
+            self._look(handle)
             self._delivery.hurry()
             self._register(poll, line)
             events = dict(poll.poll(self._timeout_ms()))
@@ -547,6 +560,8 @@ class _Watch:
                 deadline = min(deadline, self._last_activity + limits.idle_ms / 1000)
             if self._cut.has_waiting:
                 deadline = min(deadline, self._last_activity + QUIET_SECONDS)
+            if self._is_long:
+                deadline = min(deadline, self._next_look)
         if not self._is_long:
             deadline = min(deadline, self._begun + LONG_SECONDS)
         return max(deadline - now, 0) * 1000 + 1
@@ -569,6 +584,28 @@ class _Watch:
         elif self._cut.has_waiting and now - self._last_activity >= QUIET_SECONDS:
             for stream, data in self._cut.release():
                 self._pass_on(stream, data)
+
+    def _look(self, handle: Handle) -> None:
+        """Hold the limits from outside while the agent says nothing, whatever keeps it from speaking."""
+        now = time.monotonic()
+        if not self._is_long or self._started is None or self._stop_at is not None or now < self._next_look:
+            return
+        self._next_look = now + LOOK_SECONDS
+        self._silent_looks += 1
+        if self._silent_looks < SILENT_LOOKS:
+            return
+        used = handle.usage()
+        if used is None or self._first_usage is None:
+            if self._silent_looks >= BLIND_LOOKS:
+                self._stop("silence")
+            return
+        cpu_ms = self._first_cpu_ms + used.cpu_ms - self._first_usage.cpu_ms
+        self._report["cpu_ms"] = max(self._number("cpu_ms"), cpu_ms)
+        self._report["memory_bytes"] = max(self._number("memory_bytes"), used.memory_bytes)
+        if self._number("cpu_ms") > self._step.limits.cpu_ms:
+            self._stop("cpu")
+        elif used.memory_bytes > self._step.limits.memory_bytes:
+            self._stop("memory")
 
     def _stop(self, reason: str) -> None:
         """End the run: the agent is asked, so that it can still say what was used; after a moment it is killed."""
@@ -611,9 +648,11 @@ class _Watch:
             self._on_output("stdout" if kind is Kind.STDOUT else "stderr", payload)
         elif kind is Kind.STATS:
             self._report = protocol.parse_json(payload)
+            self._silent_looks = 0
             if self._number("cpu_ms") > self._step.limits.cpu_ms:
                 self._stop("cpu")
         elif kind is Kind.ARTIFACT:
+            self._silent_looks = 0
             self._records.feed(payload)
         elif kind is Kind.RESULT:
             self._records.finish()
@@ -675,7 +714,7 @@ class _Watch:
 
     @property
     def _limit(self) -> str | None:
-        if self.ended_by in ("cpu", "wall", "idle", "output"):
+        if self.ended_by in ("cpu", "wall", "idle", "memory", "output"):
             return self.ended_by
         if self._out_of_memory:
             return "memory"
@@ -758,6 +797,8 @@ class _Watch:
         else:
             status = Status.COMPLETED if self._exit_code == 0 else Status.FAILED
         message = limit_message(limit, self._step.limits, "The program")
+        if self.ended_by == "silence":
+            message = "The program was stopped because the sandbox could no longer measure it."
         if self._exec_error is not None:
             message = "The compiled program could not be started."
         return Outcome(

@@ -15,14 +15,18 @@ RUNNER_VARIABLE = "CODECRAFTER_RUNNER"
 
 
 class Streams:
-    """Three pipes: the agent's ends, and the program's, in the order of their numbers there."""
+    """Three pipes: the agent's ends, and the program's, in the order of their numbers there.
+
+    The agent's ends never block: a program can open the other end of its own pipes and take back what it wrote.
+    """
 
     def __init__(self) -> None:
         child_stdin, self.stdin = os.pipe()
         self.stdout, child_stdout = os.pipe()
         self.stderr, child_stderr = os.pipe()
         self.theirs = [child_stdin, child_stdout, child_stderr]
-        os.set_blocking(self.stdin, False)
+        for descriptor in (self.stdin, self.stdout, self.stderr):
+            os.set_blocking(descriptor, False)
 
     def let_go(self) -> None:
         """The program has its ends; while the agent held them too, their end would never be seen."""

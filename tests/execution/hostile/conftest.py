@@ -23,7 +23,7 @@ def hosts() -> dict[str, Host]:
 @pytest.fixture
 def host(backend, hosts: dict[str, Host]) -> Host:
     """The backend, watched: which sandboxes it made, and what is left of each."""
-    return hosts.setdefault(backend.name, Host(backend))
+    return hosts.setdefault(backend.describe(), Host(backend))
 
 
 class Listeners:

@@ -1,4 +1,7 @@
-"""What a program must leave of the host: no sandbox, no process, no cgroup, no mount, no file, no memory."""
+"""What a program must leave of the host: no sandbox, no process, no cgroup, no mount, no file, no memory.
+
+Only what belongs to the sandbox under test is looked for, because other things come and go on the same machine.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,6 @@ GROWTH_BYTES = 10 * 1024 * 1024
 # pytest, the clients of the engine and the output kept for the asserts reach their size in the first programs.
 WARM_UP_RUNS = 12
 TEMPORARY = (Path("/tmp"), Path("/var/tmp"), Path("/dev/shm"))
-SANDBOX_UIDS = (65534,)
 _labels = itertools.count(1)
 
 
@@ -49,36 +51,37 @@ def eventually(is_so: Callable[[], bool]) -> bool:
     return True
 
 
-def mounts() -> set[str]:
-    """Where something is mounted; what an engine mounts aside, which comes and goes with other tests' containers."""
-    lines = Path("/proc/self/mountinfo").read_text().splitlines()
-    engines = ("docker", "containerd", "overlay", "nsfs", "/cc-")
-    return {line.split()[4] for line in lines if not any(name in line for name in engines)}
+def peer_groups(pid: int | str) -> set[str]:
+    """The groups of mounts (proc_pid_mountinfo(5): shared:X) in which a mount made by `pid` appears elsewhere too."""
+    text = Path(f"/proc/{pid}/mountinfo").read_text()
+    return {word for line in text.splitlines() for word in line.split(" - ")[0].split() if word.startswith("shared:")}
 
 
-def left_in_temporary_folders() -> set[str]:
-    found = set()
-    for folder in TEMPORARY:
-        for entry in os.scandir(folder):
-            try:
-                uid = entry.stat(follow_symlinks=False).st_uid
-            except OSError:
-                continue
-            if "hostile-" in entry.name or uid in SANDBOX_UIDS or uid >= FIRST_UID:
-                found.add(entry.path)
-    return found
+def start_time(pid: int | str) -> str:
+    """Tells a process from another that was given its pid later; "" when there is none, or only a zombie."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return ""
+    # A dead one that its new parent, the host's init, has not waited for yet holds nothing any more.
+    return "" if fields[0] == "Z" else fields[19]
 
 
 class Traces:
-    """Where one sandbox lives on the host, noted while it lives: its processes, its uid, its cgroups."""
+    """Where one sandbox lives on the host, noted while it lives: its process, its uid, its mounts, its cgroups."""
 
     def __init__(self, pid: int, container: str | None) -> None:
         self.container = container
         self.uid = -1
-        self.pids = {pid}
+        self.pid = pid
+        self.started = start_time(pid)
+        self.shared_mounts: set[str] = set()
         self.cgroups: set[Path] = set()
         try:
             self.uid = int(Path(f"/proc/{pid}/status").read_text().split("Uid:")[1].split()[0])
+            # bubblewrap's own process stays among the host's mounts; the one that it started has others.
+            for process in children(pid) if container is None else [pid]:
+                self.shared_mounts |= peer_groups(process)
             for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines():
                 _number, names, path = line.split(":", 2)
                 if path != "/" and ("codecrafter" in path or (container and container in path)):
@@ -89,18 +92,46 @@ class Traces:
 
     def left(self) -> list[str]:
         found = [str(folder) for folder in self.cgroups if folder.is_dir()]
-        for pid in filter(str.isdigit, os.listdir("/proc")):
+        if self.started and start_time(self.pid) == self.started:
+            found.append(f"process {self.pid}")
+        if self.has_its_own_uid:
+            found += [f"process {pid}" for pid in processes_of(self.uid)]
+        return found + self._files()
+
+    @property
+    def has_its_own_uid(self) -> bool:
+        return self.uid >= FIRST_UID
+
+    def _files(self) -> list[str]:
+        """Where the uid is somebody else's too, those that the programs of the table name."""
+        found = []
+        for entry in (entry for folder in TEMPORARY for entry in os.scandir(folder)):
             try:
-                status = Path(f"/proc/{pid}/status").read_text()
+                uid = entry.stat(follow_symlinks=False).st_uid
             except OSError:
                 continue
-            # A dead one that its new parent, the host's init, has not waited for yet holds nothing any more.
-            if "State:\tZ" in status:
-                continue
-            uids = {int(word) for word in status.split("Uid:")[1].split("\n")[0].split()}
-            if int(pid) in self.pids or (self.uid >= FIRST_UID and self.uid in uids):
-                found.append(f"process {pid}")
+            if uid == self.uid and (self.has_its_own_uid or "hostile-" in entry.name):
+                found.append(entry.path)
         return found
+
+
+def children(pid: int) -> list[str]:
+    try:
+        return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        return []
+
+
+def processes_of(uid: int) -> list[str]:
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            status = Path(f"/proc/{pid}/status").read_text()
+        except OSError:
+            continue
+        if "State:\tZ" not in status and str(uid) in status.split("Uid:")[1].split("\n")[0].split():
+            found.append(pid)
+    return found
 
 
 class WatchedHandle:
@@ -152,15 +183,16 @@ class Host:
     def run(self, job: Job, control: Control | None = None, watcher: Watcher | None = None) -> Ran:
         """Run the job, and check that the host is as it was and well."""
         self.noted.clear()
-        before, files, memory = mounts(), left_in_temporary_folders(), resident_bytes()
+        memory = resident_bytes()
         label = f"hostile-{os.getpid()}-{next(_labels)}"
         watcher = watcher or Watcher()
         outcome = execute(job, self, watcher, control or Control(), label, cache=self._cache)  # type: ignore[arg-type]
         ran = Ran(outcome, watcher)
         assert self.noted
         self.check_nothing_is_left(label)
-        assert mounts() <= before
-        assert left_in_temporary_folders() <= files
+        # Nothing that is mounted in a sandbox can appear on the host, so it goes with the sandbox's last process.
+        ours = peer_groups("self")
+        assert {group for traces in self.noted for group in traces.shared_mounts & ours} == set()
         if self.name != "docker":
             self.check_the_next_one_works()
         self._check_memory(memory)

@@ -132,6 +132,25 @@ NO_INODE_LIMIT = (
         "limits": SMALL,
     },
 )
+ENDS_ALL_FOR_MEMORY = (
+    "the agent ends the whole program, where the kernel chooses a process",
+    {"status": "out_of_memory", "limit": "memory", "exit_code": None, "stdout": None, "flags": ()},
+)
+MANY_PYTHONS = (
+    "so many processes of Python hold more than the limit, and nothing slows them down before they are counted",
+    {"status": ("timed_out", "failed", "out_of_memory"), "limit": ("cpu", "wall", "memory"), "flags": ()},
+)
+TOO_SHORT_TO_COUNT = ("it may end between two looks, and no counter tells of it afterwards", {"flags": ()})
+NO_MEMFD = ("a file in no folder could not be counted", {"stdout": b"['EMFILE', 'EPERM']\n"})
+TCP_IS_APART = (
+    "version 1 of cgroups counts TCP's buffers only where asked to, and Docker does not ask",
+    {"status": ("out_of_memory", "failed", "completed")},
+)
+# The ways of programs/11_memory_nobody_maps.c.
+WAYS_OF_MEMORY = (
+    *("memfd", "sysv", "messages", "semaphores", "shared", "zero", "tables", "first-thread-ends", "hidden"),
+    *("pipes", "sockets", "tcp", "watches"),
+)
 ODD_BYTES = (
     b"\xef\xbb\xbf\xe2\x82\xac\r\n\xff\xfe\xed\xa0\x80\xc3(\x1b[2J\x1b]0;title\x07\x1b]8;;http://example.org\x07\x08\n"
 )
@@ -151,12 +170,26 @@ CASES: tuple[Case, ...] = (
     # Processes
     *(
         Case(
-            f"05_fork_bomb.{suffix}", ("timed_out", "failed"), ("cpu", "wall"), flags=("pids_limit_hit",), limits=SMALL
+            f"05_fork_bomb.{suffix}",
+            ("timed_out", "failed"),
+            ("cpu", "wall"),
+            flags=("pids_limit_hit",),
+            limits=SMALL,
+            elsewhere={"watched": MANY_PYTHONS} if suffix == "py" else {},
         )
         for suffix in ("py", "c", "sh")
     ),
-    Case("06_thread_bomb.py", "failed", exit_code=3, stdout=b"refused True\n", flags=("pids_limit_hit",)),
-    Case("06_thread_bomb.c", "failed", exit_code=3, stdout=b"refused True\n", flags=("pids_limit_hit",)),
+    *(
+        Case(
+            f"06_thread_bomb.{suffix}",
+            "failed",
+            exit_code=3,
+            stdout=b"refused True\n",
+            flags=("pids_limit_hit",),
+            elsewhere={"watched": TOO_SHORT_TO_COUNT},
+        )
+        for suffix in ("py", "c")
+    ),
     ends("07_daemon.py", b"parent ends\n"),
     ends("07_daemon.c", b"parent ends\n"),
     ends("08_child_holds_stdout.sh", b"parent ends\n"),
@@ -169,8 +202,25 @@ CASES: tuple[Case, ...] = (
     memory("11_memory_bomb.py", stdout=b"before\n"),
     memory("11_memory_bomb.c", stdout=b"before\n"),
     memory("11_memory_bomb.js", stdout=b"before\n"),
-    ends("12_memory_bomb_in_child.py", b"parent is well\n", flags=("child_oom",)),
-    ends("12_memory_bomb_in_child.c", b"parent is well\n", flags=("child_oom",)),
+    *(
+        Case(
+            "11_memory_nobody_maps.c",
+            ("out_of_memory", "failed"),
+            "memory",
+            args=(way,),
+            elsewhere={"docker": TCP_IS_APART} if way == "tcp" else {},
+        )
+        for way in WAYS_OF_MEMORY
+    ),
+    *(
+        ends(
+            f"12_memory_bomb_in_child.{suffix}",
+            b"parent is well\n",
+            flags=("child_oom",),
+            elsewhere={"watched": ENDS_ALL_FOR_MEMORY},
+        )
+        for suffix in ("py", "c")
+    ),
     memory("13_many_eat_little.py"),
     memory("13_many_eat_little.c"),
     memory("14_great_array.c"),
@@ -185,8 +235,15 @@ CASES: tuple[Case, ...] = (
     ends("17_fills_tmp.c", b"ENOSPC\n", flags=("disk_full",)),
     ends("18_fills_shm.py", b"ENOSPC True\n", flags=("disk_full",)),
     signalled("18_maps_past_shm.c", "SIGBUS", flags=("disk_full",)),
-    ends("19_inode_bomb.c", b"ENOSPC\n", flags=("disk_full",), elsewhere={"bubblewrap": NO_INODE_LIMIT}),
-    ends("19_inode_bomb.py", b"ENOSPC\n", flags=("disk_full",), elsewhere={"bubblewrap": NO_INODE_LIMIT}),
+    *(
+        ends(
+            f"19_inode_bomb.{suffix}",
+            b"ENOSPC\n",
+            flags=("disk_full",),
+            elsewhere={"bubblewrap": NO_INODE_LIMIT, "watched": NO_INODE_LIMIT},
+        )
+        for suffix in ("py", "c")
+    ),
     ends("19_deep_folders.py", b"deep 1\n"),
     ends("19_deep_folders.sh", b"deep 300\n"),
     ends("20_huge_sparse_file.py", b"EFBIG\nEFBIG\n"),
@@ -283,9 +340,16 @@ CASES: tuple[Case, ...] = (
     ends("44_orphans.c", b"limited\n", flags=("pids_limit_hit",)),
     ends("45_raises_its_limits.py", b"end\n"),
     ends("45_raises_its_limits.c", b"end\n"),
+    Case(
+        "46_takes_back_its_output.py",
+        "timed_out",
+        "cpu",
+        starts=b"before\n",
+        limits=replace(BURNS, output_bytes=4 * MIB),
+    ),
     wall("46_stops_itself.py"),
     wall("46_stops_everybody.c"),
-    ends("47_opens_everything.py", b"['EMFILE']\n"),
+    ends("47_opens_everything.py", b"['EMFILE']\n", elsewhere={"watched": NO_MEMFD}),
     ends("47_timer_flood.c", b"done\n"),
     Case("48_forges_a_result.py", "failed", exit_code=5, starts=b"open [0, 1, 2]\n\x16"),
     Case("48_forges_a_result.c", "failed", exit_code=5, starts=b"\x16\0\0\0"),

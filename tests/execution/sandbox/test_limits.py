@@ -12,7 +12,7 @@ from execution.sandbox.limits import MIB
 from tests.execution.conftest import kind_of_backend
 from tests.execution.sandbox.running import LIMITS, SHORT, run
 
-# The other backends meet the same programs, and more of them, in tests/execution/hostile.
+# The other backends meet such programs in tests/execution/hostile.
 watched = pytest.mark.parametrize("backend", [kind_of_backend("watched")], indirect=True)
 
 
@@ -30,57 +30,6 @@ def test_an_infinite_loop_is_stopped_by_its_cpu_time(backend):
     assert ran.outcome.message
 
 
-@watched
-def test_two_processes_share_one_cpu_limit(backend):
-    ran = run(backend, "python", "import os\nos.fork()\nwhile True: pass", limits=replace(SHORT, cpus=2.0))
-    assert (ran.status, ran.limit) == ("timed_out", "cpu")
-
-
-@watched
-def test_a_loop_that_ignores_signals_is_stopped(backend):
-    source = "import signal\nfor n in (1, 2, 15, 24): signal.signal(n, signal.SIG_IGN)\nwhile True: pass"
-    assert run(backend, "python", source, limits=SHORT).limit == "cpu"
-
-
-@watched
-@pytest.mark.parametrize("source", ["sleep 100", "kill -STOP $$", "kill -STOP 1; sleep 100"])
-def test_a_program_that_waits_is_stopped_by_the_wall_clock(backend, source):
-    ran = run(backend, "bash", f"echo early; {source}", limits=replace(LIMITS, wall_ms=600))
-    assert (ran.status, ran.limit, ran.stdout) == ("timed_out", "wall", b"early\n")
-    assert ran.outcome.stats["cpu_ms"] < ran.outcome.stats["wall_ms"]
-
-
-@watched
-def test_a_fork_bomb_of_the_shell_ends(backend):
-    ran = run(backend, "bash", "bomb() { bomb | bomb & }; bomb; sleep 1", limits=SHORT)
-    assert ran.status in {"completed", "failed", "timed_out", "output_limit"}
-    # A slow machine may come to the end of the processor time first.
-    assert ran.outcome.stats["pids_limit_hit"] or ran.limit == "cpu"
-    assert ran.outcome.stats["processes_peak"] <= LIMITS.processes + 3
-
-
-@watched
-def test_a_fork_bomb_that_ignores_errors_is_stopped(backend):
-    source = "import os\nwhile True:\n    try: os.fork()\n    except OSError: pass"
-    ran = run(backend, "python", source, limits=SHORT)
-    assert (ran.status, ran.outcome.stats["pids_limit_hit"]) == ("timed_out", True)
-
-
-@watched
-def test_a_thread_bomb_meets_the_limit(backend):
-    source = (
-        "import threading, time\n"
-        "count = 0\n"
-        "try:\n"
-        "    while count < 500:\n"
-        "        threading.Thread(target=time.sleep, args=(60,), daemon=True).start(); count += 1\n"
-        "except RuntimeError: pass\n"
-        "print(count)"
-    )
-    ran = run(backend, "python", source)
-    assert 10 < int(ran.stdout) <= LIMITS.processes
-
-
 MEMORY_BOMB = "keep = []\nprint('begin')\nwhile True: keep.append(bytearray(b'x' * 1000000))"
 
 
@@ -93,37 +42,10 @@ def test_a_memory_bomb_is_out_of_memory_and_keeps_its_output(backend):
 
 
 @watched
-def test_memory_is_summed_over_processes(backend):
-    source = (
-        "import os, time\n"
-        "for _ in range(9):\n"
-        "    if os.fork() == 0: break\n"
-        "keep = os.urandom(20000000); time.sleep(3)\n"
-        "while os.wait()[1] == 0: pass\n"
-        "raise SystemExit(9)"
-    )
-    assert run(backend, "python", source, limits=replace(LIMITS, cpu_ms=6000)).status == "out_of_memory"
-
-
-@watched
-def test_a_great_array_that_is_touched_is_out_of_memory(backend):
-    source = (
-        "static char a[400000000]; int main(void) { for (long i = 0; i < 400000000; i += 512) a[i] = 1; return a[5]; }"
-    )
-    assert run(backend, "c", source).status == "out_of_memory"
-
-
-@watched
 def test_a_killed_program_is_not_out_of_memory(backend):
     ran = run(backend, "bash", "exit 137")
     assert (ran.status, ran.limit) == ("failed", None)
     assert run(backend, "bash", "kill -9 $$").status == "failed"
-
-
-@watched
-def test_endless_recursion_is_a_crash(backend):
-    ran = run(backend, "c", "int f(int n) { volatile int x = n; return f(n + 1) + x; } int main(void) { return f(0); }")
-    assert (ran.status, ran.outcome.signal) == ("failed", "SIGSEGV")
 
 
 def test_a_flood_is_cut_and_keeps_its_head_and_its_tail(backend):
@@ -134,14 +56,6 @@ def test_a_flood_is_cut_and_keeps_its_head_and_its_tail(backend):
     assert len(ran.stdout) > LIMITS.output_bytes * 0.9
     assert ran.stdout.startswith(b"0\n1\n2\n")
     assert ran.outcome.stats["output_bytes"] > LIMITS.output_bytes
-
-
-@watched
-def test_a_flood_on_both_streams_is_cut(backend):
-    source = "import os\nwhile True:\n    os.write(1, b'o' * 100); os.write(2, b'e' * 100)"
-    ran = run(backend, "python", source, limits=replace(LIMITS, output_bytes=MIB // 8))
-    assert ran.status == "output_limit"
-    assert 0 < len(ran.stdout) + len(ran.stderr) <= MIB // 8
 
 
 def test_output_up_to_the_limit_is_whole(backend):
@@ -181,16 +95,6 @@ def test_a_compiler_that_prints_too_much_is_a_compile_error(backend):
 
 
 @watched
-def test_a_compile_bomb_is_a_compile_error(backend):
-    source = "#define A(x) x x x x x x x x\n#define B(x) A(A(A(A(A(A(A(A(x))))))))\nint main(void) { B(;) return 0; }"
-    limits = replace(LIMITS, cpu_ms=600, memory_bytes=256 * MIB)
-    ran = run(backend, "c", source, compile_limits=limits)
-    assert ran.status == "compile_error"
-    assert ran.limit in {"cpu", "memory"}
-    assert "The compiler" in ran.outcome.message
-
-
-@watched
 def test_a_program_that_is_too_large_to_carry_is_refused(backend):
     ran = run(
         backend,
@@ -204,7 +108,7 @@ def test_a_program_that_is_too_large_to_carry_is_refused(backend):
 def test_the_host_keeps_no_process_and_no_cgroup(backend):
     has_cgroups = bool(getattr(backend, "cgroups", None) and backend.cgroups.version)
     before = own_cgroups(backend) if has_cgroups else set()
-    name = "sandbox-left-behind"
+    name = f"sandbox-left-behind-{os.getpid()}"
     run(backend, "bash", f"(exec -a {name} sleep 300) & (setsid bash -c 'exec -a {name} sleep 300' &) ; sleep 0.1")
     left = []
     for pid in filter(str.isdigit, os.listdir("/proc")):

@@ -1,4 +1,4 @@
 import mmap
 
-with mmap.mmap(-1, 2 << 30) as memory:
+with mmap.mmap(-1, 2 << 30, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as memory:
     print("given" if len(memory) else "refused")
