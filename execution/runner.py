@@ -29,7 +29,7 @@ from execution.limits import default_limits
 from execution.models import Run, Status, TestCase
 from execution.output import OutputBudget
 from execution.sandbox import selftest
-from execution.sandbox.cache import CompileCache
+from execution.sandbox.cache import CompileCache, PersonalCache
 from execution.sandbox.errors import InvalidJob, SandboxFault
 from execution.sandbox.job import Case, CaseResult, Job, Outcome, prepare
 from execution.sandbox.job import Status as FinalStatus
@@ -214,7 +214,7 @@ def _execute(claimed: Run, beside: Companion) -> Outcome:
         # Somebody may think for minutes before they answer; the connection serves others meanwhile.
         close_old_connections()
     if not cases:
-        return execute(job, backend(), beside, beside.control, label, cache=compile_cache())
+        return execute(job, backend(), beside, beside.control, label, cache=_compile_cache_of(claimed))
     budget = OutputBudget(job.run.limits.output_bytes, len(cases))
     outcome = execute_cases(
         job,
@@ -224,7 +224,7 @@ def _execute(claimed: Run, beside: Companion) -> Outcome:
         beside.control,
         label,
         after_case=lambda index, result: _keep_case(claimed, cases[index], _overdue(beside, result), budget),
-        cache=compile_cache(),
+        cache=_compile_cache_of(claimed),
     )
     return _overdue(beside, outcome)
 
@@ -255,6 +255,14 @@ def _keep_case(claimed: Run, case: TestCase, result: CaseResult, budget: OutputB
         stats=dict(result.stats) | ({"message": result.message} if result.message else {}),
     )
     return verdict == PASSED or not claimed.stop_on_failure
+
+
+def _compile_cache_of(claimed: Run) -> PersonalCache | None:
+    """Shared by a person and their bots, with nobody else."""
+    cache = compile_cache()
+    if cache is None or claimed.user is None:
+        return None
+    return PersonalCache(cache, str(claimed.user.bot_of_id or claimed.user.pk))
 
 
 @functools.cache

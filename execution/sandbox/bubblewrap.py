@@ -21,7 +21,7 @@ from execution.sandbox.backends import AGENT_FOLDER, START_ARGV, Usage, is_pytho
 from execution.sandbox.cgroups import Cgroup, Cgroups
 from execution.sandbox.errors import SandboxFault
 from execution.sandbox.limits import COMPILE, Limits
-from execution.sandbox.processes import usage_of_tree
+from execution.sandbox.processes import end_orphans, usage_of_tree
 from execution.sandbox.spawner import SPAWNER
 from execution.sandbox.versions import ask_versions
 
@@ -33,20 +33,12 @@ FIRST_UID = 1_900_000_000
 UIDS = 1 << 24
 TOOLSET_FILES = ("/var/lib/dpkg/status", "/usr/local/bin", "/usr/bin", "/etc/alternatives")
 REMEDY_INSTALL = "Install it: apt-get install bubblewrap"
-# Only what the tools read; everything else of /etc is absent.
+# What the tools read, as patterns; everything else of /etc is absent. A program reads what every account may.
 ETC_FROM_HOST = (
-    "alternatives",
-    "ld.so.cache",
-    "ld.so.conf",
-    "ld.so.conf.d",
-    "localtime",
-    "java",
-    "perl",
-    "php",
-    "lua",
-    "profile.d/apps-bin-path.sh",
+    *("alternatives", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "localtime", "profile.d/apps-bin-path.sh"),
+    *("java", "java-*-openjdk", "perl", "php", "lua", "R", "fpc.cfg", "fpc-*.cfg", "mono", "octave.conf", "racket"),
+    *("matplotlibrc", "fonts"),
 )
-ETC_JAVA_PATTERN = "java-*-openjdk"
 ETC_OWN = {
     "passwd": f"root:x:0:0:root:/nowhere:/bin/false\nrunner:x:{SANDBOX_ID}:{SANDBOX_ID}::/tmp:/bin/sh\n",
     "group": f"root:x:0:\nrunner:x:{SANDBOX_ID}:\n",
@@ -88,6 +80,7 @@ class BubblewrapBackend:
         self._setpriv = _tool("setpriv", "Install it: apt-get install util-linux") if self._is_root else ""
         if not os.access(PYTHON, os.X_OK):
             raise SandboxFault("python_missing", "Install it: apt-get install python3", PYTHON)
+        end_orphans(self._may_be_ours)
         self.cgroups = Cgroups() if use_cgroups else None
         self._mounts = _host_mounts(hidden)
         here = Path(__file__).parent
@@ -134,6 +127,7 @@ class BubblewrapBackend:
             lingering, self._lingering = self._lingering, []
         for cgroup in lingering:
             self._remove(cgroup)
+        end_orphans(self._may_be_ours)
         return self.cgroups.reap() if self.cgroups is not None and self.cgroups.version else 0
 
     def close(self) -> None:
@@ -215,6 +209,9 @@ class BubblewrapBackend:
                 if uid not in self._uids:
                     self._uids.add(uid)
                     return uid
+
+    def _may_be_ours(self, uid: int) -> bool:
+        return FIRST_UID <= uid < FIRST_UID + UIDS if self._is_root else uid == os.geteuid()
 
     def _ended(self, uid: int, cgroup: Cgroup | None) -> None:
         if cgroup is not None:
@@ -391,9 +388,9 @@ def _host_mounts(hidden: Iterable[Path]) -> list[str]:
         resolved = folder.resolve()
         if resolved.is_relative_to("/usr") and resolved.is_dir():
             words += ["--tmpfs", str(resolved), "--remount-ro", str(resolved)]
-    names = [*ETC_FROM_HOST, *(path.name for path in Path("/etc").glob(ETC_JAVA_PATTERN))]
-    for name in names:
-        words += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
+    for pattern in ETC_FROM_HOST:
+        for path in sorted(Path("/etc").glob(pattern)):
+            words += ["--ro-bind-try", str(path), str(path)]
     return [*words, "--proc", "/proc", "--dev", "/dev"]
 
 

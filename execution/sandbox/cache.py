@@ -65,6 +65,20 @@ class CompileCache:
                 self.size -= oldest.size
 
 
+@dataclass(frozen=True)
+class PersonalCache:
+    """One person's part of a cache. A hit, by its time alone, tells that this very text was compiled before."""
+
+    cache: CompileCache
+    person: str
+
+    def get(self, key: str) -> Compiled | None:
+        return self.cache.get(f"{self.person} {key}")
+
+    def put(self, key: str, compiled: Compiled) -> None:
+        self.cache.put(f"{self.person} {key}", compiled)
+
+
 def key_of(toolset: str, step: Step, files: Files) -> str:
     """sha256 over all that a compilation can depend on; `toolset` names the installed tools, exactly."""
     digest = hashlib.sha256()

@@ -11,6 +11,9 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 
+from execution.sandbox.owners import this_process
+from execution.sandbox.processes import OWNER_VARIABLE
+
 # What the worker ignores (SIGHUP under nohup, SIGINT in the background of a shell) a program would ignore as well.
 RESET_SIGNALS = ("env", "--default-signal")
 
@@ -47,6 +50,7 @@ class Spawner:
 
     @staticmethod
     def _work(orders: "queue.SimpleQueue[_Order]") -> None:
+        environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", OWNER_VARIABLE: this_process()}
         while True:
             order = orders.get()
             try:
@@ -56,7 +60,7 @@ class Spawner:
                     stdin=order.stdin,
                     stdout=order.stdout,
                     stderr=order.stderr,
-                    env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"},
+                    env=environment,
                     cwd="/",
                     start_new_session=True,
                 )

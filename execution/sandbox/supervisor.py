@@ -17,7 +17,7 @@ from typing import Any, cast
 
 from execution.sandbox import protocol
 from execution.sandbox.backends import Backend, Handle, Usage
-from execution.sandbox.cache import CompileCache, Compiled, Files, key_of
+from execution.sandbox.cache import CompileCache, Compiled, Files, PersonalCache, key_of
 from execution.sandbox.control import Control
 from execution.sandbox.errors import SandboxFault
 from execution.sandbox.job import Case, CaseResult, Job, Outcome, Stats, Status, Step
@@ -49,7 +49,7 @@ def execute(
     listener: Listener,
     control: Control,
     label: str = "",
-    cache: CompileCache | None = None,
+    cache: CompileCache | PersonalCache | None = None,
 ) -> Outcome:
     """Compile where the language wants it, run, and return the Outcome once the listener has everything.
 
@@ -71,7 +71,7 @@ def execute_cases(
     label: str = "",
     *,
     after_case: Callable[[int, CaseResult], bool] | None = None,
-    cache: CompileCache | None = None,
+    cache: CompileCache | PersonalCache | None = None,
 ) -> Outcome:
     """Compile once, then run every case in a sandbox reset after the last one, or a new one on any trouble or if asked.
 
@@ -153,7 +153,7 @@ class _Desk:
     used: list[Handle] = field(default_factory=list)
 
 
-def _compile(desk: _Desk, cache: CompileCache | None) -> Compiled | Outcome | None:
+def _compile(desk: _Desk, cache: CompileCache | PersonalCache | None) -> Compiled | Outcome | None:
     """None where nothing is to be compiled; an Outcome when that is where the run ends."""
     job = desk.job
     if job.compile is None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from execution.sandbox.cache import CompileCache, Compiled, key_of
+from execution.sandbox.cache import CompileCache, Compiled, PersonalCache, key_of
 from execution.sandbox.control import Control
 from execution.sandbox.job import prepare
 from execution.sandbox.limits import COMPILE
@@ -39,6 +39,12 @@ def test_the_same_program_is_compiled_once_and_looks_the_same(backend):
     assert b"unused" in heard_again.streams["compile"]
     assert again.compile_output == first.compile_output
     assert heard_again.starts == 1
+
+
+def test_nobody_learns_from_the_cache_what_others_compiled(backend):
+    cache = CompileCache()
+    people = [PersonalCache(cache, person) for person in ("alice", "mallory", "alice")]
+    assert [ran(backend, part)[0].stats["compile_cached"] for part in people] == [False, False, True]
 
 
 def test_a_failed_compilation_is_tried_again(backend):

@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from execution import availability
+from execution.sandbox import owners
 from execution.sandbox.backends import choose_backend
 from execution.sandbox.bubblewrap import FIRST_UID, BubblewrapBackend
 from execution.sandbox.cgroups import Cgroups
@@ -22,6 +23,7 @@ from execution.sandbox.doctor import checks
 from execution.sandbox.errors import SandboxFault
 from execution.sandbox.job import prepare
 from execution.sandbox.limits import RUN
+from execution.sandbox.processes import OWNER_VARIABLE
 from execution.sandbox.supervisor import execute
 from sessions_app.languages import LANGUAGES
 from tests.execution.conftest import docker
@@ -115,6 +117,32 @@ def test_a_later_worker_removes_the_cgroups_of_a_dead_one():
         return not any(entry.name.startswith(f"{pid}-") for parent in Cgroups().parents() for entry in parent.iterdir())
 
     assert eventually(all_removed)
+
+
+def test_the_next_start_ends_what_a_killed_worker_left_half_made():
+    uid = FIRST_UID + os.getpid()
+    become = ["setpriv", "--reuid", str(uid), "--clear-groups"] if os.geteuid() == 0 else []
+    gone, _, _started = owners.this_process().rpartition(":")
+
+    def wait_for_nothing(environment: dict[str, str]) -> subprocess.Popen[bytes]:
+        return subprocess.Popen([*become, "sleep", "600"], env=os.environ | environment)
+
+    left = wait_for_nothing({OWNER_VARIABLE: f"{gone}:1"})
+    kept = [wait_for_nothing({OWNER_VARIABLE: owners.this_process()}), wait_for_nothing({})]
+    try:
+        assert eventually(lambda: "sleep" in Path(f"/proc/{left.pid}/cmdline").read_text())
+        BubblewrapBackend()
+        assert left.wait(10) == -signal.SIGKILL
+        assert [process.poll() for process in kept] == [None, None]
+    finally:
+        for process in (left, *kept):
+            process.kill()
+            process.wait()
+
+
+def test_a_sandbox_does_not_know_its_worker():
+    program = "import os; print(os.environ, open('/proc/self/environ').read())"
+    assert OWNER_VARIABLE.encode() not in run(BubblewrapBackend(), "python", program).stdout
 
 
 AS_INIT = """

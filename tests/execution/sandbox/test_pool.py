@@ -190,6 +190,19 @@ def test_the_total_holds_and_the_shape_in_use_wins(recording):
         pool.close()
 
 
+def test_other_shapes_never_push_out_one_that_is_expected(recording):
+    pool = Pool(recording, minimum=1, maximum=2, total=2)
+    try:
+        pool.expect(LIMITS)
+        assert pool.settle(60)
+        for size in (48, 64, 80):
+            pool.open(replace(LIMITS, memory_bytes=size * MIB), "test").close()
+            assert pool.settle(60)
+        assert pool.open(LIMITS, "test").parked
+    finally:
+        pool.close()
+
+
 def test_a_dead_agent_is_never_handed_out(pool, recording):
     fill(pool)
     end(recording.made[0][0])
