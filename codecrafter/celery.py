@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from celery import Celery
-from celery.signals import celeryd_after_setup, worker_ready, worker_shutting_down
+from celery.signals import celeryd_after_setup, worker_ready, worker_shutdown, worker_shutting_down
 from kombu import Exchange, Queue
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "codecrafter.settings")
@@ -73,7 +73,10 @@ def _start_reporting(sender: Any, **kwargs: Any) -> None:
         Queue(_dead_letters.name, _dead_letters, routing_key=_dead_letters.name, channel=connection).declare()
     serve_worker_metrics()
     UpkeepWorker().start()
-    Reporter().start()
+    reporter = Reporter()
+    reporter.start()
+    # Whoever asks for health need not wait until the silence of a worker that ended is noticed.
+    worker_shutdown.connect(lambda **_: reporter.stop(), weak=False)
 
 
 @worker_shutting_down.connect

@@ -18,7 +18,7 @@ from activity.log import record
 from codecrafter.http.problems import Invalid
 from execution import events, queue, turns
 from execution.access import stoppable_run, typeable_run
-from execution.availability import is_available, switch_off, switch_on, why_unavailable
+from execution.availability import availability_of, switch_off, switch_on
 from execution.errors import IdempotencyKeyReused, LanguageUnavailable, NothingToType, TooManyRuns, TooMuchInput
 from execution.models import DeadLetter, Run, RunFile, RunInput, Status, TestCase
 from execution.runner import announce_end, prepare_job
@@ -66,8 +66,8 @@ def submit_run(
         assert session is not None
         language = languages.get(session.language)
     storage.require_disk()
-    if not is_available(language):
-        raise LanguageUnavailable(why_unavailable(language))
+    if reason := availability_of(language).unavailable_reason:
+        raise LanguageUnavailable(reason)
     if turns.active_runs(user) >= settings.RUN_ACTIVE_PER_USER:
         raise TooManyRuns(
             f"You already have {settings.RUN_ACTIVE_PER_USER} runs waiting or running. Stop one or wait.", retry_after=5

@@ -45,14 +45,22 @@ class Availability:
 
     @property
     def available(self) -> bool:
-        return self.version is not None
+        return not self.unavailable_reason
 
 
 def available_languages() -> list[Availability]:
-    """Every language of the table, in its order, with the version that runs here or why it does not."""
+    """Every language of the table, in its order, with the version that runs here or why it does not.
+
+    While a worker tries its languages, what is not known yet is available without a version: a run of it waits.
+    """
     rows = AvailableLanguage.objects.in_bulk()
-    reason = _reason(is_known=bool(rows)) if any(key not in rows for key in languages.LANGUAGES) else ""
+    reason = _reason() if any(key not in rows for key in languages.LANGUAGES) else ""
     return [_availability(language, rows.get(key), reason) for key, language in languages.LANGUAGES.items()]
+
+
+def availability_of(language: languages.Language) -> Availability:
+    row = AvailableLanguage.objects.filter(key=language.key).first()
+    return _availability(language, row, "" if row else _reason())
 
 
 def _availability(language: languages.Language, row: AvailableLanguage | None, reason: str) -> Availability:
@@ -65,25 +73,14 @@ def _availability(language: languages.Language, row: AvailableLanguage | None, r
     return Availability(language, row.version, "")
 
 
-def is_available(language: languages.Language) -> bool:
-    return AvailableLanguage.objects.filter(key=language.key, fault="", switched_off_at=None).exists()
+NOT_INSTALLED = "{} is not installed where programs run here."
 
 
-def why_unavailable(language: languages.Language) -> str:
-    """One sentence for the person who pressed Run."""
-    row = AvailableLanguage.objects.filter(key=language.key).first()
-    reason = _reason(is_known=AvailableLanguage.objects.exists())
-    return _availability(language, row, reason).unavailable_reason
-
-
-def _reason(*, is_known: bool) -> str:
-    """Why a language that is not available is not; `{}` stands for its name. `is_known`: whether any was reported."""
-    live = Worker.objects.filter(seen_at__gte=timezone.now() - WORKER_SILENCE)
+def _reason() -> str:
+    """Why a language that no worker reported is not available; `{}` stands for its name. Empty while one is trying."""
+    live = list(Worker.objects.filter(seen_at__gte=timezone.now() - WORKER_SILENCE))
     if any(worker.sandbox for worker in live):
-        if not is_known:
-            # A worker says that it lives before it has tried its languages, which takes seconds.
-            return "It is not known yet whether {} runs here. Try again in a moment."
-        return "{} is not installed where programs run here."
+        return "" if any(worker.sandbox and worker.tried_at is None for worker in live) else NOT_INSTALLED
     for worker in live:
         return f"Programs cannot run here yet. {worker.detail}".replace("{", "{{").replace("}", "}}")
     return "No worker is running, so programs cannot run here yet."
@@ -95,7 +92,7 @@ _backend_lock = threading.Lock()
 @functools.cache
 def _backend() -> Backend:
     """Parked sandboxes before the real ones, unless SANDBOX_POOL_MAX is 0."""
-    found = _chosen_backend()
+    found = bare_backend()
     if not settings.SANDBOX_POOL_MAX:
         return found
     pool = Pool(found, minimum=settings.SANDBOX_POOL_MIN, maximum=settings.SANDBOX_POOL_MAX)
@@ -105,7 +102,9 @@ def _backend() -> Backend:
     return pool
 
 
-def _chosen_backend() -> Backend:
+@functools.cache
+def bare_backend() -> Backend:
+    """What makes this worker's sandboxes, without those that are parked. Raises SandboxFault with the remedy."""
     return choose_backend(
         settings.SANDBOX_BACKEND,
         hidden=(settings.BASE_DIR, settings.DATA_DIR),
@@ -120,23 +119,51 @@ def backend() -> Backend:
         return _backend()
 
 
+# What to do about this worker's sandbox, which does not answer; empty while it does.
+_remedy = ""
+_has_tried = False
+
+
+def note_sandbox(remedy: str) -> None:
+    """Tell everybody at once that this worker's sandbox does not answer, or, with an empty remedy, that it does."""
+    global _remedy
+    _remedy = remedy
+    _write_down()
+
+
 def report_worker() -> None:
-    """Write down that this worker lives, what it runs programs in, and, when it starts, its languages."""
-    global _slots
-    sandbox, detail = "", ""
-    try:
-        sandbox = backend().name
-    except SandboxFault as fault:
-        detail = fault.remedy
-    known = {"sandbox": sandbox, "detail": detail, "slots": settings.WORKER_CONCURRENCY, "seen_at": timezone.now()}
-    row, created = Worker.objects.update_or_create(name=WORKER_NAME, defaults=known)
+    """Write down that this worker lives, what it runs programs in, and, once it has a sandbox, its languages."""
+    global _slots, _has_tried
+    sandbox = _write_down()
     _slots = count_slots()
-    if created:
-        answers.forget(LANGUAGES)
-    if created and row.sandbox:
-        _report_languages(backend().versions())
-        for key, reason in backend().failures().items():
-            keep_self_test(key, "", reason)
+    if not sandbox or _has_tried:
+        return
+    _report_languages(backend().versions())
+    for key, reason in backend().failures().items():
+        keep_self_test(key, "", reason)
+    _has_tried = True
+    _write_down()
+
+
+def _write_down() -> str:
+    """This worker's row as it is now; returns the kind of its sandbox."""
+    sandbox, detail = "", _remedy
+    if not detail:
+        try:
+            sandbox = backend().name
+        except SandboxFault as fault:
+            detail = fault.remedy
+    now = timezone.now()
+    known = {"sandbox": sandbox, "detail": detail, "slots": settings.WORKER_CONCURRENCY, "seen_at": now}
+    Worker.objects.update_or_create(name=WORKER_NAME, defaults={**known, "tried_at": now if _has_tried else None})
+    answers.forget(LANGUAGES)
+    return sandbox
+
+
+def has_fit_colleague() -> bool:
+    """Whether another worker has a sandbox."""
+    live = Worker.objects.filter(seen_at__gte=timezone.now() - WORKER_SILENCE)
+    return live.exclude(sandbox="").exclude(name=WORKER_NAME).exists()
 
 
 def count_slots() -> int:

@@ -62,6 +62,8 @@ class Run(models.Model):
     request_sha256 = models.CharField(max_length=64, blank=True)
 
     attempt = models.PositiveSmallIntegerField(default=0)
+    # How often a worker gave it back because its sandbox failed.
+    handed_back = models.PositiveSmallIntegerField(default=0, editable=False)
     worker = models.CharField(max_length=200, blank=True)
     lease_expires_at = models.DateTimeField(null=True, blank=True)
     # When the message for the current attempt was last handed to the broker; null until it was.
@@ -243,3 +245,5 @@ class Worker(models.Model):
     slots = models.PositiveSmallIntegerField(default=0)
     detail = models.TextField(blank=True)
     seen_at = models.DateTimeField()
+    # When it had tried every language; null until then.
+    tried_at = models.DateTimeField(null=True, blank=True)

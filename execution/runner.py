@@ -21,12 +21,12 @@ from django.db.models import F
 from django.utils import timezone
 
 from activity.log import record
-from execution import companion, events, metrics, turns
+from execution import availability, companion, events, metrics, probe, turns
 from execution.availability import WORKER_NAME, backend, keep_self_test
 from execution.companion import Companion, held_row
 from execution.judging import PASSED, WRONG_OUTPUT, Checker, is_right
 from execution.limits import default_limits
-from execution.models import Run, Status, TestCase
+from execution.models import AvailableLanguage, Run, Status, TestCase
 from execution.output import OutputBudget
 from execution.sandbox import selftest
 from execution.sandbox.cache import CompileCache, PersonalCache
@@ -44,7 +44,19 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 Ended = TypeVar("Ended", Outcome, CaseResult)
 
+# What a person reads whose run waits for a sandbox.
+WAITS = "Runs wait: the sandbox that programs run in does not answer. This one starts by itself as soon as it does."
+# How long a worker that cannot run what it is sent waits before it leaves the message to others.
+LEAVE_SECONDS = 0.5
+# Faults that may mean that this one language is not there.
+ABSENT = ("tool_missing", "image_absent", "python_missing")
+# A sandbox that failed so often with this run, and never otherwise, fails because of it.
+HAND_BACKS_MAX = 10
+FAILED_MAX = 1000
+
 _going_down = threading.Event()
+# Runs that this worker's sandbox failed, which another worker should have if there is one.
+_failed_here: set[UUID] = set()
 # One claim at a time in this worker, or two of one person's would each find it their turn.
 _claiming = threading.Lock()
 # Interactive runs that this worker has room for.
@@ -57,6 +69,9 @@ def run(run_id: UUID, send: Callable[[UUID], None]) -> None:
     Do nothing if another worker holds it or it is over. `send` is called with the runs whose turn it is then. After a
     moment an interactive run goes on in a thread of its own, because a program that waits for somebody needs no slot.
     """
+    if probe.is_down() or (run_id in _failed_here and availability.has_fit_colleague()):
+        _leave_to_others(run_id, send)
+        return
     claimed = _claim(run_id)
     if claimed is None:
         return
@@ -65,14 +80,14 @@ def run(run_id: UUID, send: Callable[[UUID], None]) -> None:
         beside.start()
         beside.join(turns.INTERACTIVE_SLOT_SECONDS)
     else:
-        _run_claimed(claimed)
+        _run_claimed(claimed, send)
     _send_next(claimed, send)
 
 
 def _run_beside(claimed: Run, send: Callable[[UUID], None]) -> None:
     began = time.monotonic()
     try:
-        _run_claimed(claimed)
+        _run_claimed(claimed, send)
     finally:
         _beside.release()
         # The end of a shorter one is the end of its slot, too, whose thread sends the next.
@@ -172,7 +187,7 @@ def _take(run_id: UUID, waiting: Any) -> Run | None:
 
 
 @metrics.runs_active.track_inprogress()
-def _run_claimed(claimed: Run) -> None:
+def _run_claimed(claimed: Run, send: Callable[[UUID], None]) -> None:
     beside = Companion(claimed)
     try:
         outcome = _execute(claimed, beside)
@@ -181,7 +196,7 @@ def _run_claimed(claimed: Run) -> None:
         _finish_with_error(claimed, f"The program was not accepted: {error}")
     except SandboxFault as fault:
         beside.close()
-        _finish_with_error(claimed, fault.remedy, detail=str(fault))
+        _hand_back(claimed, fault, send)
     except Exception:
         logger.exception("run %s failed on our side", claimed.pk)
         beside.close()
@@ -189,10 +204,71 @@ def _run_claimed(claimed: Run) -> None:
     else:
         beside.close()
         if beside.released:
-            held_row(claimed).update(status=Status.QUEUED, worker="", lease_expires_at=None, published_at=None)
+            _queue_again(claimed)
         elif not beside.failed:
             _finish_with_outcome(claimed, outcome)
         # A run whose output could not be kept stays as it is until its lease ends: the reaper queues it again.
+
+
+def _leave_to_others(run_id: UUID, send: Callable[[UUID], None]) -> None:
+    """This worker cannot run it now; another one may take its message."""
+    waiting = Run.objects.filter(pk=run_id, status=Status.QUEUED)
+    run = waiting.select_related("user", "cancelled_by").first()
+    if run is None or _going_down.is_set():
+        waiting.update(published_at=None)
+        return
+    if probe.is_down() and "message" not in run.stats:
+        run.stats = {"message": WAITS}
+        with transaction.atomic():
+            if waiting.update(stats=run.stats):
+                events.announce_state(run)
+    time.sleep(LEAVE_SECONDS)
+    send(run_id)
+
+
+def _hand_back(claimed: Run, fault: SandboxFault, send: Callable[[UUID], None]) -> None:
+    """The sandbox failed it, which is no fault of the program's: another attempt follows, if possible elsewhere.
+
+    It is an attempt only if the sandbox answers otherwise, so that a broken engine uses up nobody's.
+    """
+    logger.error("run %s was failed by the sandbox: %s", claimed.pk, fault)
+    is_fit = probe.answers()
+    language = languages.get(claimed.language)
+    if is_fit and fault.code in ABSENT and not AvailableLanguage.objects.filter(key=language.key).exists():
+        _finish_with_error(claimed, availability.NOT_INSTALLED.format(language.name), detail=str(fault))
+        return
+    counts = is_fit or claimed.handed_back >= HAND_BACKS_MAX
+    if counts and claimed.attempt >= settings.RUN_ATTEMPTS:
+        _finish_with_error(
+            claimed, f"{claimed.attempt} attempts to run this program failed on our side.", detail=str(fault)
+        )
+        return
+    if len(_failed_here) >= FAILED_MAX:
+        _failed_here.clear()
+    _failed_here.add(claimed.pk)
+    attempt = claimed.attempt if counts else claimed.attempt - 1
+    stats = {} if is_fit else {"message": WAITS}
+    if (
+        _queue_again(claimed, attempt=attempt, handed_back=claimed.handed_back + 1, stats=stats)
+        and not _going_down.is_set()
+    ):
+        send(claimed.pk)
+
+
+def _queue_again(claimed: Run, **more: Any) -> bool:
+    """Let it wait for another attempt; what was being stopped is stopped."""
+    with transaction.atomic():
+        held = held_row(claimed)
+        gone: dict[str, Any] = {"lease_expires_at": None, "finished_at": timezone.now(), "status": Status.CANCELLED}
+        is_stopped = bool(held.exclude(cancel_requested_at=None).update(**gone))
+        waits: dict[str, Any] = {"lease_expires_at": None, "worker": "", "published_at": None, "status": Status.QUEUED}
+        is_queued = not is_stopped and bool(held.update(**waits, **more))
+        if is_stopped or is_queued:
+            claimed.refresh_from_db()
+            events.announce_state(claimed)
+    if is_stopped:
+        announce_end(claimed)
+    return is_queued
 
 
 def _execute(claimed: Run, beside: Companion) -> Outcome:

@@ -189,7 +189,7 @@ class LiveServer:
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             rows = httpx.get(f"{self.url}/api/execute/languages").json()
-            if any(row["available"] for row in rows):
+            if any(row["version"] for row in rows):
                 return
             time.sleep(0.2)
         raise AssertionError(f"no language became available: {self.log()}")

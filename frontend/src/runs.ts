@@ -289,8 +289,9 @@ class RunCard {
   }
 
   take(run: Run, isLive: boolean): void {
-    // Announcements may arrive late; a run never goes back.
-    if (rank(run) < rank(this.run)) return;
+    // Announcements may arrive late; a run never goes back, unless its worker could not run it and it waits for another.
+    const waitsAgain = run.status === "queued" && Boolean(run.stats?.message) && !isFinal(this.run);
+    if (rank(run) < rank(this.run) && !waitsAgain) return;
     const hasEnded = isFinal(run) && !isFinal(this.run);
     this.run = { ...this.run, ...run };
     this.refresh();
@@ -371,7 +372,7 @@ class RunCard {
 
   #factWords(): string {
     const { run } = this;
-    if (run.status === "queued") return "It starts as soon as a runner is free";
+    if (run.status === "queued") return run.stats?.message ?? "It starts as soon as a runner is free";
     if (run.status === "running") {
       return this.#runningSince === null ? "" : `${((performance.now() - this.#runningSince) / 1000).toFixed(1)} s`;
     }

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from django.core.cache import cache, caches
 from django.utils import timezone
 
 from execution import availability
@@ -29,11 +30,32 @@ def test_what_answers_is_available_with_its_version(api):
     assert listed(api)["python"]["available"] is False
 
 
-def test_before_a_new_worker_has_tried_its_languages_none_is_called_absent(db, api):
-    Worker.objects.create(name="new", sandbox="bubblewrap", seen_at=timezone.now())
-    assert listed(api)["python"]["unavailable_reason"].startswith("It is not known yet whether Python runs here.")
+def test_before_a_new_worker_has_tried_its_languages_runs_of_any_wait_for_it(alice, api):
+    worker = Worker.objects.create(name="new", sandbox="bubblewrap", seen_at=timezone.now())
+    row = listed(api)["python"]
+    assert (row["available"], row["version"], row["unavailable_reason"]) == (True, None, None)
+    hello = {"language": "python", "code": "print(1)"}
+    answer = api(alice).post("/api/execute", hello)
+    assert (answer.status_code, answer.json()["status"]) == (202, "queued")
     availability._report_languages({"lua": "5.4.4"})
+    assert listed(api)["python"]["available"] is True
+    worker.tried_at = timezone.now()
+    worker.save()
+    caches["answers"].clear()
+    cache.clear()
     assert listed(api)["python"]["unavailable_reason"] == "Python is not installed where programs run here."
+    refused = api(alice).post("/api/execute", hello)
+    assert (refused.status_code, refused.json()["detail"]) == (
+        503,
+        "Python is not installed where programs run here.",
+    )
+
+
+def test_what_was_known_before_a_restart_holds_until_it_is_looked_at_again(alice, api):
+    availability._report_languages({"python": "3.11.2"})
+    availability.forget_all_workers()
+    assert listed(api)["python"]["available"] is True
+    assert api(alice).post("/api/execute", {"language": "python", "code": "print(1)"}).status_code == 202
 
 
 def test_a_failed_self_test_makes_a_language_unavailable_until_its_version_changes(alice, api):
