@@ -45,7 +45,9 @@ for each in (app, upkeep_app):
     each.conf.task_routes = {
         name: {"queue": "runs", "routing_key": "runs"} for name in ("execution.run_code", "execution.self_test")
     }
-    each.conf.broker_transport_options = {"confirm_publish": True} if _in_rabbitmq else {"polling_interval": 0.02}
+    # A run is looked for often, because somebody waits for it.
+    polling = {"polling_interval": 0.02 if each is app else 1.0}
+    each.conf.broker_transport_options = {"confirm_publish": True} if _in_rabbitmq else polling
 
 
 @app.on_after_finalize.connect

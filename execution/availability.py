@@ -81,8 +81,8 @@ def _reason() -> str:
     live = list(Worker.objects.filter(seen_at__gte=timezone.now() - WORKER_SILENCE))
     if any(worker.sandbox for worker in live):
         return "" if any(worker.sandbox and worker.tried_at is None for worker in live) else NOT_INSTALLED
-    for worker in live:
-        return f"Programs cannot run here yet. {worker.detail}".replace("{", "{{").replace("}", "}}")
+    if live:
+        return "Programs cannot run here yet: no worker has a sandbox. /health/ready tells who runs this server why."
     return "No worker is running, so programs cannot run here yet."
 
 

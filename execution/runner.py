@@ -302,7 +302,7 @@ def _execute(claimed: Run, beside: Companion) -> Outcome:
         after_case=lambda index, result: _keep_case(claimed, cases[index], _overdue(beside, result), budget),
         cache=_compile_cache_of(claimed),
     )
-    return _overdue(beside, outcome)
+    return _overdue(beside, replace(outcome, cases=tuple(_overdue(beside, case) for case in outcome.cases)))
 
 
 def _overdue(beside: Companion, ended: Ended) -> Ended:

@@ -15,6 +15,7 @@ from execution.judging import FAILED, PASSED, Checker
 from execution.limits import ceiling, default_limits
 from execution.models import Run, Status, Stream, TestCase
 from execution.output import CASE_TEXTS, CASES_SHOWN_BYTES, SHOWN_BYTES, beginnings, cases_with_beginnings, shown
+from execution.sandbox.job import MAX_ARGUMENT_BYTES
 from execution.sandbox.protocol import ProtocolError, check_path
 from sessions_app.serializers import LanguageField, PersonSerializer, TextField
 
@@ -117,6 +118,10 @@ class ExecuteInput(serializers.Serializer):
         words = [*attrs.get("args", []), *(word for test in attrs.get("tests", []) for word in test["args"])]
         if any("\0" in word for word in words):
             raise serializers.ValidationError({"args": "An argument cannot hold a NUL character."}, "invalid")
+        if any(len(word.encode()) > MAX_ARGUMENT_BYTES for word in words):
+            raise serializers.ValidationError(
+                {"args": f"An argument has {MAX_ARGUMENT_BYTES} bytes at most."}, "invalid"
+            )
         return attrs
 
     def validate_files(self, value: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -193,7 +193,8 @@ def test_a_hidden_case_shares_its_sandbox_with_no_other(alice):
     tests = [{"stdin": word, "hidden": is_hidden} for word, is_hidden in (("Z", True), ("A", True), ("\x01", False))]
     first = judge(alice, code, tests)["cases"]
     second = judge(alice, code, tests[::-1])["cases"]
-    assert len({case["stdout"] for case in (*first, *second)}) == 1, first
+    # Each of the children of another case would have taken a number.
+    assert all(int(case["stdout"]) < ord("A") for case in (*first, *second)), first
 
 
 def test_what_is_told_of_a_stopped_or_refused_run_says_nothing_of_its_hidden_cases(alice, live):
@@ -235,6 +236,7 @@ def test_an_expectation_is_nowhere_in_the_sandbox(alice):
         ({"tests": [{}] * 101}, "tests"),
         ({"tests": [{"checker": "vibes"}]}, "tests.0.checker"),
         ({"tests": [{"args": ["\0"]}]}, "args"),
+        ({"tests": [{"args": ["x" * 4097]}]}, "args"),
         ({"tests": [{}], "stdin": "x"}, "tests"),
         ({"tests": [{}], "interactive": True}, "tests"),
     ],

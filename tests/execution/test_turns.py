@@ -74,11 +74,17 @@ def test_all_tests_of_a_submission_together_have_a_clock(tmp_path):
     with LiveServer(tmp_path / "data", {"RUN_MAX_SUBMISSION_MS": "1500"}) as live:
         live.wait_for_languages()
         body = {"language": "python", "code": "import time; time.sleep(float(input()))"}
-        tests = [{"stdin": seconds} for seconds in ("0", "30", "30")]
-        done = live.person("alice").call("POST", "/api/execute?wait=30", 200, json={**body, "tests": tests})
+        alice, bob = live.person("alice"), live.person("bob")
+        session = alice.new_session()
+        alice.let_in(session["id"], bob)
+        tests = [{"stdin": "0"}, {"stdin": "30"}, {"stdin": "30"}, {"stdin": "0", "hidden": True}]
+        body |= {"tests": tests, "session_id": session["id"]}
+        done = alice.call("POST", "/api/execute?wait=30", 200, json=body)
+        told = bob.call("GET", f"/api/execute/status/{done['job_id']}", 200)
     assert (done["status"], done["stats"]["limit"]) == ("timed_out", "wall")
     assert "all of them together" in done["stats"]["message"]
-    assert [case["verdict"] for case in done["cases"]] == ["passed", "timed_out", None]
+    assert [case["verdict"] for case in done["cases"]] == ["passed", "timed_out", None, None]
+    assert (told["status"], told["stats"]["limit"]) == ("timed_out", "wall")
 
 
 @pytest.fixture
