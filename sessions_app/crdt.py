@@ -56,7 +56,7 @@ _BLOCK_BYTES = 5
 COPIED_MAX_BYTES = 16 * 1024 * 1024
 PIECE_BYTES = 4096
 # So many blocks and deletions are merged at once, which takes some milliseconds; a larger update comes in slices.
-SLICE_PARTS = 2000
+SLICE_PARTS = 500
 # What an update makes of a document at its limit is tried out while the document has no more blocks than this.
 TRIED_BLOCKS_MAX = 50_000
 # Below this size it is not read to find out.
@@ -64,6 +64,8 @@ SLICED_BYTES = 8 * 1024
 # Into a client's list of blocks, pycrdt adds one in the middle for each that it parts: it moves so many as fast as it
 # takes one step along a text.
 _MOVED_PER_STEP = 16
+# Below so many places it is not worth asking.
+_FEW_CUTS = 100
 # What pycrdt needs to merge n updates grows with the square of n: 37,000 keystrokes take 20 s at once, 0.3 s in groups.
 _MERGE_AT_ONCE = 16
 
@@ -697,7 +699,7 @@ class Replica:
         news = update if extent.continues(self._clocks) else _residual(self.state(), update)
         if news == EMPTY_UPDATE:
             return None
-        self._check_size(news, inserts=any(extent.written.values()))
+        self._check_size(news, extent)
         self._check_halves(len(self._new_halves(extent)))
         has_values = any(block.is_value for block in found)
         if has_values and self._files is None:
@@ -710,6 +712,7 @@ class Replica:
             # pycrdt decodes an update before it merges it: nothing has changed when it cannot do that again.
             _residual(EMPTY_STATE, news)
             raise
+        self._text_bound += extent.inserted
         self._advance(extent)
         if self.waits:
             self._look_again()
@@ -741,7 +744,7 @@ class Replica:
             raise HalfCharacter("a character is cut in two")
 
     def _steps(self, cuts: int) -> int:
-        return cuts * self.blocks_bound() // _MOVED_PER_STEP if cuts > SLICE_PARTS // 20 else 0
+        return cuts * self.blocks_bound() // _MOVED_PER_STEP if cuts > _FEW_CUTS else 0
 
     def part_blocks(self) -> bytes | None:
         """Part the blocks of all texts into pieces, as TooLong asks for; returns the change, None when there is none.
@@ -770,6 +773,8 @@ class Replica:
         change = self._merge(news)
         self.waits = self.waits or _residual(self.state(), news)[0] != 0
         if change is not None:
+            # An update cannot add more text than it has bytes.
+            self._text_bound += len(change)
             self._note(change)
         if self.waits:
             self._look_again()
@@ -787,7 +792,6 @@ class Replica:
         if change == EMPTY_UPDATE:
             return None
         self._document_bound += len(change)
-        self._text_bound += len(change)
         return change
 
     def _note(self, change: bytes) -> None:
@@ -943,19 +947,18 @@ class Replica:
         if more and blocks.HALF_BYTES * (len(self._halves) + more) > self._limits.document_bytes:
             raise TooLarge("document")
 
-    def _check_size(self, news: bytes, *, inserts: bool) -> None:
-        # An update cannot add more text than it has bytes.
+    def _check_size(self, news: bytes, extent: blocks.Extent) -> None:
         size = len(news)
-        if not inserts or (
+        if not any(extent.written.values()) or (
             self._document_bound + size <= self._limits.document_bytes
-            and self._text_bound + size <= self._limits.text_bytes
+            and self._text_bound + extent.inserted <= self._limits.text_bytes
         ):
             return
         before = self._doc.get_update()
         self._document_bound, self._text_bound = len(before), _largest_text(self._doc)
         if self.blocks_bound() > TRIED_BLOCKS_MAX:
             # To try would take too long.
-            document_bytes, text_bytes = len(before) + size, self._text_bound + size
+            document_bytes, text_bytes = len(before) + size, self._text_bound + extent.inserted
         else:
             trial = _doc_of([before, news])
             document_bytes, text_bytes = len(trial.get_update()), _largest_text(trial)

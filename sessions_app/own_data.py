@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from accounts.privacy import File
 
 _ROWS = 200
-_ERASED_SESSIONS = 20
+_ERASED_SESSIONS = 10
 
 
 def export(user: User) -> Iterator[File]:

@@ -241,7 +241,7 @@ def test_many_sessions_go_in_short_transactions(alice: User, monkeypatch: pytest
     monkeypatch.setattr(privacy, "erasers", [erase])
     with CaptureQueriesContext(connection) as captured:
         actions.delete_account(alice, {})
-    assert sum(steps) == 50 and max(steps) == 20
+    assert sum(steps) == 50 and max(steps) == 10
     assert len(captured) < 10 * 50
 
 
