@@ -8,8 +8,9 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).parent
 PROJECT = "codecrafter-stack-test"
+PATIENCE_SECONDS = 120
+FINAL = ("completed", "failed", "compile_error", "timed_out", "out_of_memory", "output_limit", "cancelled", "error")
 APPLICATION = ("web", "worker", "beat", "migrate")
 NOT_OF_A_CHECKOUT = (".git", ".venv", "node_modules", "build", "var", "__pycache__", ".env", "tests", ".*_cache")
 # What the image is built with, and what docker-compose.yml says because other services count on it.
@@ -150,24 +153,33 @@ def test_every_variable_reaches_the_settings_of_every_process(stack: Stack) -> N
         stack.env.write_text(before)
 
 
+def ask_until(client: httpx.Client, path: str, name: str, wanted: tuple[str, ...]) -> dict[str, Any]:
+    """The JSON at a path once one of its values is as wanted, or when that takes too long."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        told: dict[str, Any] = client.get(path).json()
+        if told.get(name) in wanted or time.monotonic() > deadline:
+            return told
+        time.sleep(0.5)
+
+
 def test_the_stack_comes_up_and_runs_a_program(running: Stack) -> None:
     address = f"http://127.0.0.1:{running.port}"
     with httpx.Client(base_url=address, headers={"Host": "localhost"}, timeout=60) as client:
-        operator = {"Authorization": f"Bearer {running.secrets()['METRICS_TOKEN']}"}
-        health = client.get("/health/ready", headers=operator).json()
+        client.headers["Authorization"] = f"Bearer {running.secrets()['METRICS_TOKEN']}"
+        # A worker reports for the first time a moment after it is up.
+        health = ask_until(client, "/health/ready", "status", ("ok",))
         assert health["status"] == "ok", health
+        del client.headers["Authorization"]
         who = {"username": "ada", "email": "ada@example.org", "password": PASSWORD}
-        access = client.post("/api/auth/register", json=who).json()["access"]
+        client.headers["Authorization"] = f"Bearer {client.post('/api/auth/register', json=who).json()['access']}"
         for language, code in (
             ("python", "print('hello, world')"),
             ("c", '#include <stdio.h>\nint main(void) { puts("hello, world"); }'),
         ):
-            ran = client.post(
-                "/api/execute?wait=30",
-                json={"language": language, "code": code},
-                headers={"Authorization": f"Bearer {access}"},
-            ).json()
-            assert ran.get("stdout") == "hello, world\n", ran
+            job = client.post("/api/execute", json={"language": language, "code": code}).json()
+            ran = ask_until(client, f"/api/execute/status/{job['job_id']}", "status", FINAL)
+            assert (ran["status"], ran["stdout"]) == ("completed", "hello, world\n"), ran
         style = re.search(r'href="(/static/[^"]+\.css)"', client.get("/").text)
         assert style is not None
         sent = client.get(style[1], headers={"Accept-Encoding": "br"})
