@@ -381,6 +381,8 @@ SANDBOX_IMAGE = env.str("SANDBOX_IMAGE", default="codecrafter/sandbox")
 # How many sandboxes wait for a job, for each kind of sandbox in use; with a maximum of 0 each is started when needed.
 SANDBOX_POOL_MIN = env.int("SANDBOX_POOL_MIN", default=1)
 SANDBOX_POOL_MAX = env.int("SANDBOX_POOL_MAX", default=4)
+# Whether a worker tries the host's languages (under bubblewrap) before it offers them; images are tried when made.
+TRY_LANGUAGES = env.bool("TRY_LANGUAGES", default=True)
 # What compilers made is kept in each worker's memory, up to so much; 0 keeps nothing.
 COMPILE_CACHE_BYTES = env.int("COMPILE_CACHE_BYTES", default=256 * 1024 * 1024)
 # Programs at once per worker: more than processors, because people's programs mostly wait, for input above all.

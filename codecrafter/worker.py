@@ -11,6 +11,7 @@ from django.db import close_old_connections, connection
 
 from codecrafter.celery import UPKEEP, app, upkeep_app
 from execution import availability, runner, upkeep
+from execution.trials import Trial
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -40,6 +41,7 @@ class Reporter(threading.Thread):
         super().__init__(name="worker-reporter", daemon=True)
         self.first_report = threading.Event()
         self._stop = threading.Event()
+        self._trial: Trial | None = None
 
     def stop(self) -> None:
         self._stop.set()
@@ -48,7 +50,9 @@ class Reporter(threading.Thread):
     def run(self) -> None:
         while True:
             try:
-                availability.report_worker()
+                if availability.report_worker() and self._trial is None:
+                    self._trial = Trial(self._stop)
+                    self._trial.start()
             except Exception:
                 logger.exception("this worker could not report itself; it tries again in %d s", REPORT_SECONDS)
             finally:

@@ -131,16 +131,29 @@ def note_sandbox(remedy: str) -> None:
     _write_down()
 
 
-def report_worker() -> None:
-    """Write down that this worker lives, what it runs programs in, and, once it has a sandbox, its languages."""
-    global _slots, _has_tried
+def report_worker() -> bool:
+    """Write down that this worker lives, what it runs programs in, and, once it has a sandbox, its languages.
+
+    Returns whether its languages are still to be tried, which trials.py does meanwhile.
+    """
+    global _slots
     sandbox = _write_down()
     _slots = count_slots()
     if not sandbox or _has_tried:
-        return
+        return False
+    failures = backend().failures()
+    if failures is None and settings.TRY_LANGUAGES:
+        return True
     _report_languages(backend().versions())
-    for key, reason in backend().failures().items():
+    for key, reason in (failures or {}).items():
         keep_self_test(key, "", reason)
+    note_tried()
+    return False
+
+
+def note_tried() -> None:
+    """From now on, a language that this worker did not report is not installed here."""
+    global _has_tried
     _has_tried = True
     _write_down()
 
@@ -192,6 +205,13 @@ def _report_languages(versions: dict[str, str]) -> None:
         row.checked_at = now
         row.save()
     AvailableLanguage.objects.exclude(key__in=versions).filter(switched_off_at=None).delete()
+
+
+def withdraw_untried(versions: dict[str, str]) -> None:
+    """Offer no language whose tool is gone, or has another version than the one that was tried."""
+    for row in AvailableLanguage.objects.filter(switched_off_at=None):
+        if versions.get(row.key, "")[:120] != row.version or row.key not in versions:
+            row.delete()
 
 
 def keep_self_test(key: str, version: str, fault: str) -> None:

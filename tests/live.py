@@ -111,6 +111,7 @@ class LiveServer:
             "PORT": str(self.port),
             "HOST": "127.0.0.1",
             "RATE_LIMITS": "off",
+            "TRY_LANGUAGES": "off",
             "SECRET_KEY": "only-for-tests-" + "0" * 40,
             "JWT_SIGNING_KEY": "only-for-tests-" + "1" * 40,
             "STATIC_ROOT": str(collected_static()),

@@ -91,8 +91,8 @@ class Backend(Protocol):
     def versions(self) -> dict[str, str]:
         """Language key -> version, for each language whose tool answers inside a sandbox. Takes seconds; cache it."""
 
-    def failures(self) -> dict[str, str]:
-        """Language key -> what its self-test found wrong when its image was made."""
+    def failures(self) -> dict[str, str] | None:
+        """Language key -> what its self-test found wrong when its image was made; None where nobody tried them."""
 
     def describe(self) -> str:
         """One line for people: what it is and how limits are held."""

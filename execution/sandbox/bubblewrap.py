@@ -108,9 +108,8 @@ class BubblewrapBackend:
     def versions(self) -> dict[str, str]:
         return ask_versions(self)
 
-    def failures(self) -> dict[str, str]:
-        """The host's tools are tried by `manage.py selftest` only."""
-        return {}
+    def failures(self) -> None:
+        """Nobody has tried the host's tools yet."""
 
     def describe(self) -> str:
         return f"bubblewrap, limits held by {self.held_by()}"

@@ -122,7 +122,7 @@ class Pool:
     def versions(self) -> dict[str, str]:
         return self._backend.versions()
 
-    def failures(self) -> dict[str, str]:
+    def failures(self) -> dict[str, str] | None:
         return self._backend.failures()
 
     def describe(self) -> str:
