@@ -436,6 +436,9 @@ class Room:
         if isinstance(error, crdt.TooLarge):
             self._refuse(connection, frame, "too_large", self.limit_words(error))
             self.expel(connection, connections.TOO_LARGE, "too large")
+        elif isinstance(error, crdt.NoFile):
+            self._refuse(connection, frame, "invalid", "The text belongs to no file, so nobody could read it.")
+            self.expel(connection, connections.BAD_FRAME, "text of no file")
         elif isinstance(error, crdt.NotPlain):
             self._refuse(connection, frame, "invalid", "The update holds something other than text.")
             self.expel(connection, connections.BAD_FRAME, "not text")

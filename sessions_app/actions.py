@@ -232,25 +232,32 @@ def write_content(standing: Standing, user: User, content: str, *, base_revision
     return documents.replace_entry_text(standing.session.pk, content, user.pk, base_revision)
 
 
-def restore_text(standing: Standing, user: User, revision: int) -> int:
-    """Turn the entry file's text into what it was at `revision`, as one more edit; returns the new revision.
+def restore_text(standing: Standing, user: User, revision: int, file_id: str | None = None) -> int:
+    """Give all files, or one, the texts that they had at `revision`, as one more edit; returns the new revision.
 
-    Its line ends become \\n, as those of every edit by the server. Raises RevisionUnknown, TextTooLarge.
+    A file that was deleted since is listed again, and one that was made since stays. Line ends become \\n, as those of
+    every edit by the server. Raises RevisionUnknown, FileNotListed, TextTooLarge or TooManyFiles.
     """
     session = standing.session
-    text = documents.checked(history.text_at(session.pk, revision))
+    if file_id is None:
+        past = [file for file in history.files_at(session.pk, revision) if not isinstance(file, crdt.DeletedFile)]
+    else:
+        past = [history.file_at(session.pk, revision, file_id)[0]]
+    past = [crdt.File(file.id, file.path, documents.checked(file.text)) for file in past]
 
     def note(restored_as: int) -> None:
+        what = "the text" if file_id is None else past[0].path
         record(
             "session.text_restored",
-            f"{user.username} restored the text of “{session.title}” as of revision {revision}",
+            f"{user.username} restored {what} of “{session.title}” as of revision {revision}",
             user_id=user.pk,
             session_id=session.pk,
             metadata={"revision": revision, "restored_as": restored_as},
         )
 
+    entry_text = next((file.text for file in past if file.id == crdt.MAIN), None)
     return documents.edit(
-        session.pk, user.pk, lambda update: crdt.replacement(update, text), entry_text=text, also=note
+        session.pk, user.pk, lambda update: files.put_back(update, past), entry_text=entry_text, also=note
     )
 
 

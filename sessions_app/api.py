@@ -24,14 +24,14 @@ from rest_framework.views import APIView
 from accounts.bearer import ACCOUNT, require_scope
 from accounts.errors import TicketsUnavailable
 from accounts.guests import open_to_guests
-from accounts.models import Scope
+from accounts.models import Scope, User
 from accounts.socket_auth import issue_ticket
 from codecrafter.http import answers
 from codecrafter.http.conditional import PreconditionFailed, check_if_match, etag, personal, unchanged
 from codecrafter.http.paging import Paging, Together, WrongCursor, refuse_unknown_parameters
 from codecrafter.http.problems import Invalid
 from codecrafter.http.schema import ETAG, FLAG, IF_MATCH, IF_NONE_MATCH, PAGE, UNCHANGED, page_of, refusals
-from sessions_app import actions, documents, files, history, languages, moderation, sharing, zips
+from sessions_app import actions, crdt, documents, files, history, languages, moderation, sharing, zips
 from sessions_app.access import Action, Standing, archived_standing, standing_in
 from sessions_app.errors import (
     AlreadyReported,
@@ -57,11 +57,14 @@ from sessions_app.errors import (
 from sessions_app.languages.templates import templates_of
 from sessions_app.models import CodeSession, Collaborator
 from sessions_app.serializers import (
+    BringBackInput,
     ChatInput,
     ChatMessageSerializer,
     CollaboratorChangeInput,
     CollaboratorInput,
     CollaboratorSerializer,
+    DeletedFileDetailSerializer,
+    DeletedFileSerializer,
     FileChangeInput,
     FileDetailSerializer,
     FileSerializer,
@@ -74,6 +77,8 @@ from sessions_app.serializers import (
     JoinInput,
     MadeInviteSerializer,
     NewFileInput,
+    PastFileSerializer,
+    PastRestoreInput,
     PastTextSerializer,
     ReportInput,
     ReportSerializer,
@@ -97,7 +102,6 @@ if TYPE_CHECKING:
     from rest_framework.serializers import BaseSerializer
 
     from accounts.access import SignedInRequest
-    from accounts.models import User
     from sessions_app.models import CodeSessionQuerySet, Invite
 
 ORDERINGS = ("created_at", "updated_at", "title")
@@ -492,6 +496,67 @@ class FileDetail(APIView):
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
+def _shown_deleted(deleted: Sequence[crdt.DeletedFile]) -> list[dict[str, Any]]:
+    users = User.objects.filter(pk__in=[file.user_id for file in deleted if file.user_id])
+    people = {str(user.pk): user for user in users}
+    return [
+        {
+            "id": file.id,
+            "path": file.path,
+            "size_bytes": len(file.text.encode()),
+            "deleted_by": people.get(file.user_id or ""),
+            "deleted_at": file.deleted_at,
+        }
+        for file in deleted
+    ]
+
+
+@open_to_guests
+class DeletedFileList(APIView):
+    """The deleted files that can be brought back, the one that was deleted last first.
+
+    Older ones are in the history: read the files of a revision, and restore one.
+    """
+
+    @extend_schema(operation_id="files_deleted_list", responses=DeletedFileSerializer(many=True))
+    def get(self, request: SignedInRequest, session_id: UUID) -> Response:
+        refuse_unknown_parameters(request, (), is_paged=False)
+        _, deleted = documents.files_deleted(standing_in(request.user, session_id).session.pk)
+        return Response(DeletedFileSerializer(_shown_deleted(deleted), many=True).data)
+
+
+@open_to_guests
+class DeletedFileDetail(APIView):
+    """A deleted file with its text, also with what was typed into it by somebody who had not heard of the deletion."""
+
+    @extend_schema(
+        operation_id="files_deleted_read",
+        responses={200: DeletedFileDetailSerializer, **refusals(SessionNotFound, FileNotListed)},
+    )
+    def get(self, request: SignedInRequest, session_id: UUID, file_id: str) -> Response:
+        revision, file = files.find_deleted(standing_in(request.user, session_id).session, file_id)
+        (shown,) = DeletedFileSerializer(_shown_deleted([file]), many=True).data
+        return Response({**shown, "content": file.text, "revision": revision})
+
+
+@open_to_guests
+class DeletedFileRestore(APIView):
+    """Brings a deleted file back, live for everybody: under `path`, or under the one that it had or one like it."""
+
+    @extend_schema(
+        operation_id="files_deleted_restore",
+        request=BringBackInput,
+        responses={
+            200: FileDetailSerializer,
+            **refusals(SessionNotFound, FileNotListed, NotAllowed, PathTaken, TooManyFiles),
+        },
+    )
+    def post(self, request: SignedInRequest, session_id: UUID, file_id: str) -> Response:
+        standing = standing_in(request.user, session_id, Action.EDIT)
+        files.bring_back(standing, request.user, file_id, **valid(BringBackInput(data=request.data)))
+        return _file(standing.session, file_id)
+
+
 class SessionRestore(APIView):
     token_scope = Scope.MANAGE
 
@@ -804,32 +869,42 @@ class HistoryList(APIView):
 
 @open_to_guests
 class PastText(APIView):
-    """The entry file's text as it was at a revision: the `last_revision` of a step of the history.
+    """The files as they were at a revision, which is the `last_revision` of a step of the history, and one's text.
 
     Other revisions are 404 `revision_unknown`, and never answered with the text of one nearby.
     """
 
     @extend_schema(
-        operation_id="history_read", responses={200: PastTextSerializer, **refusals(SessionNotFound, RevisionUnknown)}
+        operation_id="history_read",
+        parameters=[OpenApiParameter("file", str, description="Whose text: a file's id, `main` when it is absent.")],
+        responses={200: PastTextSerializer, **refusals(SessionNotFound, RevisionUnknown, FileNotListed)},
     )
     def get(self, request: SignedInRequest, session_id: UUID, revision: int) -> Response:
+        refuse_unknown_parameters(request, ("file",), is_paged=False)
         standing = standing_in(request.user, session_id)
-        content = history.text_at(standing.session.pk, revision)
-        return Response({"revision": revision, "content": content})
+        file_id = request.query_params.get("file", crdt.MAIN)
+        file, every = history.file_at(standing.session.pk, revision, file_id)
+        shown = PastFileSerializer(every, many=True).data
+        body = {"revision": revision, "file": file.id, "path": file.path, "content": file.text, "files": shown}
+        return Response(body)
 
 
 @open_to_guests
 class PastRestore(APIView):
-    """Turns the text into what it was at a revision, by the smallest edit, live for everybody.
+    """Turns every file's text, or that of `file`, into what it was at a revision, by small edits, live for everybody.
 
-    The answer has the new revision.
+    A file that was deleted since is listed again, and one that was made since stays. The answer has the new revision.
     """
 
     @extend_schema(
         operation_id="history_restore",
-        request=None,
-        responses={200: RestoredSerializer, **refusals(SessionNotFound, NotAllowed, RevisionUnknown, TextTooLarge)},
+        request=PastRestoreInput,
+        responses={
+            200: RestoredSerializer,
+            **refusals(SessionNotFound, NotAllowed, RevisionUnknown, FileNotListed, TooManyFiles, TextTooLarge),
+        },
     )
     def post(self, request: SignedInRequest, session_id: UUID, revision: int) -> Response:
         standing = standing_in(request.user, session_id, Action.EDIT)
-        return Response({"revision": actions.restore_text(standing, request.user, revision)})
+        file_id = valid(PastRestoreInput(data=request.data)).get("file")
+        return Response({"revision": actions.restore_text(standing, request.user, revision, file_id)})

@@ -73,6 +73,8 @@ class Extent:
     neighbours: list[tuple[int, int]] = field(default_factory=list)
     # (client, clock) of the second half of each character outside the BMP: clocks count UTF-16 units.
     halves: list[tuple[int, int]] = field(default_factory=list)
+    # (client, clock after it, root) of each block of text that names its root: one that stands beside no other.
+    texts: list[tuple[int, int, str]] = field(default_factory=list)
     # (client, clock) of each place at which blocks part: beside a neighbour, and at both ends of each deletion, not of
     # what several make together, since pycrdt does one after the other.
     cuts: list[tuple[int, int]] = field(default_factory=list)
@@ -403,6 +405,8 @@ def _read(data: bytes) -> tuple[list[Block], Extent]:
                 length = len(text) if text.isascii() else units(text.decode(), client, clock)
                 run = run + length if beside == (client, clock - 1) else length
                 extent.run = max(extent.run, run)
+                if root is not None:
+                    extent.texts.append((client, clock + length, root.decode()))
             elif kind == _DELETED:
                 length = number()
                 found.append(Block(client, clock, length, is_value=False, root=root, beside=beside))

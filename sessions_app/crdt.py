@@ -1,6 +1,8 @@
 """The merge, pure: Yjs updates (v1 bytes) in, texts and updates out. documents.py and realtime/rooms.py call it.
 
-A document has a root map `files` (file id -> path) and one root text per file id; every other root is ignored.
+A document has a root map `files` (file id -> path) and one root text per file id. A deleted file leaves the map and
+keeps its text, so that whatever its writers have not sent yet merges into it; the server notes in a root map `deleted`
+(file id -> JSON) what it was called, and who deleted it when.
 pycrdt counts text positions in UTF-8 bytes, and its panics are BaseException: both stay inside this module.
 """
 
@@ -8,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import re
 import uuid
 from bisect import bisect_left
@@ -28,9 +31,12 @@ if TYPE_CHECKING:
 # One update, or several that are applied in their order.
 Updates = bytes | Sequence[bytes]
 FILES = "files"
+DELETED = "deleted"
 _FILES_ROOT = FILES.encode()
 MAIN = "main"
 MAX_FILES = 50
+# Of deleted files, which anybody may make more of by writing into roots that no file ever had.
+MAX_DELETED = 100
 EMPTY_UPDATE = b"\x00\x00"
 # The state vector of who has nothing.
 EMPTY_STATE = b"\x00"
@@ -76,6 +82,10 @@ class Malformed(ValueError):
 
 class NotPlain(Malformed):
     """The update holds something that no text of ours may hold. Nothing was changed."""
+
+
+class NoFile(NotPlain):
+    """The update holds a text that no file could ever show. Nothing was changed."""
 
 
 class HalfCharacter(Malformed):
@@ -294,7 +304,10 @@ class File:
 
 def listed_files(update: Updates) -> list[File]:
     """Every listed file as files_of has them, the entry file first."""
-    doc = _doc_of(update)
+    return _listed_files(_doc_of(update))
+
+
+def _listed_files(doc: pycrdt.Doc[Any]) -> list[File]:
     taken: dict[str, bytes] = {}
     found: list[File] = []
     for file_id, path in _listed(doc).items():
@@ -304,6 +317,47 @@ def listed_files(update: Updates) -> list[File]:
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class DeletedFile(File):
+    """A file that is not listed any more. Only the server's own deletions say whose they were, and when."""
+
+    user_id: str | None
+    deleted_at: str | None
+
+
+def deleted_files(update: Updates) -> list[DeletedFile]:
+    """Every file whose text is here and that is not listed, the one that was deleted last first."""
+    return _deleted(_doc_of(update))
+
+
+def all_files(update: Updates) -> list[File]:
+    """Every file, listed or deleted, the entry file first."""
+    doc = _doc_of(update)
+    return [*_listed_files(doc), *_deleted(doc)]
+
+
+def _deleted(doc: pycrdt.Doc[Any]) -> list[DeletedFile]:
+    listed, notes = _listed(doc), _notes(doc)
+    roots = {name for name in doc.keys() if _FILE_ID.fullmatch(name)}  # noqa: SIM118
+    found: list[DeletedFile] = []
+    for file_id in sorted((roots | notes.keys()) - listed.keys()):
+        note, text = notes.get(file_id, {}), _text(doc, file_id)
+        if text or note:
+            path = _safe_path(note.get("path")) or file_id
+            found.append(DeletedFile(file_id, path, text, note.get("user"), note.get("at")))
+    return sorted(found, key=lambda file: file.deleted_at or "", reverse=True)[:MAX_DELETED]
+
+
+def _notes(doc: pycrdt.Doc[Any]) -> dict[str, dict[str, str]]:
+    """What removal() wrote: no update of a socket may hold such values."""
+    try:
+        return {
+            file_id: json.loads(note) for file_id, note in (doc.get(DELETED, type=pycrdt.Map).to_py() or {}).items()
+        }
+    except BaseException as error:
+        raise _as_ours(error, Broken) from error
+
+
 def replacement(update: Updates, text: str, file_id: str = MAIN) -> bytes | None:
     """A small change that turns the file's text into `text`, as one update; None when it is that text already."""
     return _changed(update, lambda doc, blocks: _replace(doc, file_id, normalise(text), blocks))
@@ -311,25 +365,42 @@ def replacement(update: Updates, text: str, file_id: str = MAIN) -> bytes | None
 
 def path_set(update: Updates, file_id: str, path: str, text: str | None = None) -> bytes | None:
     """The change that lists the file under this path, a new one with its text; None when that is so already."""
+    return files_set(update, {file_id: (path, text)})
+
+
+def files_set(update: Updates, files: Mapping[str, tuple[str | None, str | None]]) -> bytes | None:
+    """The change that gives these files a path, a text or both, and takes them from the deleted ones."""
 
     def edit(doc: pycrdt.Doc[Any], blocks: int) -> None:
-        paths = doc.get(FILES, type=pycrdt.Map)
-        if paths.get(file_id) != path:
-            paths[file_id] = path
-        if text is not None:
-            _replace(doc, file_id, normalise(text), blocks)
+        paths, notes = doc.get(FILES, type=pycrdt.Map), doc.get(DELETED, type=pycrdt.Map)
+        for file_id, (path, text) in files.items():
+            if path is not None and paths.get(file_id) != path:
+                paths[file_id] = path
+            if file_id in notes:
+                del notes[file_id]
+            if text is not None:
+                _replace(doc, file_id, normalise(text), blocks)
 
     return _changed(update, edit)
 
 
-def removal(update: Updates, file_id: str) -> bytes | None:
-    """The change that takes the file from the list and its text from the document."""
+def removal(update: Updates, file_id: str, path: str, user_id: str, deleted_at: str, most_kept: int) -> bytes | None:
+    """The change that takes the file from the list. Of the texts of deleted files the newest are kept, up to
+    `most_kept` bytes."""
+    note = json.dumps({"path": path, "user": user_id, "at": deleted_at}, ensure_ascii=False)
 
     def edit(doc: pycrdt.Doc[Any], blocks: int) -> None:
-        paths = doc.get(FILES, type=pycrdt.Map)
+        paths, notes = doc.get(FILES, type=pycrdt.Map), doc.get(DELETED, type=pycrdt.Map)
         if file_id in paths:
             del paths[file_id]
-        _replace(doc, file_id, "", blocks)
+        notes[file_id] = note
+        kept = 0
+        for file in _deleted(doc):
+            kept += len(file.text.encode())
+            if kept > most_kept:
+                _replace(doc, file.id, "", blocks)
+                if file.id in notes:
+                    del notes[file.id]
 
     return _changed(update, edit)
 
@@ -738,6 +809,8 @@ class Replica:
             raise Malformed("a block is empty")
         if any(block.is_value and block.root not in (None, _FILES_ROOT) for block in found):
             raise NotPlain("a value is not in the map of files")
+        if any(end > self._clocks.get(client, 0) and not is_file_id(root) for client, end, root in extent.texts):
+            raise NoFile("a text is in no file")
         if needs := extent.needs(self._clocks):
             raise Early(needs)
         if self._cuts_a_character(extent):
@@ -1082,7 +1155,9 @@ def _free_path(path: str, taken: dict[str, bytes]) -> str:
 
 def _largest_text(doc: pycrdt.Doc[Any]) -> int:
     try:
-        return max((len(doc.get(file_id, type=pycrdt.Text)) for file_id in {MAIN, *_listed(doc)}), default=0)
+        # Also a file that is not listed may be brought back.
+        file_ids = {MAIN, *(name for name in doc.keys() if is_file_id(name))}  # noqa: SIM118
+        return max(len(doc.get(file_id, type=pycrdt.Text)) for file_id in file_ids)
     except BaseException as error:
         raise _as_ours(error, Broken) from error
 

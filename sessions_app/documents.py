@@ -399,6 +399,11 @@ def _append_edit(document: Document, user_id: UUID | None, payload: bytes | None
     return seq
 
 
+def files_deleted(session_id: UUID) -> tuple[int, list[crdt.DeletedFile]]:
+    """(revision, the deleted files whose texts are kept), the one that was deleted last first."""
+    return _read(session_id, crdt.deleted_files)
+
+
 def files_listed(session_id: UUID) -> tuple[int, list[crdt.File]]:
     """(revision, the files), the entry file first."""
     return _read(session_id, crdt.listed_files)

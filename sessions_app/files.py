@@ -7,18 +7,29 @@ kept, the second under another name (crdt.py).
 from __future__ import annotations
 
 import unicodedata
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
+
+from django.conf import settings
+from django.utils import timezone
 
 from activity.log import record
+from codecrafter.http.times import moment
 from sessions_app import crdt, documents, events, languages, zips
 from sessions_app.errors import EntryStays, FileNotListed, PathRefused, PathTaken, TooManyFiles
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from accounts.models import User
     from sessions_app.access import Standing
     from sessions_app.models import CodeSession
+
+F = TypeVar("F", bound=crdt.File)
+
+# The texts of deleted files may take one part in so many of a document.
+KEPT_SHARE = 4
+# What a deleted file is called whose path is not known or not allowed.
+UNNAMED = "restored.txt"
 
 
 def clean_path(path: str) -> str:
@@ -90,7 +101,7 @@ def change_file(
 
 
 def delete_file(standing: Standing, user: User, file_id: str) -> None:
-    """Take a file and its text out; the history keeps what it said. Raises FileNotListed, EntryStays."""
+    """Take a file out of the list, so that it can be brought back. Raises FileNotListed, EntryStays."""
     session = standing.session
     path = ""
 
@@ -99,7 +110,12 @@ def delete_file(standing: Standing, user: User, file_id: str) -> None:
         path = _among(crdt.listed_files(update), file_id).path
         if file_id == crdt.MAIN:
             raise EntryStays
-        return crdt.removal(update, file_id)
+        change: bytes | None = None
+        for most_kept in (settings.DOCUMENT_MAX_BYTES // KEPT_SHARE, 0):
+            change = crdt.removal(update, file_id, path, str(user.pk), moment(timezone.now()), most_kept)
+            if change is None or not crdt.grows_past(settings.DOCUMENT_MAX_BYTES, update, change):
+                break
+        return change
 
     def tell(_seq: int) -> None:
         by = events.speaker(user)
@@ -109,6 +125,55 @@ def delete_file(standing: Standing, user: User, file_id: str) -> None:
         _note(session, user, "deleted", path)
 
     documents.edit(session.pk, user.pk, make, also=tell)
+
+
+def find_deleted(session: CodeSession, file_id: str) -> tuple[int, crdt.DeletedFile]:
+    """(revision, the deleted file). Raises FileNotListed."""
+    revision, deleted = documents.files_deleted(session.pk)
+    return revision, _among(deleted, file_id)
+
+
+def bring_back(standing: Standing, user: User, file_id: str, path: str | None = None) -> None:
+    """List a deleted file again, with everything that was typed into it: under this path, or under its own or one like
+    it that is free. Raises FileNotListed, PathRefused, PathTaken or TooManyFiles."""
+    session, wanted = standing.session, clean_path(path) if path is not None else None
+    chosen = ""
+
+    def make(update: crdt.Updates) -> bytes | None:
+        nonlocal chosen
+        listed, file = crdt.listed_files(update), _among(crdt.deleted_files(update), file_id)
+        if len(listed) >= crdt.MAX_FILES:
+            raise TooManyFiles
+        if wanted is not None:
+            _require_free(wanted, listed)
+        chosen = wanted if wanted is not None else free_path(file.path, [other.path for other in listed])
+        return crdt.files_set(update, {file_id: (chosen, None)})
+
+    documents.edit(session.pk, user.pk, make, also=lambda _seq: _note(session, user, "restored", chosen))
+
+
+def put_back(update: crdt.Updates, past: Sequence[crdt.File]) -> bytes | None:
+    """The change that gives files the texts that they had, and lists again those that are not listed. Raises
+    TooManyFiles."""
+    paths = {file.id: file.path for file in crdt.listed_files(update)}
+    wanted: dict[str, tuple[str | None, str | None]] = {}
+    for file in past:
+        path = None
+        if file.id not in paths:
+            path = paths[file.id] = free_path(file.path, paths.values())
+        wanted[file.id] = (path, file.text)
+    if len(paths) > crdt.MAX_FILES:
+        raise TooManyFiles
+    return crdt.files_set(update, wanted)
+
+
+def free_path(path: str, others: Iterable[str]) -> str:
+    """The path, or one like it that can stand beside those."""
+    taken: set[str] = set()
+    for other in others:
+        zips.free_name(other, taken)
+    free = zips.free_name(path if zips.is_allowed(path) else UNNAMED, taken)
+    return free if zips.is_allowed(free) else zips.free_name(UNNAMED, taken)
 
 
 def language_followed(
@@ -127,7 +192,7 @@ def language_followed(
     return crdt.replacement(update, content) if content is not None else None
 
 
-def _among(listed: Sequence[crdt.File], file_id: str) -> crdt.File:
+def _among(listed: Sequence[F], file_id: str) -> F:
     for file in listed:
         if file.id == file_id:
             return file

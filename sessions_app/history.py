@@ -1,4 +1,4 @@
-"""The past of a document: who wrote when, and what its text was. api.py and actions.py read it.
+"""The past of a document: who wrote when, and what its files were. api.py and actions.py read it.
 
 It is the segments that compaction made, and the rows of the log that it has not taken yet, grouped as it would.
 """
@@ -13,7 +13,7 @@ from django.db.models import prefetch_related_objects
 from django.db.models.functions import Length
 
 from sessions_app import compaction, crdt, documents
-from sessions_app.errors import RevisionUnknown
+from sessions_app.errors import FileNotListed, RevisionUnknown
 from sessions_app.models import Segment, Snapshot, Update
 
 if TYPE_CHECKING:
@@ -40,17 +40,26 @@ def steps(session_id: UUID, *, before: int | None, most: int) -> tuple[list[Segm
     return found, found[-1].first_seq if has_more else None
 
 
-def text_at(session_id: UUID, revision: int) -> str:
-    """The entry file's text as it was at this revision. Raises SessionNotFound, RevisionUnknown or LogDamaged.
+def files_at(session_id: UUID, revision: int) -> list[crdt.File]:
+    """Every file as it was at this revision, deleted ones too. Raises SessionNotFound, RevisionUnknown or LogDamaged.
 
     Inside a segment single revisions can no longer be told apart. They are unknown rather than answered with the end
     of the segment, because somebody would restore, or believe to have run, a text that was another one.
     """
     try:
-        return crdt.text_of(_replayed(session_id, revision))
+        return crdt.all_files(_replayed(session_id, revision))
     except (crdt.Malformed, crdt.Broken) as error:
         documents.load_mended(session_id, error)
-        return crdt.text_of(_replayed(session_id, revision))
+        return crdt.all_files(_replayed(session_id, revision))
+
+
+def file_at(session_id: UUID, revision: int, file_id: str) -> tuple[crdt.File, list[crdt.File]]:
+    """One file as it was at this revision, and all of them. Raises FileNotListed, or as files_at does."""
+    found = files_at(session_id, revision)
+    for file in found:
+        if file.id == file_id:
+            return file, found
+    raise FileNotListed
 
 
 def _replayed(session_id: UUID, revision: int) -> crdt.Updates:

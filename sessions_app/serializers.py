@@ -298,6 +298,10 @@ class FileDetailSerializer(FileSerializer):
     revision = serializers.IntegerField()
 
 
+class BringBackInput(serializers.Serializer):
+    path = serializers.CharField(max_length=255, trim_whitespace=False, required=False)
+
+
 class NewFileInput(serializers.Serializer):
     path = serializers.CharField(max_length=255, trim_whitespace=False)
     content = TextField(default="")
@@ -311,6 +315,21 @@ class FileChangeInput(serializers.Serializer):
 
 class SpeakerSerializer(PersonSerializer):
     hue = serializers.IntegerField()
+
+
+class DeletedFileSerializer(serializers.Serializer):
+    """`deleted_by` and `deleted_at` are null when the file was not deleted over REST."""
+
+    id = serializers.CharField()
+    path = serializers.CharField()
+    size_bytes = serializers.IntegerField()
+    deleted_by = SpeakerSerializer(allow_null=True)
+    deleted_at = serializers.DateTimeField(allow_null=True)
+
+
+class DeletedFileDetailSerializer(DeletedFileSerializer):
+    content = serializers.CharField()
+    revision = serializers.IntegerField()
 
 
 class ChatMessageSerializer(serializers.ModelSerializer):
@@ -356,5 +375,29 @@ class RestoredSerializer(serializers.Serializer):
     revision = serializers.IntegerField()
 
 
+class PastFileSerializer(serializers.Serializer):
+    id = serializers.CharField()
+    path = serializers.CharField()
+    size_bytes = serializers.SerializerMethodField()
+    is_deleted = serializers.SerializerMethodField()
+
+    def get_size_bytes(self, file: crdt.File) -> int:
+        return len(file.text.encode())
+
+    def get_is_deleted(self, file: crdt.File) -> bool:
+        return isinstance(file, crdt.DeletedFile)
+
+
 class PastTextSerializer(RestoredSerializer):
+    """`content` is that of `file`; `files` has every file of that time."""
+
+    file = serializers.CharField()
+    path = serializers.CharField()
     content = serializers.CharField()
+    files = PastFileSerializer(many=True)
+
+
+class PastRestoreInput(serializers.Serializer):
+    """Without `file`, all files of that time."""
+
+    file = serializers.CharField(max_length=40, required=False)

@@ -42,6 +42,15 @@ api_urlpatterns = [
         name="collaborator",
     ),
     path("sessions/<uuid:session_id>/files", api.FileList.as_view(), name="files"),
+    path("sessions/<uuid:session_id>/files/deleted", api.DeletedFileList.as_view(), name="deleted-files"),
+    path(
+        "sessions/<uuid:session_id>/files/deleted/<str:file_id>", api.DeletedFileDetail.as_view(), name="deleted-file"
+    ),
+    path(
+        "sessions/<uuid:session_id>/files/deleted/<str:file_id>/restore",
+        api.DeletedFileRestore.as_view(),
+        name="deleted-file-restore",
+    ),
     path("sessions/<uuid:session_id>/files/<str:file_id>", api.FileDetail.as_view(), name="file"),
     path("sessions/<uuid:session_id>/guests", api.GuestList.as_view(), name="guests"),
     path("sessions/<uuid:session_id>/guests/<uuid:user_id>", api.GuestDetail.as_view(), name="guest"),

@@ -271,10 +271,10 @@ export class Collab {
   /** Resolves with true once every edit is committed, with false when that takes longer. */
   async settled(timeoutMs: number): Promise<boolean> {
     const deadline = performance.now() + timeoutMs;
-    while (!this.#isSaved && performance.now() < deadline) {
+    while (!this.isSaved && performance.now() < deadline) {
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
-    return this.#isSaved;
+    return this.isSaved;
   }
 
   destroy(): void {
@@ -284,7 +284,7 @@ export class Collab {
     this.doc.destroy();
   }
 
-  get #isSaved(): boolean {
+  get isSaved(): boolean {
     return this.#pending.length === 0 && this.#isConfirmed;
   }
 
@@ -420,9 +420,9 @@ export class Collab {
   }
 
   #release(): void {
-    if (!this.#device.isStarted || !this.#isSaved) return;
+    if (!this.#device.isStarted || !this.isSaved) return;
     const edits = this.#edits;
-    const isSaved = (): boolean => edits === this.#edits && this.#isSaved;
+    const isSaved = (): boolean => edits === this.#edits && this.isSaved;
     setTimeout(async () => {
       // Whatever makes this false brings an acknowledgement later, and that begins anew.
       if (isSaved() && !(await this.#device.release(isSaved))) this.#release();
@@ -469,7 +469,7 @@ export class Collab {
   #acknowledged(received: number): void {
     this.#pending = this.#pending.filter((edit) => edit.frame > received);
     if (this.#step2Frame > 0 && received >= this.#step2Frame) this.#isConfirmed = true;
-    if (this.#isSaved) this.#savedAt = new Date();
+    if (this.isSaved) this.#savedAt = new Date();
     if (this.#device.isStarted) this.#note();
     this.#release();
     this.#report();
@@ -503,7 +503,7 @@ export class Collab {
       return { kind: "offline", since: this.#offlineSince ?? new Date(), isRestarting: this.#isRestarting, ...waiting };
     }
     if (this.#permission === "read" && waiting.count === 0) return { kind: "readonly" };
-    if (this.#isSaved) return { kind: "saved", at: this.#savedAt };
+    if (this.isSaved) return { kind: "saved", at: this.#savedAt };
     const oldest = this.#pending[0]?.since ?? Date.now();
     return { kind: Date.now() - oldest > SLOW_ACK_MS ? "unsaved" : "saving", ...waiting };
   }

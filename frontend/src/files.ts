@@ -1,7 +1,7 @@
 // The rail of files: open, make, rename and delete. The server checks names; the list itself comes with the document.
 import * as Y from "yjs";
 import { call, Problem } from "./api";
-import { type DeletedFile, watchDeletions } from "./deletions";
+import { type Author, type DeletedFile, watchDeletions } from "./deletions";
 import type { GoneFile } from "./gone";
 import { endNotice, notice, noticeOf } from "./notices";
 import { byId, icon, make } from "./page";
@@ -51,10 +51,10 @@ export class Files {
   }
 
   /** Follows the list of this document; `shown` is what was open before it, and opens again once it is there. */
-  watch(doc: Y.Doc, isFromHere: (origin: unknown) => boolean, shown: string): void {
+  watch(doc: Y.Doc, author: Author, shown: string): void {
     this.#doc = doc;
     if (shown !== MAIN) this.#wanted = shown;
-    watchDeletions(doc, isFromHere, (file) => this.#deleted(file));
+    watchDeletions(doc, author, (file) => this.#deleted(file));
     doc.getMap("files").observe(() => this.#changed());
     this.#changed();
   }

@@ -678,7 +678,7 @@ function openDocument(epoch: string | null): void {
   files.current = MAIN;
   void editor.setLanguage(session.language, MAIN);
   people.watch(collab.awareness);
-  files.watch(collab.doc, (origin) => collab.isFromHere(origin), shown?.id ?? places.shown);
+  files.watch(collab.doc, collab, shown?.id ?? places.shown);
   void collab.connect();
 }
 

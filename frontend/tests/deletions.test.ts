@@ -2,12 +2,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as Y from "yjs";
-import { type DeletedFile, watchDeletions } from "../src/deletions";
+import { type Author, type DeletedFile, watchDeletions } from "../src/deletions";
 
 const ID = `f_${"a".repeat(32)}`;
 const REMOTE = "remote";
 
-function joined(): { mine: Y.Doc; theirs: Y.Doc; told: DeletedFile[]; exchange: () => void } {
+function joined(): { mine: Y.Doc; theirs: Y.Doc; told: DeletedFile[]; author: Author & { isSaved: boolean }; exchange: () => void } {
   const [mine, theirs] = [new Y.Doc(), new Y.Doc()];
   theirs.getMap("files").set("main", "main.py");
   theirs.getMap("files").set(ID, "words.txt");
@@ -18,8 +18,9 @@ function joined(): { mine: Y.Doc; theirs: Y.Doc; told: DeletedFile[]; exchange: 
   };
   exchange();
   const told: DeletedFile[] = [];
-  watchDeletions(mine, (origin) => origin !== REMOTE, (file) => told.push(file));
-  return { mine, theirs, told, exchange };
+  const author = { isFromHere: (origin: unknown) => origin !== REMOTE, isSaved: true };
+  watchDeletions(mine, author, (file) => told.push(file));
+  return { mine, theirs, told, author, exchange };
 }
 
 function remove(doc: Y.Doc): void {
@@ -56,6 +57,17 @@ test("what comes later from this device into a deleted file is told, and not wha
   assert.deepEqual(told, []);
   mine.getText(ID).insert(0, "mine and ");
   assert.deepEqual(told, [{ id: ID, path: "words.txt", text: "mine and theirs", hasRest: true }]);
+});
+
+test("what the server keeps has a rest only where this device has more than the server", () => {
+  for (const isSaved of [true, false]) {
+    const { mine, theirs, told, author, exchange } = joined();
+    author.isSaved = isSaved;
+    mine.getText(ID).insert(3, " and a half");
+    theirs.getMap("files").delete(ID);
+    exchange();
+    assert.deepEqual(told, [{ id: ID, path: "words.txt", text: "one and a half two three", hasRest: !isSaved }]);
+  }
 });
 
 test("other changes of the list are no deletions", () => {

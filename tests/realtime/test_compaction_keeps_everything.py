@@ -16,10 +16,10 @@ PIECES = st.sampled_from(["a", "if ", "\n", "é", "😀", "e\u0301", "\U0001d4b3
 class Author:
     """Somebody's document; `edit` returns what it made of the text as one update."""
 
-    def __init__(self, seed: bytes, client_id: int) -> None:
+    def __init__(self, seed: bytes, client_id: int, file_id: str = "main") -> None:
         self.doc: pycrdt.Doc = pycrdt.Doc(client_id=client_id)
         self.doc.apply_update(seed)
-        self.main = self.doc.get("main", type=pycrdt.Text)
+        self.main = self.doc.get(file_id, type=pycrdt.Text)
         self.updates: list[bytes] = []
         self.doc.observe(lambda event: self.updates.append(event.update))
 

@@ -263,6 +263,7 @@ OPERATIONS: dict[tuple[str, str], tuple[Action, Callable[[Someone], Awaitable[st
     # The file that stays: 409 to whoever may edit.
     ("rename a file", "REST"): (Action.EDIT, rest("PATCH", SESSION + "/files/main", path="{name}.md")),
     ("delete a file", "REST"): (Action.EDIT, rest("DELETE", SESSION + "/files/main")),
+    ("see the deleted files", "REST"): (Action.VIEW, rest("GET", SESSION + "/files/deleted")),
     ("edit", "socket, codecrafter.json.v1"): (Action.EDIT, on_socket(types_as_plain_client, JSON_SUBPROTOCOL)),
     ("run", "REST"): (Action.RUN, rest("POST", "/api/execute", session_id="{session}")),
     ("type into a run", "REST"): (Action.TYPE_INTO_RUN, rest("POST", "/api/execute/{run}/input", text="{mark}")),

@@ -68,6 +68,9 @@ read_file            ok      ok      ok      ok      hidden    ok
 create_file          ok      ok      ok      no      hidden    no
 rename_file          ok      ok      ok      no      hidden    no
 delete_file          ok      ok      ok      no      hidden    no
+see_deleted_files    ok      ok      ok      ok      hidden    ok
+read_deleted_file    ok      ok      ok      ok      hidden    ok
+bring_file_back      ok      ok      ok      no      hidden    no
 fork                 ok      ok      ok      ok      hidden    no
 """
 PAGES = """
@@ -147,9 +150,11 @@ def world(session, people, action, role):
     own_run = Run.objects.create(user=people[role], **going) if action in OWN_RUN else run
     invite, token = sharing.create_invite(standing_in(people["owner"], session.pk), people["owner"])
     file_id = ""
-    if action in ("rename_file", "delete_file"):
+    if action in ("rename_file", "delete_file", "read_deleted_file", "bring_file_back"):
         owner = people["owner"]
         file_id = files.create_file(standing_in(owner, session.pk), owner, "old.txt")
+        if action in ("read_deleted_file", "bring_file_back"):
+            files.delete_file(standing_in(owner, session.pk), owner, file_id)
     if action in ARCHIVED:
         session.archived_at = timezone.now()
         session.save()
@@ -261,6 +266,12 @@ def over_rest(client, action, world):
             return client.post(f"{path}/files", {"path": "new.txt"})
         case "rename_file":
             return client.patch(f"{path}/files/{world.file_id}", {"path": "new.txt"})
+        case "see_deleted_files":
+            return client.get(f"{path}/files/deleted")
+        case "read_deleted_file":
+            return client.get(f"{path}/files/deleted/{world.file_id}")
+        case "bring_file_back":
+            return client.post(f"{path}/files/deleted/{world.file_id}/restore")
         case "delete_file":
             return client.delete(f"{path}/files/{world.file_id}")
         case "fork":
@@ -406,6 +417,9 @@ def test_the_table_holds_in_the_admin(action, role, expected, world):
         ("create_file", "no"),
         ("rename_file", "no"),
         ("delete_file", "no"),
+        ("see_deleted_files", "ok"),
+        ("read_deleted_file", "ok"),
+        ("bring_file_back", "no"),
         ("fork", "ok"),
         ("restore", "hidden"),
         ("leave", "absent"),

@@ -143,8 +143,9 @@ def views():
 
 OPEN = {
     "SessionDetail", "SessionExport", "SessionLeave", "CollaboratorList", "ChatList", "HistoryList", "PastText",
-    "PastRestore", "FileList", "FileDetail", "Execute", "RunStatus", "RunOutputPiece", "RunCancel", "RunInput",
-    "RunHistory", "LanguageList", "session_detail", "session_join", "session_guest",
+    "PastRestore", "FileList", "FileDetail", "DeletedFileList", "DeletedFileDetail", "DeletedFileRestore", "Execute",
+    "RunStatus", "RunOutputPiece", "RunCancel", "RunInput", "RunHistory", "LanguageList", "session_detail",
+    "session_join", "session_guest",
 }  # fmt: skip
 
 

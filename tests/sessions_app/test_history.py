@@ -112,7 +112,7 @@ def test_text_of_every_step_is_what_it_was(session, path, alice, bob, api, monke
     said = {number: crdt.text_of(crdt.merge(payloads[:number])) for number in range(1, 202)}
     reader = api(alice)
     for number in (1, 2, 77, 201):
-        assert reader.get(f"{path}/{number}").json() == {"revision": number, "content": said[number]}
+        assert reader.get(f"{path}/{number}").json()["content"] == said[number]
     monkeypatch.setattr(compaction, "SWAP_ROWS", 150)
     compaction.compact(session.pk)
     typed(session, alice, "end")
@@ -248,4 +248,4 @@ async def test_open_page_sees_the_restore_and_keeps_what_is_typed_there(server: 
         await opened.saved()
     assert alice.text(session_id) == "bob: 😁\nfirst 😀\nsecond\nafter\n"
     shown = alice.call("GET", f"{url}/history/{revision}", 200)
-    assert shown == {"revision": revision, "content": "bob: 😁\nfirst 😀\nsecond\n"}
+    assert (shown["revision"], shown["content"]) == (revision, "bob: 😁\nfirst 😀\nsecond\n")
