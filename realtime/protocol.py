@@ -85,11 +85,15 @@ class Person(TypedDict):
     username: str
 
 
-class Present(TypedDict):
+class Coloured(Person):
+    """`hue` is the person's in this room, which nobody else present has while there are enough."""
+
+    hue: int
+
+
+class Present(Coloured):
     """`is_bot` is there for a bot only, `is_guest` for a guest only."""
 
-    id: str
-    username: str
     permission: str
     is_bot: NotRequired[bool]
     is_guest: NotRequired[bool]
@@ -109,7 +113,7 @@ class Hello(TypedDict):
 
     type: Literal["hello"]
     connection_id: str
-    user: Person
+    user: Coloured
     permission: str
     measure: str
     epoch: str

@@ -17,6 +17,7 @@ from django.conf import settings
 from realtime import connections, metrics, protocol
 from realtime.awareness import AwarenessTable
 from realtime.connections import Frame, Shared
+from realtime.hues import Hues
 from realtime.plain_clients import PlainClients
 from sessions_app import crdt, documents, events
 from sessions_app.access import can_edit
@@ -117,6 +118,7 @@ class Room:
         self._replica = crdt.Replica(opened, _limits())
         self._full: bytes | None = None
         self._awareness = AwarenessTable()
+        self._hues = Hues()
         self._remote: dict[str, _RemotePeople] = {}
         # When each other process that has this room open was last heard of.
         self._heard: dict[str, float] = {}
@@ -167,6 +169,8 @@ class Room:
 
     def join(self, connection: Connection, measure: str) -> None:
         """`measure` is what a moderator's lock or freeze means here; empty without one."""
+        present = [person["id"] for person in self.people()]
+        connection.hue = self._hues.give(connection.user_id, connection.hue, present)
         self.connections[connection.id] = connection
         metrics.CONNECTIONS.inc()
         metrics.BY_PERMISSION.labels(connection.permission).inc()
@@ -174,7 +178,7 @@ class Room:
             {
                 "type": "hello",
                 "connection_id": connection.id,
-                "user": {"id": connection.user_id, "username": connection.username},
+                "user": {"id": connection.user_id, "username": connection.username, "hue": connection.hue},
                 "permission": connection.permission,
                 "measure": measure,
                 "epoch": str(self.epoch),
@@ -675,7 +679,7 @@ class Room:
                 self._remote[process] = _RemotePeople(message["people"], now)
             else:
                 self._remote.pop(process, None)
-            self._show_people(is_local=False)
+            self._show_people(is_local=self._settle_hues(message.get("hues", {})))
         if message.get("asks") or is_new:
             self.announce_here()
 
@@ -696,7 +700,7 @@ class Room:
     def announce_here(self, *, asks: bool = False) -> None:
         """Tell the other processes who is here; with `asks`, have them tell the same."""
         self._announced_at = time.monotonic()
-        message: dict[str, Any] = {"people": self._local_people(), "asks": asks, "head": self.head}
+        message: dict[str, Any] = {**self._told_people(), "asks": asks, "head": self.head}
         if frames := self._awareness.vouch(self._announced_at):
             message["awareness"] = frames
         self.ring(message, to_strangers=True)
@@ -792,13 +796,32 @@ class Room:
         people: dict[str, protocol.Present] = {}
         for connection in self.connections.values():
             person = people[connection.user_id] = protocol.Present(
-                id=connection.user_id, username=connection.username, permission=connection.permission
+                id=connection.user_id,
+                username=connection.username,
+                hue=connection.hue,
+                permission=connection.permission,
             )
             if connection.is_bot:
                 person["is_bot"] = True
             if connection.is_guest:
                 person["is_guest"] = True
         return list(people.values())
+
+    def _told_people(self) -> dict[str, Any]:
+        """What other processes are told of who is here."""
+        people = self._local_people()
+        return {"people": people, "hues": self._hues.claims(person["id"] for person in people)}
+
+    def _settle_hues(self, told: dict[str, Sequence[int]]) -> bool:
+        """Give way to people of another process who had a hue before. Whether anybody here has another one now."""
+        mine = {connection.user_id for connection in self.connections.values()}
+        self._hues.hear(told, mine)
+        hues = self._hues.settle(mine, [person["id"] for person in self.people()])
+        changed = [member for member in self.connections.values() if member.hue != hues[member.user_id]]
+        for connection in changed:
+            connection.hue = hues[connection.user_id]
+            self._note_moved(self._awareness.refresh(connection, time.monotonic()))
+        return bool(changed)
 
     def people(self) -> list[protocol.Present]:
         people = {person["id"]: person for remote in self._remote.values() for person in remote.people}
@@ -814,4 +837,4 @@ class Room:
         for connection in self.connections.values():
             connection.put_text(text)
         if is_local:
-            self.ring({"people": self._local_people()})
+            self.ring(self._told_people())

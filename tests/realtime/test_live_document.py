@@ -50,7 +50,7 @@ async def test_first_frame_says_who_and_what(room):
     async with page(alice, session_id) as one:
         hello = one.texts[0]
         assert hello["type"] == "hello"
-        assert hello["user"] == {"id": alice.id, "username": alice.username}
+        assert hello["user"] == {"id": alice.id, "username": alice.username, "hue": hello["user"]["hue"]}
         assert hello["permission"] == "owner"
         assert hello["head"] == 1
         assert hello["limits"].keys() == {"frame_bytes", "text_bytes", "updates_per_second", "chat_characters"}
