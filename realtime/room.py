@@ -430,8 +430,17 @@ class Room:
             self.settle(connection)
 
     def _apply(self, update: bytes, connection: Connection) -> bytes | None:
+        """Merge an update; what stands in its way is changed first. Raises as Replica.apply does."""
         try:
             return self._replica.apply(update, connection.pace.spend_parts)
+        except crdt.HalfCharacter as error:
+            if not error.parted:
+                raise
+            # Told and stored by itself: see Replica.take_out.
+            self._flush()
+            self._queue(self._replica.take_out(error.parted), None, None)
+            self._flush()
+            return self._apply(update, connection)
         except crdt.TooLong:
             self._queue(self._replica.part_blocks(), None, None)
             return self._replica.apply(update, may_copy=True)

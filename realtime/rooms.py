@@ -704,7 +704,7 @@ def _merge(changes: list[Change]) -> list[documents.Entry]:
     for index, change in enumerate(changes):
         run.append(change.payload)
         if index + 1 == len(changes) or changes[index + 1].user_id != change.user_id:
-            entries.append(documents.Entry(crdt.merge(run), change.user_id, "socket"))
+            entries.append(documents.Entry(crdt.merge(run), change.user_id, "socket" if change.user_id else "server"))
             run = []
     return entries
 

@@ -89,7 +89,12 @@ class NoFile(NotPlain):
 
 
 class HalfCharacter(Malformed):
-    """The update cuts a character in two. Nothing was changed."""
+    """The update cuts characters in two. Nothing was changed. Once those in `parted` are taken out it can be merged;
+    with none, it cannot."""
+
+    def __init__(self, parted: Sequence[tuple[int, int]] = ()) -> None:
+        super().__init__("a character is cut in two")
+        self.parted = parted
 
 
 class Early(ValueError):
@@ -188,6 +193,7 @@ def compact(parts: Sequence[bytes]) -> bytes:
     a document would drop it, and what pycrdt shows of it until then depends on the order, so the proof is that no
     block and no deletion is missing. Raises Malformed, Broken or Differs.
     """
+    # In their order: see Replica.take_out.
     doc = _opened(parts)
     if any(_lacks(doc, part) for part in parts):
         merged = merge(parts)
@@ -813,8 +819,7 @@ class Replica:
             raise NoFile("a text is in no file")
         if needs := extent.needs(self._clocks):
             raise Early(needs)
-        if self._cuts_a_character(extent):
-            raise HalfCharacter("a character is cut in two")
+        self._check_characters(extent)
 
     def _steps(self, cuts: int) -> int:
         return cuts * self.blocks_bound() // _MOVED_PER_STEP if cuts > _FEW_CUTS else 0
@@ -896,15 +901,38 @@ class Replica:
         """Of blocks that are here already, an update may say what it likes."""
         return [half for half in extent.halves if half[1] >= self._clocks.get(half[0], 0)]
 
-    def _cuts_a_character(self, extent: blocks.Extent) -> bool:
-        """Whether it builds on, deletes or continues half of one: pycrdt and Yjs make different texts of that, and
-        pycrdt another one when it loads the document than when it merged it. Also one that is deleted: the log has it
-        still."""
+    def _check_characters(self, extent: blocks.Extent) -> None:
+        """Raise HalfCharacter for an update that builds on, deletes or continues half of one: pycrdt and Yjs make
+        different texts of that, and pycrdt another one when it loads the document than when it merged it. Also of one
+        that is deleted: the log has it still."""
         if not extent.halves and not self._halves:
-            return False
+            return
         own = set(self._new_halves(extent))
-        continued = ((client, self._clocks.get(client, 0)) for client in extent.written)
-        return any(place in own or place in self._halves for place in (*extent.cuts, *continued))
+        continued = [(client, self._clocks.get(client, 0)) for client in extent.written]
+        if any(place in own for place in (*extent.cuts, *continued)) or any(
+            place in self._halves for place in continued
+        ):
+            raise HalfCharacter
+        if parted := [place for place in extent.cuts if place in self._halves]:
+            raise HalfCharacter(parted)
+
+    def take_out(self, parted: Sequence[tuple[int, int]]) -> bytes:
+        """Delete whole characters, given by their second halves, also if they are deleted already; returns the change.
+
+        What is deleted has no halves: whatever stands between them stands at the same place everywhere. But it must be
+        merged, and loaded, in an update of its own: of one update pycrdt merges insertions before deletions.
+        """
+        spans: dict[int, list[int]] = {}
+        for client, clock in sorted(set(parted)):
+            spans.setdefault(client, []).append(clock - 1)
+        change = bytearray(b"\0" + _number(len(spans)))
+        for client, clocks in spans.items():
+            change += _number(client) + _number(len(clocks))
+            for clock in clocks:
+                change += _number(clock) + _number(2)
+        self._merge(bytes(change))
+        self._halves.discard(parted)
+        return bytes(change)
 
     def edit(self, edits: Sequence[Edit], count: Callable[[int], None] = _uncounted) -> bytes | None:
         """Change the entry file's text, as a page of this process would; returns the change, None when there is none.
@@ -1167,6 +1195,15 @@ def _as_ours(error: BaseException, kind: type[Exception]) -> BaseException:
     if isinstance(error, KeyboardInterrupt | SystemExit | asyncio.CancelledError | MemoryError):
         return error
     return error if isinstance(error, kind) else kind(str(error))
+
+
+def _number(value: int) -> bytes:
+    encoded = bytearray()
+    while value > 0x7F:
+        encoded.append(value & 0x7F | 0x80)
+        value >>= 7
+    encoded.append(value)
+    return bytes(encoded)
 
 
 def _numbers(data: bytes) -> list[int]:

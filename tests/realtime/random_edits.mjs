@@ -1,6 +1,6 @@
 // Random edits by several people through the server: yjs's own test helper makes the people and compares their documents,
 // y-websocket carries what they do. argv[2]: a job as JSON file. With undo, each person's last own edits are undone as
-// the page does it, and no character of anybody else may go with them.
+// the page does it, and no character of anybody else may go with them. With emoji, they type and delete by UTF-16 units.
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 
@@ -65,7 +65,10 @@ function isWithin(part, whole) {
   return at === part.length;
 }
 
+const FACES = ["😀", "😁", "👩", "a", "\n"];
+
 let undone = 0;
+const ends = {};
 const seed = job.seed;
 for (let round = 0; round < job.rounds; round += 1) {
   const gen = prng.create(seed + round);
@@ -88,7 +91,8 @@ for (let round = 0; round < job.rounds; round += 1) {
   const mods = [
     (index) => {
       const word = prng.word(gen, 1, 6);
-      const typed = [...word].map((c) => LETTERS[index][c.charCodeAt(0) % 3]).join("");
+      const letters = job.emoji ? FACES : LETTERS[index];
+      const typed = [...word].map((c) => letters[c.charCodeAt(0) % letters.length]).join("");
       texts[index].insert(prng.int32(gen, 0, texts[index].length), typed);
     },
     (index) => {
@@ -119,7 +123,8 @@ for (let round = 0; round < job.rounds; round += 1) {
   }
   const same = () => {
     const states = users.map((user) => JSON.stringify([...T.decodeStateVector(T.encodeStateVector(user))].sort()));
-    const strings = texts.map((text) => text.toString());
+    // Half a character that somebody typed is U+FFFD for everybody else.
+    const strings = texts.map((text) => text.toString().toWellFormed());
     return states.every((state) => state === states[0]) && strings.every((text) => text === strings[0]);
   };
   const deadline = Date.now() + 60_000;
@@ -133,7 +138,8 @@ for (let round = 0; round < job.rounds; round += 1) {
   for (const wire of wires) wire.leave();
   for (const manager of managers) manager.destroy();
   // yjs's own comparison: no pending structs, equal state vectors, delete sets and struct stores.
-  if (!job.undo) T.compare(users);
+  if (!job.undo && !job.emoji) T.compare(users);
+  ends[room] = texts[0].toString().toWellFormed();
 }
-say({ at: "end", rounds: job.rounds, undone });
+say({ at: "end", rounds: job.rounds, undone, ends });
 process.exit(0);

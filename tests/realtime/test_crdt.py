@@ -546,3 +546,34 @@ def test_roots_of_another_type_do_no_harm():
     replica = crdt.Replica(crdt.merge([crdt.seed("x", "main.py"), update]), LIMITS)
     assert isinstance(replica.text(), str)
     replica.close()
+
+
+@pytest.mark.parametrize(
+    "cut",
+    [
+        yjs.update({9: (0, [yjs.string("X", left=(7, 1), right=(7, 2))])}),
+        yjs.update({9: (0, [yjs.string("X", left=(7, 1), right=(7, 2))])}, {7: [(2, 1)]}),
+        yjs.update({}, {7: [(1, 1)]}),
+        yjs.update({9: (0, [yjs.string("X", left=(7, 3))])}, {7: [(0, 2)]}),
+    ],
+    ids=["between", "replaced", "first", "with-more"],
+)
+@pytest.mark.parametrize("is_deleted", [False, True])
+def test_character_that_an_update_parts_is_taken_out_and_nothing_else(cut, is_deleted):
+    """The replica, what its log loads as and what that is compacted to are one text, which holds all the rest."""
+    rows = [yjs.update({7: (0, [yjs.string("a😀b😁c")])})]
+    if is_deleted:
+        rows.append(yjs.update({}, {7: [(1, 2)]}))
+    replica = crdt.Replica(rows, LIMITS)
+    with pytest.raises(crdt.HalfCharacter) as raised:
+        replica.apply(cut)
+    change = replica.take_out(raised.value.parted)
+    replica.apply(cut)
+    rows += [change, cut]
+    text = replica.text()
+    assert "😀" not in text and "b😁c" in text.replace("X", "")
+    assert ("X" in text) == (b"X" in cut)
+    assert crdt.text_of(rows) == crdt.text_of(crdt.compact(rows)) == crdt.text_of(replica.diff()) == text
+    # It is not in the way of the next.
+    replica.apply(yjs.update({5: (0, [yjs.string("Y", left=(7, 1), right=(7, 2))])}))
+    assert "Y" in replica.text()

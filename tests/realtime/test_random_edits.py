@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.live import ROOT
+from tests.realtime.page import page
 from tests.realtime.test_stock_client import MODULES, _unavailable
 
 if TYPE_CHECKING:
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
     from tests.live import LiveServer
 
 
-async def random_edits(server: LiveServer, folder: Path, rounds: int, *, undo: bool, seed: int = 1) -> dict[str, Any]:
+async def random_edits(
+    server: LiveServer, folder: Path, rounds: int, *, undo: bool = False, emoji: bool = False, seed: int = 1
+) -> dict[str, Any]:
     """Five people in `rounds` rounds of random edits. Raises AssertionError with the seed that failed."""
     node = shutil.which("node")
     if node is None or not MODULES.is_dir():
@@ -33,8 +36,8 @@ async def random_edits(server: LiveServer, folder: Path, rounds: int, *, undo: b
         rooms.append(session_id)
     job = folder / "job.json"
     agents = [{"server": f"{server.ws_url}/ws/sessions", "token": person.access} for person in people]
-    described = {"rooms": rooms, "people": agents, "rounds": rounds, "steps": 40, "undo": undo, "seed": seed}
-    job.write_text(json.dumps(described))
+    described = {"rooms": rooms, "people": agents, "rounds": rounds, "steps": 40}
+    job.write_text(json.dumps(described | {"undo": undo, "emoji": emoji, "seed": seed}))
     script = ROOT / "tests" / "realtime" / "random_edits.mjs"
     process = await asyncio.create_subprocess_exec(
         str(node),
@@ -51,12 +54,23 @@ async def random_edits(server: LiveServer, folder: Path, rounds: int, *, undo: b
             process.kill()
     lines = [json.loads(line) for line in out.decode().splitlines() if line.startswith("{")]
     assert lines and lines[-1]["at"] == "end", (lines[-1:], err.decode()[-2000:])
+    for session_id, text in lines[-1]["ends"].items():
+        assert people[0].text(session_id) == text
+        # Also to somebody who comes now.
+        async with page(people[0], session_id) as newcomer:
+            assert newcomer.text == text
     return lines[-1]
 
 
 @pytest.mark.timeout(300)
 async def test_random_edits_of_five_people_end_the_same_by_yjs_own_comparison(server, tmp_path):
     assert (await random_edits(server, tmp_path, 4, undo=False))["rounds"] == 4
+
+
+@pytest.mark.timeout(300)
+async def test_characters_that_are_cut_in_two_end_nobodys_socket_and_leave_all_with_one_text(server, tmp_path):
+    """A text area replaces one emoji by another by code units, and stock Yjs passes that on."""
+    assert (await random_edits(server, tmp_path, 4, emoji=True, seed=2000))["rounds"] == 4
 
 
 @pytest.mark.timeout(300)

@@ -213,3 +213,20 @@ async def test_pycrdt_provider_syncs(room):
                 await asyncio.sleep(0.01)
         doc.get("main", type=pycrdt.Text).insert(0, "from the provider\n")
         await one.until(lambda: one.text.startswith("from the provider\n"))
+
+
+async def test_emoji_that_a_stock_client_replaces_by_code_units_costs_nothing_else(room):
+    alice, bob, session_id = room
+    async with stock(bob, session_id) as client, page(alice, session_id) as one:
+        await one.edit(lambda main: main.insert(0, "hi 😀!\n"))
+        await client.until(lambda client: client.text.startswith("hi 😀!"))
+        # As a text area does that keeps the half which both have.
+        await client.do("delete", at=4, length=1)
+        await client.do("insert", at=4, text="\ude01")
+        await client.do("insert", at=0, text="after ")
+        await one.until(lambda: one.text.startswith("after hi ") and "😀" not in one.text)
+        await one.type("# and on\n")
+        await one.saved()
+        assert "!\n" in one.text and alice.text(session_id) == one.text
+        await client.until(lambda client: client.text.endswith("# and on\n"))
+        assert not any(message.get("status") == "disconnected" for message in client.said)
