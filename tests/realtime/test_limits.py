@@ -68,6 +68,27 @@ async def test_updates_past_the_rate_are_taken_more_slowly_and_none_is_lost(room
     assert limited(alice, "updates") > before
 
 
+async def test_edit_of_many_pieces_in_several_frames_is_taken_and_acknowledged(room):
+    """Replacing every comma takes 20 bytes a match on the wire: more than a frame may have, of a text that is small."""
+    alice, bob, session_id = room
+    matches, pieces = 12_000, 4
+    async with page(alice, session_id) as one, page(bob, session_id) as other:
+        await other.type("a," * matches)
+        await other.saved()
+        for piece in range(pieces):
+            with other.doc.transaction():
+                for match in range(piece * matches // pieces, (piece + 1) * matches // pieces):
+                    del other.main[2 * match + 1 : 2 * match + 2]
+                    other.main.insert(2 * match + 1, ";")
+        limits = other.said("hello")[0]["limits"]
+        sizes = [len(update) for update in other._local]
+        assert max(sizes) < limits["frame_bytes"] < sum(sizes)
+        assert len(other.text) < limits["text_bytes"]
+        await other.flush()
+        await other.saved()
+        await one.sees("a;" * matches)
+
+
 NO_NEWS = {
     "updates": masked(2, pycrdt.create_update_message(b"\x00\x00")),
     "questions": masked(2, b"\x03"),
