@@ -6,13 +6,14 @@ import { readFileSync } from "node:fs";
 import * as decoding from "lib0/decoding";
 import * as encoding from "lib0/encoding";
 import WebSocket from "ws";
+import { Awareness, applyAwarenessUpdate, encodeAwarenessUpdate } from "y-protocols/awareness";
 import * as Y from "yjs";
 
 const job = JSON.parse(readFileSync(process.argv[2], "utf8"));
 const say = (message) => process.stdout.write(JSON.stringify(message) + "\n");
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
-const SYNC = 0;
+const [SYNC, AWARENESS] = [0, 1];
 const [STEP_1, STEP_2, UPDATE] = [0, 1, 2];
 const EMPTY_STATE = Uint8Array.of(0);
 const EMPTY_UPDATE = Uint8Array.of(0, 0);
@@ -109,6 +110,7 @@ class Client {
         }
       });
       socket.on("message", (data, isBinary) => {
+        this.heard?.(data, isBinary);
         if (!isBinary) return this.text(data);
         if (this.isOpen || job.dialect === "relay") return this.update(data);
         const sync = readSync(data);
@@ -301,6 +303,73 @@ async function idling() {
   return { sockets: clients.length };
 }
 
-const outcome = await { typing, joining, visiting, idling }[job.kind]();
+/** Cursors as y-websocket and Hocuspocus' provider handle them: what is heard is sent again, one's own every 15 s. A page
+ * of ours, with job.renewals "off", does neither. */
+class Pointing extends Client {
+  constructor(...given) {
+    super(...given);
+    this.traffic = { frames_out: 0, bytes_out: 0, frames_in: 0, bytes_in: 0 };
+    this.awareness = new Awareness(new Y.Doc());
+    if (job.renewals === "off") {
+      this.url += "?renewals=off";
+      clearInterval(this.awareness._checkInterval);
+    }
+    this.awareness.on("update", ({ added, updated, removed }, origin) => {
+      if (job.renewals === "off" && origin !== "local") return;
+      const encoder = encoding.createEncoder();
+      if (job.dialect === "hocuspocus") encoding.writeVarString(encoder, this.room);
+      encoding.writeVarUint(encoder, AWARENESS);
+      encoding.writeVarUint8Array(encoder, encodeAwarenessUpdate(this.awareness, [...added, ...updated, ...removed]));
+      const frame = encoding.toUint8Array(encoder);
+      if (this.socket?.readyState !== WebSocket.OPEN) return;
+      this.traffic.frames_in += 1;
+      this.traffic.bytes_in += frame.length;
+      this.socket.send(frame);
+    });
+  }
+
+  heard(data, isBinary) {
+    this.traffic.frames_out += 1;
+    this.traffic.bytes_out += data.length;
+    if (!isBinary) return;
+    const decoder = decoding.createDecoder(data);
+    if (job.dialect === "hocuspocus") decoding.readVarString(decoder);
+    if (decoding.readVarUint(decoder) === AWARENESS) {
+      applyAwarenessUpdate(this.awareness, decoding.readVarUint8Array(decoder), "server");
+    }
+  }
+
+  point(at) {
+    const place = { type: null, tname: "main", item: { client: this.awareness.clientID, clock: at }, assoc: 0 };
+    const user = { name: "Somebody with a name", color: "#30bced", colorLight: "#30bced33" };
+    this.awareness.setLocalState({ user, cursor: { anchor: place, head: place } });
+  }
+}
+
+/** People who have all moved and then sit still. */
+async function resting() {
+  const [{ room, readers }] = job.rooms;
+  const clients = Array.from({ length: readers }, (_, index) => {
+    return new Pointing(room, job.servers[0], job.tokens[index % job.tokens.length], null);
+  });
+  await openAll(clients);
+  for (let at = 0; at < 5; at += 1) {
+    for (const client of clients) client.point(at);
+    await pause(50);
+  }
+  await pause(job.warmup * 1000);
+  const total = (kind) => clients.reduce((sum, { traffic }) => sum + traffic[kind], 0);
+  const before = Object.fromEntries(Object.keys(clients[0].traffic).map((kind) => [kind, total(kind)]));
+  say({ at: "begin" });
+  await pause(job.seconds * 1000);
+  say({ at: "end" });
+  const traffic = Object.fromEntries(Object.keys(before).map((kind) => [kind, (total(kind) - before[kind]) / job.seconds]));
+  const seen = Math.min(...clients.map(({ awareness }) => awareness.getStates().size));
+  if (seen < readers) throw new Error(`somebody sees ${seen} of ${readers} cursors`);
+  for (const client of clients) client.leave();
+  return traffic;
+}
+
+const outcome = await { typing, joining, visiting, idling, resting }[job.kind]();
 say({ at: "done", ...outcome });
 process.exit(0);

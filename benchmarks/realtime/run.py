@@ -38,6 +38,8 @@ TICKS = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
 SERVERS = ("codecrafter", "y-websocket", "hocuspocus", "group_send")
 PEERS = ("y-websocket", "hocuspocus")
+# With the clients of the peers instead of the page.
+STOCK = "codecrafter, stock client"
 
 
 def processor_seconds(pid: int) -> float:
@@ -172,7 +174,7 @@ def postmaster(address: str) -> int:
 
 
 def start(name: str, **settings: str) -> contextlib.AbstractContextManager[Target]:
-    if name == "codecrafter":
+    if name in ("codecrafter", STOCK):
         return codecrafter(**settings)
     if name == "y-websocket":
         script = HERE / "node_modules" / "y-websocket" / "bin" / "server.cjs"
@@ -348,6 +350,30 @@ def idle(name: str, options: argparse.Namespace) -> Figures:
     return {"KB per socket": outcome["used"]["memory"] / 1024 / outcome["sockets"]}
 
 
+def quiet(name: str, options: argparse.Namespace) -> Figures:
+    with start(name) as target:
+        made = target.rooms(1, 100, None)
+        outcome = load(
+            target,
+            {
+                "kind": "resting",
+                "rooms": [{"room": made["rooms"][0], "readers": 100}],
+                "tokens": made["tokens"],
+                "renewals": "off" if name == "codecrafter" else "on",
+                "warmup": 5,
+                # Several renewals of every cursor.
+                "seconds": 4 * options.seconds,
+            },
+        )
+    return {
+        "frames/s out": outcome["frames_out"],
+        "KiB/s out": outcome["bytes_out"] / 1024,
+        "frames/s in": outcome["frames_in"],
+        "KiB/s in": outcome["bytes_in"] / 1024,
+        "% of a core": 100 * outcome["used"]["server"] / (4 * options.seconds),
+    }
+
+
 SCENARIOS: dict[str, tuple[Callable[[str, argparse.Namespace], Figures], tuple[str, ...]]] = {
     "fanout": (fanout, SERVERS),
     "writers": (writers, ("codecrafter", *PEERS)),
@@ -356,6 +382,7 @@ SCENARIOS: dict[str, tuple[Callable[[str, argparse.Namespace], Figures], tuple[s
     "join": (join, ("codecrafter", *PEERS)),
     "rooms": (rooms, ("codecrafter", *PEERS)),
     "idle": (idle, ("codecrafter", *PEERS)),
+    "quiet": (quiet, ("codecrafter", STOCK, *PEERS)),
     "authors": (authors, ("codecrafter", *PEERS)),
 }
 
@@ -400,7 +427,7 @@ def main() -> int:
     everything: dict[str, Any] = {}
     for scenario in options.scenarios.split(","):
         measure, possible = SCENARIOS[scenario]
-        names = [name for name in possible if name in wanted]
+        names = [name for name in possible if name.partition(",")[0] in wanted]
         found: dict[str, list[Figures]] = {name: [] for name in names}
         for _ in range(options.rounds):
             for name in names:
