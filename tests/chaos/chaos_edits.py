@@ -25,3 +25,8 @@ async def test_a_thousand_rounds_of_random_edits(server, tmp_path: Path):
 async def test_a_thousand_rounds_with_undo(server, tmp_path: Path):
     done = await random_edits(server, tmp_path, ROUNDS, undo=True, seed=50_000)
     print(f"\nproved: {done['undone']} undos in {done['rounds']} rounds removed nobody else's characters")
+
+
+async def test_a_thousand_rounds_with_characters_cut_in_two(server, tmp_path: Path):
+    done = await random_edits(server, tmp_path, ROUNDS, emoji=True, seed=100_000)
+    print(f"\nproved: {done['rounds']} rounds of emoji typed and deleted by UTF-16 units left everybody with one text")
