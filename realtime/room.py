@@ -304,7 +304,7 @@ class Room:
 
     def renew_cursors(self, now: float, interval: float) -> None:
         """Tell clients that drop a cursor which was not renewed for 30 s of those that did not move, all at once."""
-        renewed = self._awareness.renew(now - interval * 3 / 4, now - interval / 4, now)
+        renewed = self._awareness.renew(now - interval, now - interval / 4, now)
         self._tell_cursors(renewed, [member for member in self.connections.values() if not member.keeps_cursors])
 
     def keep_alive(self, older_than: float) -> None:
