@@ -168,13 +168,13 @@ class Connection:
         self._may_ask.set()
 
     def identity(self) -> dict[str, object]:
-        return {
+        identity: dict[str, object] = {
             "id": self.user_id,
             "name": self.username,
             "hue": self.hue,
             "permission": self.permission,
-            "is_bot": self.is_bot,
         }
+        return identity | {"is_bot": True} if self.is_bot else identity
 
     @property
     def sign_in(self) -> tuple[str, str, str]:

@@ -232,7 +232,6 @@ async def test_cursors_are_seen_by_pages_and_clients(room):
             "name": carol.username,
             "hue": state["user"]["hue"],
             "permission": "read",
-            "is_bot": False,
         }
         assert yjs.doc.client_id not in yjs.present
         seen = await other.next("cursor-move")
