@@ -13,9 +13,9 @@ const watching = process.argv.includes("--watch");
 const output = watching ? served : `${served}.${process.pid}`;
 
 const icons = [
-  "arrow-left", "arrow-right", "bot", "check", "chevron-right", "circle-alert", "circle-check", "circle-stop", "circle-x", "clock", "copy",
+  "arrow-down", "arrow-left", "arrow-right", "bot", "check", "chevron-right", "circle-alert", "circle-check", "circle-stop", "circle-x", "clock", "copy",
   "corner-down-left", "download", "ellipsis", "eye", "eye-off", "flag", "folder-archive", "git-fork", "globe", "hourglass", "link", "loader-circle", "log-out", "memory-stick",
-  "monitor", "moon", "play", "plus", "rotate-cw", "scissors", "search", "send-horizontal", "server-crash", "square", "sun", "user", "user-plus", "x",
+  "monitor", "moon", "play", "plus", "rotate-cw", "scissors", "search", "send-horizontal", "server-crash", "square", "sun", "user", "user-plus", "users", "x",
 ];
 
 async function writeIcons() {

@@ -212,6 +212,7 @@ def _change_row(session: CodeSession, user: User, changes: dict[str, Any], expec
             "title": session.title,
             "language": session.language,
             "is_public": session.is_public,
+            "allows_guests": session.allows_guests,
             "version": session.version,
         },
     )

@@ -52,6 +52,7 @@ class SessionChanged(TypedDict):
     title: str
     language: str
     is_public: bool
+    allows_guests: bool
     version: int
 
 

@@ -1,4 +1,5 @@
 // Calls to the REST API with the page's cookie. Every failure is a Problem whose message can be shown as it is.
+import { noteServerTime } from "./clock";
 
 export class Problem extends Error {
   constructor(
@@ -10,6 +11,9 @@ export class Problem extends Error {
   }
 }
 
+/** What to say of a failed call; `otherwise` where it is no answer of the server. */
+export const reasonOf = (failure: unknown, otherwise: string): string => (failure instanceof Problem ? failure.message : otherwise);
+
 interface ProblemBody {
   title?: string;
   detail?: string;
@@ -20,10 +24,16 @@ interface ProblemBody {
 /** Read at every call: signing in again in another tab changes it, and this page stays open. */
 const csrfToken = (): string => /(?:^|; )csrftoken=([^;]+)/.exec(document.cookie)?.[1] ?? "";
 
-export async function call<T>(method: "GET" | "POST" | "PATCH" | "DELETE", path: string, body?: unknown): Promise<T> {
-  const headers: Record<string, string> = { Accept: "application/json" };
+export async function call<T>(
+  method: "GET" | "POST" | "PATCH" | "DELETE",
+  path: string,
+  body?: unknown,
+  conditions: { "If-Match"?: string } = {},
+): Promise<T> {
+  const headers: Record<string, string> = { Accept: "application/json", ...conditions };
   if (method !== "GET") headers["X-CSRFToken"] = csrfToken();
   if (body !== undefined) headers["Content-Type"] = "application/json";
+  const sentAt = performance.now();
   let response: Response;
   try {
     response = await fetch(path, {
@@ -35,6 +45,7 @@ export async function call<T>(method: "GET" | "POST" | "PATCH" | "DELETE", path:
   } catch {
     throw new Problem("The server did not answer. Your text is kept in this page. Try again when you are connected.", 0, "unreachable");
   }
+  noteServerTime(response.headers.get("Date"), sentAt, performance.now());
   if (!response.ok) throw await problemOf(response);
   return (response.status === 204 ? undefined : await response.json()) as T;
 }

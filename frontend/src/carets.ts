@@ -18,7 +18,8 @@ interface AwarenessState {
   cursor?: { anchor: unknown; head: unknown } | null;
 }
 
-const caretsMoved = Annotation.define<boolean>();
+/** Of a transaction that draws the carets of others anew. */
+export const caretsMoved = Annotation.define<boolean>();
 
 class CaretWidget extends WidgetType {
   constructor(
@@ -72,7 +73,7 @@ export function caretPosition(state: AwarenessState, text: Y.Text): { anchor: nu
   }
 }
 
-export function remoteCarets(text: Y.Text, awareness: Awareness) {
+export function remoteCarets(text: Y.Text, awareness: Awareness, hueOf: (id: string) => number) {
   return ViewPlugin.fromClass(
     class {
       decorations: DecorationSet = RangeSet.empty;
@@ -117,9 +118,9 @@ export function remoteCarets(text: Y.Text, awareness: Awareness) {
         const ranges: Range<Decoration>[] = [];
         const { doc } = view.state;
         for (const [client, state] of awareness.getStates() as Map<number, AwarenessState>) {
-          const { user } = state;
-          const caret = client === awareness.clientID || !user ? null : caretPosition(state, text);
-          if (!caret || !user) continue;
+          const caret = client === awareness.clientID || !state.user ? null : caretPosition(state, text);
+          if (!caret || !state.user) continue;
+          const user = { ...state.user, hue: hueOf(state.user.id) };
           const head = Math.min(caret.head, doc.length);
           const anchor = Math.min(caret.anchor, doc.length);
           if (anchor !== head) {

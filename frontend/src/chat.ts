@@ -1,7 +1,10 @@
 // The chat of the session: what was said, newest at the bottom, older messages on demand, and the field to write in.
 // Whatever anybody wrote is set as text, never as markup.
 import { call, Problem } from "./api";
+import { serverNow } from "./clock";
 import type { ChatMessage } from "./collab";
+import { Draft } from "./drafts";
+import { addressesIn } from "./links";
 import { byId, clockTime, exactTime, icon, make, plural, relativeTime, type Person } from "./page";
 
 interface Page {
@@ -20,6 +23,8 @@ export interface ChatOptions {
   sessionId: string;
   me: Person;
   mayWrite: boolean;
+  /** The hue of a person in this room. */
+  hueOf(id: string): number;
   isShown(): boolean;
   /** How many messages of others have not been looked at. */
   unread(count: number): void;
@@ -35,18 +40,24 @@ const LONGEST_ANNOUNCED = 200;
 /** From here on the field says how much still fits. */
 const TELL_ROOM_FROM = 0.8;
 const DEFAULT_CHARACTERS = 2_000;
+/** With more messages the list starts over from the newest; older ones can be read again. */
+const MOST_SHOWN = 1_000;
 
 export class Chat {
   readonly #list = byId("chat-list");
   readonly #scroll = byId("chat-scroll");
   readonly #field = byId<HTMLTextAreaElement>("chat-field");
   readonly #older = byId<HTMLButtonElement>("chat-older");
+  readonly #news = byId<HTMLButtonElement>("chat-news");
   readonly #path: string;
+  readonly #draft: Draft;
   readonly #known = new Set<string>();
   readonly #outgoing = new Map<string, Outgoing>();
   #limit = DEFAULT_CHARACTERS;
   #next: string | null = null;
   #unread = 0;
+  /** How many messages came while older ones were being read. */
+  #below = 0;
   #announced: number[] = [];
   #swallowed = 0;
 
@@ -64,7 +75,14 @@ export class Chat {
       event.preventDefault();
       this.#submit();
     });
-    this.#field.addEventListener("input", () => this.#showRoom());
+    this.#field.addEventListener("input", () => this.#written());
+    this.#draft = new Draft(options.me.id, options.sessionId);
+    this.#field.value = options.mayWrite ? this.#draft.text : "";
+    this.#news.addEventListener("click", () => {
+      this.#toEnd();
+      this.#scroll.focus();
+    });
+    this.#scroll.addEventListener("scroll", () => this.#isAtEnd() && this.#setBelow(0), { passive: true });
     this.#older.addEventListener("click", () => void this.#readOlder());
     setInterval(() => this.#freshen(), 30_000);
     this.#showEmpty();
@@ -82,11 +100,7 @@ export class Chat {
     if (isFirst) this.#setNext(page.next);
     const isMissed = page.results.some((message) => this.#known.has(message.id));
     // After a long break there is a gap: the list starts over from the newest.
-    if (!isFirst && !isMissed && page.results.length > 0 && page.next) {
-      this.#list.replaceChildren();
-      this.#known.clear();
-      this.#setNext(page.next);
-    }
+    if (!isFirst && !isMissed && page.results.length > 0 && page.next) this.#startOver(page.next);
     for (const message of page.results.toReversed()) this.#add(message, !isFirst);
     if (isFirst) this.#toEnd();
     this.#showEmpty();
@@ -94,12 +108,20 @@ export class Chat {
 
   take(message: ChatMessage): void {
     this.#add(message, true);
+    if (this.#known.size > MOST_SHOWN && this.#outgoing.size === 0 && this.#isAtEnd()) void this.#shorten().catch(() => undefined);
+  }
+
+  /** Takes over the hues that people have now. */
+  recolour(): void {
+    for (const item of this.#list.querySelectorAll<HTMLElement>("[data-who]")) this.#colour(item);
   }
 
   /** A moderator took the message out. */
   remove(id: string): void {
-    this.#list.querySelector(`[data-id="${CSS.escape(id)}"]`)?.remove();
-    this.#dress();
+    const item = this.#list.querySelector(`[data-id="${CSS.escape(id)}"]`);
+    const next = item?.nextElementSibling;
+    item?.remove();
+    if (next) dressHead(next as HTMLElement);
     this.#showEmpty();
   }
 
@@ -113,7 +135,7 @@ export class Chat {
   /** Something about the session itself. It is not kept. */
   tell(words: string): void {
     const stick = this.#isAtEnd();
-    this.#list.append(make("li", { class: "chat-notice", dir: "auto" }, `${words} · `, time(new Date().toISOString())));
+    this.#list.append(make("li", { class: "chat-notice", dir: "auto" }, `${words} · `, time(new Date(serverNow()).toISOString())));
     if (stick) this.#toEnd();
     this.#showEmpty();
   }
@@ -128,6 +150,26 @@ export class Chat {
     this.#field.focus();
   }
 
+  async #shorten(): Promise<void> {
+    const before = new Set(this.#known);
+    const page = await call<Page>("GET", this.#path);
+    const meanwhile = [...this.#list.querySelectorAll<HTMLElement>("[data-id]")].filter(({ dataset }) => !before.has(dataset.id ?? ""));
+    this.#startOver(page.next);
+    for (const message of page.results.toReversed()) this.#add(message, false);
+    for (const element of meanwhile) {
+      if (this.#known.has(element.dataset.id ?? "")) continue;
+      this.#known.add(element.dataset.id ?? "");
+      this.#place(element);
+    }
+    this.#toEnd();
+  }
+
+  #startOver(next: string | null): void {
+    this.#list.replaceChildren();
+    this.#known.clear();
+    this.#setNext(next);
+  }
+
   #add(message: ChatMessage, isNews: boolean): void {
     const mine = message.ref ? this.#outgoing.get(message.ref) : undefined;
     if (mine && message.user?.id === this.options.me.id) this.#settle(mine);
@@ -136,6 +178,7 @@ export class Chat {
     const stick = this.#isAtEnd();
     this.#place(this.#messageElement(message));
     if (stick || message.user?.id === this.options.me.id) this.#toEnd();
+    else if (isNews) this.#setBelow(this.#below + 1);
     this.#showEmpty();
     if (!isNews || message.user?.id === this.options.me.id) return;
     if (!this.options.isShown() || document.hidden) this.#setUnread(this.#unread + 1);
@@ -145,15 +188,16 @@ export class Chat {
   /** By time: the server's, so that everybody sees one order. */
   #place(element: HTMLElement): void {
     const at = element.dataset.at ?? "";
-    const later = [...this.#list.querySelectorAll<HTMLElement>(".chat-message[data-at]")].reverse();
-    let before: HTMLElement | null = null;
-    for (const other of later) {
-      if ((other.dataset.at ?? "") <= at) break;
+    // Most messages are the newest. What is still being sent stays below.
+    let before: Element | null = null;
+    for (let other = this.#list.lastElementChild; other; other = other.previousElementSibling) {
+      const time = (other as HTMLElement).dataset.at;
+      if (time === undefined ? !other.classList.contains("chat-message") : time <= at) break;
       before = other;
     }
-    // What is still being sent stays below.
-    this.#list.insertBefore(element, before ?? this.#list.querySelector(".chat-message:not([data-at])"));
-    this.#dress();
+    this.#list.insertBefore(element, before);
+    dressHead(element);
+    if (element.nextElementSibling) dressHead(element.nextElementSibling as HTMLElement);
   }
 
   #messageElement(message: ChatMessage): HTMLElement {
@@ -162,9 +206,15 @@ export class Chat {
     item.dataset.id = message.id;
     item.dataset.at = message.created_at;
     item.dataset.who = message.user?.id ?? "";
-    if (message.user?.hue !== undefined) item.classList.add(`hue-${message.user.hue}`);
+    this.#colour(item);
     if (message.user?.id === this.options.me.id) item.dataset.mine = "yes";
     return item;
+  }
+
+  #colour(item: HTMLElement): void {
+    const { who = "" } = item.dataset;
+    for (const name of [...item.classList]) if (name.startsWith("hue-")) item.classList.remove(name);
+    if (who) item.classList.add(`hue-${this.options.hueOf(who)}`);
   }
 
   #element(name: string, text: string, when: HTMLElement): HTMLElement {
@@ -172,20 +222,8 @@ export class Chat {
       "li",
       { class: "chat-message" },
       make("p", { class: "chat-head" }, make("b", { dir: "auto" }, name), when),
-      make("p", { class: "chat-text", dir: "auto" }, text),
+      make("p", { class: "chat-text", dir: "auto" }, ...withLinks(text)),
     );
-  }
-
-  /** One head for several messages in a row. */
-  #dress(): void {
-    let before: HTMLElement | null = null;
-    for (const item of this.#list.querySelectorAll<HTMLElement>("li")) {
-      const isSame =
-        before?.dataset.who !== undefined && before.dataset.who === item.dataset.who &&
-        Date.parse(item.dataset.at ?? "") - Date.parse(before.dataset.at ?? "") < SAME_HEAD_MS;
-      item.classList.toggle("chat-goes-on", isSame);
-      before = item;
-    }
   }
 
   #submit(): void {
@@ -196,7 +234,7 @@ export class Chat {
       return;
     }
     this.#field.value = "";
-    this.#showRoom();
+    this.#written();
     const element = this.#element(this.options.me.username, text, make("span", { class: "chat-state" }, "Sending"));
     element.dataset.mine = "yes";
     this.#list.append(element);
@@ -276,6 +314,12 @@ export class Chat {
     this.options.unread(count);
   }
 
+  #setBelow(count: number): void {
+    this.#below = count;
+    this.#news.hidden = count === 0;
+    byId("chat-news-words").textContent = plural(count, "new message");
+  }
+
   #announce(message: ChatMessage): void {
     const now = Date.now();
     this.#announced = this.#announced.filter((moment) => now - moment < ANNOUNCE_MS);
@@ -290,6 +334,11 @@ export class Chat {
       this.options.announce(`${plural(this.#swallowed, "more message")} in the chat`);
       this.#swallowed = 0;
     }, ANNOUNCE_MS);
+  }
+
+  #written(): void {
+    this.#draft.text = this.#field.value;
+    this.#showRoom();
   }
 
   #showRoom(): void {
@@ -314,12 +363,27 @@ export class Chat {
 
   #toEnd(): void {
     this.#scroll.scrollTop = this.#scroll.scrollHeight;
+    this.#setBelow(0);
   }
+}
+
+/** One head for several messages of one person in a row. */
+function dressHead(item: HTMLElement): void {
+  const before = item.previousElementSibling as HTMLElement | null;
+  const isSame =
+    before?.dataset.who !== undefined && before.dataset.who === item.dataset.who &&
+    Date.parse(item.dataset.at ?? "") - Date.parse(before.dataset.at ?? "") < SAME_HEAD_MS;
+  item.classList.toggle("chat-goes-on", isSame);
+}
+
+function withLinks(text: string): (HTMLElement | string)[] {
+  return addressesIn(text).map((piece) =>
+    piece.href ? make("a", { href: piece.href, target: "_blank", rel: "noopener nofollow ugc" }, piece.text) : piece.text);
 }
 
 /** Relative while that says more than the clock. */
 function timeWords(when: string): string {
-  const age = Date.now() - Date.parse(when);
+  const age = serverNow() - Date.parse(when);
   return age < 3_600_000 ? relativeTime(when) : age < 43_200_000 ? clockTime(when) : relativeTime(when);
 }
 

@@ -4,6 +4,8 @@
 import type { Awareness } from "y-protocols/awareness";
 import { WebsocketProvider } from "y-websocket";
 import * as Y from "yjs";
+import { serverNow } from "./clock";
+import type { SessionRow } from "./changes";
 import type { CopyName } from "./copies";
 import { DeviceCopy } from "./device";
 import type { Permission, Person } from "./page";
@@ -78,7 +80,7 @@ export type ServerMessage =
   | Notice
   | ({ type: "chat" } & ChatMessage)
   | { type: "chat.removed"; id: string }
-  | { type: "session.changed"; title: string; language: string; is_public: boolean; version: number }
+  | ({ type: "session.changed" } & SessionRow)
   | { type: "session.moderated"; detail: string }
   | { type: "run.state"; run: unknown }
   | { type: "run.output"; job_id: string; stream: string; offset: number; data_base64: string }
@@ -172,7 +174,7 @@ export class Collab {
   #wasSynced = false;
   #isRestarting = false;
   #offlineSince: Date | null = null;
-  #savedAt = new Date();
+  #savedAt = new Date(serverNow());
   #closed: number | null = null;
   #handshakeSince = 0;
   #epoch: string | null;
@@ -469,7 +471,7 @@ export class Collab {
   #acknowledged(received: number): void {
     this.#pending = this.#pending.filter((edit) => edit.frame > received);
     if (this.#step2Frame > 0 && received >= this.#step2Frame) this.#isConfirmed = true;
-    if (this.isSaved) this.#savedAt = new Date();
+    if (this.isSaved) this.#savedAt = new Date(serverNow());
     if (this.#device.isStarted) this.#note();
     this.#release();
     this.#report();

@@ -1,7 +1,8 @@
 // The editor page: joins the live document, the editor, the runs and the people to the elements of the page.
-import { call, Problem } from "./api";
-import { caretPosition } from "./carets";
+import { call, reasonOf } from "./api";
+import { adopt, changeField, type SessionRow } from "./changes";
 import { Chat } from "./chat";
+import { noteTimeOfPage } from "./clock";
 import { Collab, type Ending, type Notice, type SaveState, type ServerMessage } from "./collab";
 import { type CopyName, remove } from "./copies";
 import { leftovers } from "./device";
@@ -19,6 +20,8 @@ import { ShareDialog } from "./share";
 import type { StreamName } from "./streams";
 import { type FileEntry, MAIN, wholeText } from "./texts";
 import { setUpThemeSwitch } from "./theme-switch";
+import { TitleField } from "./title";
+import { whereabouts } from "./whereabouts";
 
 /** How long Run waits for one's own edits to be committed before it sends the text along. */
 const SETTLE_MS = 2_000;
@@ -33,7 +36,6 @@ const isMac = /Mac|iPhone|iPad/.test(navigator.platform);
 
 const runButton = byId<HTMLButtonElement>("run");
 const stopButton = byId<HTMLButtonElement>("stop");
-const titleField = byId<HTMLInputElement>("title");
 const languageMenu = byId<HTMLSelectElement>("language");
 const stdinField = byId<HTMLTextAreaElement>("stdin");
 let stoppable: Run | null = null;
@@ -114,7 +116,7 @@ function showState(state: SaveState): void {
   element.dataset.state = state.kind;
   byId("state-words").textContent = words;
   element.title = state.kind === "saved" ? `Saved on the server at ${clockTime(state.at)}` : "";
-  if (state.kind === "offline" || state.kind === "closed") byId("here").textContent = "";
+  if (state.kind === "offline" || state.kind === "closed") showHere("");
   if (isLive()) endUnconnected();
   if (state.kind === "offline") showBreak(state);
   else if (wasOffline && (state.kind === "saved" || state.kind === "readonly")) {
@@ -124,6 +126,11 @@ function showState(state: SaveState): void {
   }
   if (state.kind === "closed") showClosed(state);
   showRun();
+}
+
+function showHere(words: string): void {
+  byId("here").textContent = words;
+  byId("here").hidden = !words;
 }
 
 function showStateAgain(): void {
@@ -195,6 +202,7 @@ function endUnconnected(): void {
   endNotice("unconnected");
   announce("Connected.");
   // What happened meanwhile was not announced to this page.
+  void readSession().catch(() => undefined);
   void runs.load().catch(() => undefined);
   void chat.load().catch(() => undefined);
 }
@@ -290,7 +298,7 @@ function setPermission(permission: Permission): void {
   editor.setReadOnly(!canEdit(permission) || !isLoaded || collab.isClosed);
   files.refresh();
   gone.refresh();
-  titleField.readOnly = !canManage(permission);
+  titleField.isReadOnly = !canManage(permission);
   languageMenu.disabled = !canManage(permission);
   if (was !== permission) announce(canEdit(permission) ? "You can edit now." : "You can only read now.");
   runs.refresh();
@@ -310,16 +318,13 @@ function take(message: ServerMessage): void {
   switch (message.type) {
     case "presence": {
       const words = people.take(message.people);
-      byId("here").textContent = people.countWords;
+      showHere(people.countWords);
       if (words) announce(words);
       break;
     }
     case "session.changed":
-      session.title = message.title;
-      session.is_public = message.is_public;
-      if (document.activeElement !== titleField) titleField.value = message.title;
-      showTitle();
-      if (session.language !== message.language) showLanguage(message.language);
+      adopt(session, message);
+      showSession();
       break;
     case "session.moderated":
       showMeasure(message.detail);
@@ -355,7 +360,11 @@ function showDegraded(isDegraded: boolean): void {
   byId("degraded").hidden = !isDegraded;
 }
 
+let namedBy = "Somebody";
+
 function takeNotice(message: Notice): void {
+  if (message.kind === "title_changed") namedBy = message.by?.username ?? "Somebody";
+  if (["joined", "left", "role_changed"].includes(message.kind)) share.peopleChanged();
   if (message.kind === "role_changed" && message.permission === "owner" && message.user) session.owner = message.user;
   if (message.kind === "file_deleted" && message.file && message.by) gone.deletedBy(message.file, message.by);
   const words = noticeWords(message);
@@ -430,7 +439,7 @@ async function startRun(): Promise<void> {
     if (!isSaved) runs.markUnsaved(run.job_id);
     endNotice("problem");
   } catch (failure) {
-    problem(failure instanceof Problem ? failure.message : "The run was not started. Your text is unchanged. Try again.");
+    problem(reasonOf(failure, "The run was not started. Your text is unchanged. Try again."));
   } finally {
     isStarting = false;
     delete runButton.dataset.busy;
@@ -452,19 +461,18 @@ function stopRun(): void {
 
 // Title and language
 
-function showTitle(): void {
-  document.title = `${session.title} · CodeCrafter`;
-  byId("heading").textContent = session.title;
+async function readSession(): Promise<void> {
+  adopt(session, await call<SessionRow>("GET", `/api/sessions/${session.id}`));
+  showSession();
 }
 
-async function changeSession(change: { title?: string; language?: string }): Promise<boolean> {
-  try {
-    await call("PATCH", `/api/sessions/${session.id}`, change);
-    return true;
-  } catch (failure) {
-    problem(failure instanceof Problem ? failure.message : "The change was not saved. Try again.");
-    return false;
-  }
+/** Shows what the session is now, wherever it stands. */
+function showSession(): void {
+  document.title = `${session.title} · CodeCrafter`;
+  byId("heading").textContent = session.title;
+  titleField.show();
+  share.refresh();
+  if (shownLanguage !== session.language) showLanguage();
 }
 
 /** Which languages run here, and their versions. Without an answer Run stays open: the server refuses with its reason. */
@@ -484,9 +492,11 @@ function showLanguageName(): void {
   byId("language-version").textContent = language ? [language.name, language.version].filter(Boolean).join(" ") : session.language;
 }
 
-function showLanguage(key: string): void {
-  session.language = key;
-  languageMenu.value = key;
+let shownLanguage = "";
+
+function showLanguage(): void {
+  shownLanguage = session.language;
+  languageMenu.value = session.language;
   showLanguageName();
   void editor.setLanguage(languageOf(files.shown), files.shown.path);
   showRun();
@@ -501,29 +511,18 @@ function languageOf({ id, path }: FileEntry): string {
   return known?.key ?? "";
 }
 
-titleField.addEventListener("change", async () => {
-  const title = titleField.value.trim();
-  if (!title || title === session.title) {
-    titleField.value = session.title;
-    return;
-  }
-  if (await changeSession({ title })) {
-    session.title = title;
-    showTitle();
-  } else titleField.value = session.title;
-});
-titleField.addEventListener("keydown", (event) => {
-  if (event.key === "Enter") titleField.blur();
-  if (event.key === "Escape") {
-    titleField.value = session.title;
-    titleField.blur();
-  }
-});
 languageMenu.addEventListener("change", async () => {
-  const before = session.language;
   const wanted = languageMenu.value;
-  showLanguage(wanted);
-  if (!(await changeSession({ language: wanted }))) showLanguage(before);
+  const name = (key: string): string => page.languages.find((language) => language.key === key)?.name ?? key;
+  try {
+    if (!(await changeField(session, "language", wanted, shownLanguage))) {
+      problem(`Somebody else has just changed the language to ${name(session.language)}. Choose ${name(wanted)} again if you still want it.`);
+    }
+  } catch (failure) {
+    problem(reasonOf(failure, "The language was not changed. Try again."));
+  }
+  showLanguage();
+  showSession();
 });
 
 // The page
@@ -537,6 +536,7 @@ const reading = new Reading(session.id, problem);
 
 const chat = new Chat({
   sessionId: session.id,
+  hueOf: (id) => people.hueOf(id),
   me: page.user,
   mayWrite: session.may_chat,
   isShown: () => panes.isShown("chat"),
@@ -560,17 +560,18 @@ document.addEventListener("visibilitychange", () => {
   if (!document.hidden && panes.isShown("chat")) chat.shown();
 });
 
-const people = new People(byId("people"), page.user, (client) => {
-  const state = collab.awareness.getStates().get(client);
-  if (!state) return;
-  // They may be in another file than the one that is shown.
-  for (const { id } of files.list) {
-    const caret = caretPosition(state, collab.doc.getText(id));
-    if (!caret) continue;
+const people = new People({
+  me: page.user,
+  whereabouts: () => whereabouts(collab.awareness, collab.doc, files.list),
+  goTo: ({ file, index }) => {
     panes.show("editor");
-    files.open(id);
-    editor.reveal(caret.head);
-  }
+    files.open(file.id);
+    editor.reveal(index);
+  },
+  facesChanged: () => {
+    editor.redrawCarets();
+    chat.recolour();
+  },
 });
 
 const labelOf = ({ id, path }: FileEntry): string => (id === MAIN ? "Shared text" : `Shared text of ${path}`);
@@ -604,7 +605,7 @@ const gone = new GoneFiles({
       announce(`${await files.create(path, text)} was created.`);
       return true;
     } catch (failure) {
-      problem(failure instanceof Problem ? failure.message : "The file was not created. The text is still here. Try again.");
+      problem(reasonOf(failure, "The file was not created. The text is still here. Try again."));
       return false;
     }
   },
@@ -648,6 +649,7 @@ function openDocument(epoch: string | null): void {
         if (hadFocus) editor.view.focus();
       },
       reconnected: () => {
+        void readSession().catch(() => undefined);
         void runs.load().catch(() => undefined);
         void chat.load().catch(() => undefined);
       },
@@ -668,6 +670,7 @@ function openDocument(epoch: string | null): void {
     hold: (isHeld) => collab.hold(isHeld),
     mostBytes: () => collab.textBytes,
     refuse: problem,
+    hueOf: (id) => people.hueOf(id),
     onCaret: (line, column) => {
       byId("caret").textContent = `Ln ${line}, Col ${column}`;
     },
@@ -677,7 +680,6 @@ function openDocument(epoch: string | null): void {
   });
   files.current = MAIN;
   void editor.setLanguage(session.language, MAIN);
-  people.watch(collab.awareness);
   files.watch(collab.doc, collab, shown?.id ?? places.shown);
   void collab.connect();
 }
@@ -704,7 +706,8 @@ const runs = new Runs({
   },
 });
 
-new ShareDialog(page, () => session.permission, announce, problem);
+const share = new ShareDialog(page, () => session.permission, announce, problem);
+const titleField = new TitleField(session, () => namedBy, showSession);
 setUpThemeSwitch();
 runButton.addEventListener("click", () => void startRun());
 stopButton.addEventListener("click", stopRun);
@@ -718,7 +721,7 @@ for (const key of document.querySelectorAll("[data-mac]")) {
   if (isMac) key.textContent = (key as HTMLElement).dataset.mac ?? "";
 }
 
-const stdinKey = `stdin:${session.id}`;
+const stdinKey = `stdin:${page.user.id}:${session.id}`;
 stdinField.value = sessionStorage.getItem(stdinKey) ?? "";
 const showStdin = (): void => {
   byId("stdin-mark").hidden = !stdinField.value;
@@ -761,10 +764,10 @@ addEventListener("beforeunload", (event) => {
   if ((collab.isAtRisk && !hasCopy) || unkeptCopies.size > 0 || gone.isAtRisk) event.preventDefault();
 });
 
+noteTimeOfPage();
 openDocument(page.document.epoch);
 setTimeout(() => void showUnconnected(), FIRST_WAIT_MS);
-showTitle();
-showLanguage(session.language);
+showSession();
 setPermission(session.permission);
 void offerLeftovers().catch(() => undefined);
 void chat.load().catch(() => undefined);

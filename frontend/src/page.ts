@@ -1,5 +1,6 @@
 // What the server puts into the editor page, and the few helpers that every module of it needs.
 
+import { serverNow } from "./clock";
 import type { EditorSettings } from "./editor";
 
 export type Permission = "read" | "write" | "admin" | "owner";
@@ -100,9 +101,15 @@ export const exactTime = (when: string | Date): string => exact.format(new Date(
 
 const relative = new Intl.RelativeTimeFormat(document.documentElement.lang || "en", { numeric: "auto" });
 
-/** "3 minutes ago": the largest unit that is at least one. */
-export function relativeTime(when: string | Date, now = Date.now()): string {
-  const seconds = (new Date(when).getTime() - now) / 1000;
+/** "3 minutes ago", by the server's clock; never a time to come. */
+export const relativeTime = (when: string | Date): string => inWords(Math.min(0, new Date(when).getTime() - serverNow()));
+
+/** "in 3 days", by the server's clock. */
+export const timeUntil = (when: string | Date): string => inWords(new Date(when).getTime() - serverNow());
+
+/** In the largest unit of which there is at least one. */
+function inWords(milliseconds: number): string {
+  const seconds = milliseconds / 1000;
   const units: [Intl.RelativeTimeFormatUnit, number][] = [
     ["year", 31_536_000], ["month", 2_592_000], ["day", 86_400], ["hour", 3_600], ["minute", 60],
   ];

@@ -1,10 +1,13 @@
-// Who is here: one avatar per person, in the hue that the server gave them.
-import type { Awareness } from "y-protocols/awareness";
-import type { AwarenessUser } from "./carets";
+// Who is here: a few avatars in the header, and everybody in a list that opens by its button.
+import { facesOf, initialsOf, ownHue, type Face } from "./faces";
 import type { PresentPerson } from "./collab";
-import { icon, make, plural, type Permission, type Person } from "./page";
+import type { PeopleList } from "./people-list";
+import { byId, icon, make, plural, type Permission, type Person } from "./page";
+import type { Whereabouts } from "./whereabouts";
 
 const MOST_SHOWN = 5;
+/** How often the open list looks where everybody is. */
+const LOOK_MS = 500;
 
 export const permissionWords: Record<Permission, string> = {
   read: "can read",
@@ -13,21 +16,25 @@ export const permissionWords: Record<Permission, string> = {
   owner: "owner",
 };
 
+export interface PeopleOptions {
+  me: Person;
+  /** Where everybody is now, by the id of the person. */
+  whereabouts(): Map<string, Whereabouts>;
+  goTo(place: Whereabouts): void;
+  /** Hues have changed, so that whatever else shows them must be drawn anew. */
+  facesChanged(): void;
+}
+
 export class People {
+  readonly #avatars = byId("people");
+  readonly #panel = byId("people-panel");
   #present: PresentPerson[] = [];
+  #faces = new Map<string, Face>();
+  #list: PeopleList | null = null;
+  #looking = 0;
 
-  #awareness: Awareness | null = null;
-  #drawn = "";
-
-  constructor(
-    private readonly list: HTMLElement,
-    private readonly me: Person & { hue?: number },
-    private readonly show: (clientId: number) => void,
-  ) {}
-
-  watch(awareness: Awareness): void {
-    this.#awareness = awareness;
-    awareness.on("change", () => this.#draw());
+  constructor(private readonly options: PeopleOptions) {
+    this.#panel.addEventListener("toggle", (event) => void this.#toggled((event as ToggleEvent).newState === "open"));
   }
 
   get count(): number {
@@ -38,51 +45,79 @@ export class People {
     return this.count < 2 ? "Only you here" : `${plural(this.count, "person", "people")} here`;
   }
 
+  /** The hue that somebody has in this room; of who is not here, their own. */
+  hueOf(id: string): number {
+    return this.#faces.get(id)?.hue ?? ownHue(id);
+  }
+
   /** Returns what to announce: who came and who left. */
   take(people: PresentPerson[]): string {
+    const { me } = this.options;
     const before = new Map(this.#present.map((person) => [person.id, person.username]));
-    const wasEmpty = before.size === 0;
     const unique = new Map(people.map((person) => [person.id, person]));
-    this.#present = [...unique.values()].sort((one, other) => Number(other.id === this.me.id) - Number(one.id === this.me.id));
+    this.#present = [...unique.values()].sort((one, other) => Number(other.id === me.id) - Number(one.id === me.id));
+    this.#faces = facesOf(this.#present);
     this.#draw();
-    if (wasEmpty) return "";
+    this.#look();
+    this.options.facesChanged();
+    if (before.size === 0) return "";
     const came = this.#present.filter((person) => !before.has(person.id)).map((person) => `${person.username} joined`);
     const left = [...before].filter(([id]) => !unique.has(id)).map(([, name]) => `${name} left`);
     return [...came, ...left].slice(0, 3).join(". ");
   }
 
   #draw(): void {
-    const hues = new Map<string, { hue: number; client: number }>();
-    for (const [client, state] of (this.#awareness?.getStates() ?? new Map()) as Map<number, { user?: AwarenessUser }>) {
-      if (state.user) hues.set(state.user.id, { hue: state.user.hue, client });
-    }
-    const shown = this.#present.slice(0, MOST_SHOWN);
-    // Cursors move all the time, and a button that is made anew loses the keyboard's focus.
-    const picture = JSON.stringify([this.#present, shown.map(({ id }) => hues.get(id))]);
-    if (picture === this.#drawn) return;
-    this.#drawn = picture;
-    const items = shown.map((person) => {
-      const seen = hues.get(person.id);
-      const isMe = person.id === this.me.id;
-      const hue = isMe ? this.me.hue : seen?.hue;
-      const words = `${person.username}${isMe ? " (you)" : person.is_bot ? " (bot)" : ""}, ${permissionWords[person.permission]}`;
-      const avatar = make("button", {
-        type: "button",
-        class: `avatar ${hue === undefined ? "" : `hue-${hue}`}`,
-        title: isMe || !seen ? words : `${words}. Click to see where they are`,
-        "aria-label": words,
-        click: () => seen && !isMe && this.show(seen.client),
-      }, make("span", { "aria-hidden": "true" }, initials(person.username)), person.is_bot ? icon("bot") : person.permission === "read" && icon("eye"));
-      if (person.is_bot) avatar.dataset.bot = "yes";
-      return make("li", {}, avatar);
+    const more = this.count - MOST_SHOWN;
+    byId("people-more").textContent = more > 0 ? `+${more}` : "";
+    byId("people-all").textContent = String(this.count);
+    const focused = this.#avatars.contains(document.activeElement) ? (document.activeElement as HTMLElement).dataset.id : undefined;
+    this.#avatars.replaceChildren(...this.#present.slice(0, MOST_SHOWN).map((person) => make("li", {}, this.#avatar(person))));
+    if (focused) this.#avatars.querySelector<HTMLElement>(`[data-id="${CSS.escape(focused)}"]`)?.focus();
+  }
+
+  #avatar(person: PresentPerson): HTMLElement {
+    const isMe = person.id === this.options.me.id;
+    const words = `${person.username}${isMe ? " (you)" : person.is_bot ? " (bot)" : ""}, ${permissionWords[person.permission]}`;
+    const button = make("button", {
+      type: "button",
+      class: "avatar",
+      title: isMe ? words : `${words}. Click to see where they are`,
+      "aria-label": words,
+      "data-id": person.id,
+      click: () => {
+        const place = isMe ? undefined : this.options.whereabouts().get(person.id);
+        if (place) this.options.goTo(place);
+      },
     });
-    if (this.#present.length > MOST_SHOWN) {
-      const rest = this.#present.slice(MOST_SHOWN).map((person) => person.username).join(", ");
-      items.push(make("li", {}, make("span", { class: "avatar", title: rest }, `+${this.#present.length - MOST_SHOWN}`)));
+    dress(button, person, this.#faces.get(person.id));
+    return button;
+  }
+
+  async #toggled(isOpen: boolean): Promise<void> {
+    clearInterval(this.#looking);
+    if (!isOpen) return;
+    if (!this.#list) {
+      const { PeopleList } = await import("./people-list");
+      this.#list ??= new PeopleList(this.#panel, this.options.me, (place) => {
+        this.#panel.hidePopover();
+        this.options.goTo(place);
+      });
     }
-    this.list.replaceChildren(...items);
+    this.#list.open(this.countWords);
+    this.#looking = window.setInterval(() => this.#look(), LOOK_MS);
+    this.#look();
+  }
+
+  #look(): void {
+    if (!this.#panel.matches(":popover-open")) return;
+    this.#list?.show(this.#present, this.#faces, this.options.whereabouts(), this.countWords);
   }
 }
 
-/** The same two letters as on the dashboard (templates/partials/avatars.html). */
-const initials = (name: string): string => name.slice(0, 2).toUpperCase();
+/** Puts hue, letters and mark on an avatar. */
+export function dress(avatar: HTMLElement, person: PresentPerson, face: Face | undefined): void {
+  avatar.className = `avatar hue-${face?.hue ?? ownHue(person.id)}`;
+  if (person.is_bot) avatar.dataset.bot = "yes";
+  const mark = person.is_bot ? icon("bot") : person.permission === "read" && icon("eye");
+  avatar.replaceChildren(make("span", { "aria-hidden": "true" }, face?.initials ?? initialsOf(person.username)), ...(mark ? [mark] : []));
+}

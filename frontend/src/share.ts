@@ -1,6 +1,7 @@
 // The share dialog: the invite links, the people, and whether anyone signed in may read.
 import { call, Problem } from "./api";
-import { byId, canManage, icon, make, plural, relativeTime, type Page, type Permission, type Person } from "./page";
+import { changeField } from "./changes";
+import { byId, canManage, icon, make, plural, relativeTime, timeUntil, type Page, type Permission, type Person } from "./page";
 
 interface Invite {
   id: string;
@@ -52,8 +53,7 @@ export class ShareDialog {
     });
     byId<HTMLInputElement>("share-allow-guests").addEventListener("change", (event) => {
       void this.#switch(event.target as HTMLInputElement, async (allows_guests) => {
-        await call("PATCH", this.#path, { allows_guests });
-        this.page.session.allows_guests = allows_guests;
+        if (!(await changeField(this.page.session, "allows_guests", allows_guests, !allows_guests))) return;
         this.announce(allows_guests ? "People with a link can come in without an account." : "Guests are out, and no others can come.");
         void this.#try(() => this.#readGuests());
       });
@@ -65,8 +65,7 @@ export class ShareDialog {
     });
     byId<HTMLInputElement>("share-public").addEventListener("change", (event) => {
       void this.#switch(event.target as HTMLInputElement, async (is_public) => {
-        await call("PATCH", this.#path, { is_public });
-        this.page.session.is_public = is_public;
+        if (!(await changeField(this.page.session, "is_public", is_public, !is_public))) return;
         this.announce(is_public ? "Anyone signed in can read this session." : "Only the people you share it with can read this session.");
       });
     });
@@ -88,6 +87,17 @@ export class ShareDialog {
       await this.#readPeople();
       if (manages) await this.#readGuests();
     });
+  }
+
+  /** Shows the switches as the session has them now. */
+  refresh(): void {
+    if (this.#dialog.open) this.#showSwitches();
+  }
+
+  /** Somebody else let people in, took them out or changed what they may do. */
+  peopleChanged(): void {
+    if (!this.#dialog.open) return;
+    void this.#readPeople().catch(() => undefined);
   }
 
   #showAddress(): void {
@@ -342,7 +352,7 @@ function termsOf({ expires_at, uses_left, is_usable }: Invite): string {
   if (uses_left === 0) return "Used up";
   if (!is_usable) return "Expired";
   const terms = [
-    expires_at ? `Ends ${relativeTime(expires_at)}` : "No end",
+    expires_at ? `Ends ${timeUntil(expires_at)}` : "No end",
     uses_left === null ? "any number of people" : `for ${plural(uses_left, "more person", "more people")}`,
   ];
   return terms.join(", ");

@@ -1,6 +1,8 @@
 // Small additions to the server's pages. All of them work without it.
 import { call } from "./api";
+import { noteTimeOfPage } from "./clock";
 import { type CopyName, listCopies, LOGGED_OUT_CHANNEL, remove, unsavedIn } from "./copies";
+import { forgetDrafts } from "./drafts";
 import { byId, exactTime, icon, make, relativeTime, type Language } from "./page";
 import { keepTheme, setUpThemeSwitch } from "./theme-switch";
 
@@ -107,6 +109,7 @@ function takeCopiesAlong(): void {
           return;
         }
         new BroadcastChannel(LOGGED_OUT_CHANNEL).postMessage(userId);
+        forgetDrafts(userId);
         await Promise.race([remove(copies), new Promise((resolve) => setTimeout(resolve, 2_000))]);
         form.submit();
       })();
@@ -135,9 +138,12 @@ async function tellUnsaved(userId: string): Promise<void> {
 /** A session that is not there for this person leaves nothing on their device either. */
 async function removeWithAccess(userId: string): Promise<void> {
   const sessionId = /^\/sessions\/([0-9a-f-]{36})\/?$/.exec(location.pathname)?.[1];
-  if (sessionId && document.documentElement.dataset.status === "404") await remove(await listCopies(userId, sessionId));
+  if (!sessionId || document.documentElement.dataset.status !== "404") return;
+  forgetDrafts(userId, sessionId);
+  await remove(await listCopies(userId, sessionId));
 }
 
+noteTimeOfPage();
 setUpThemeSwitch();
 takeCopiesAlong();
 offerTemplates();

@@ -131,3 +131,66 @@ def test_visitor_of_a_public_session_reads_the_chat_and_cannot_write(server, ana
     expect(texts(ana)).to_have_text(["welcome"])
     expect(ana.page.get_by_label("Message", exact=True)).to_be_hidden()
     expect(ana.page.get_by_text("You visit this public session.")).to_be_visible()
+
+
+def test_draft_survives_a_reload_and_is_gone_once_logged_out(server, ana):
+    owner = server.person("owner")
+    session_id = owner.new_session()["id"]
+    owner.let_in(session_id, ana)
+    field = ana.page.get_by_label("Message", exact=True)
+    enter(ana, session_id)
+    show_chat(ana)
+    field.fill("a long thought")
+    ana.page.reload()
+    show_chat(ana)
+    expect(field).to_have_value("a long thought")
+    ana.page.goto(f"{server.url}/sessions")
+    drafts = "Object.keys(localStorage).filter((key) => key.startsWith('draft:')).length"
+    assert ana.page.evaluate(drafts) == 1
+    ana.page.get_by_role("button", name="Log out").click()
+    expect(ana.page.get_by_role("link", name="Log in")).to_be_visible()
+    assert ana.page.evaluate(drafts) == 0
+
+
+def test_who_reads_above_is_told_of_new_messages_and_links_lead_where_they_say(server, ana):
+    owner = server.person("owner")
+    session_id = owner.new_session()["id"]
+    owner.let_in(session_id, ana)
+    path = f"/api/sessions/{session_id}/chat"
+    for number in range(15):
+        owner.call("POST", path, 201, json={"text": f"message {number}" + "\nand more" * 4})
+    enter(ana, session_id)
+    show_chat(ana)
+    expect(texts(ana).last).to_be_in_viewport()
+    ana.page.get_by_role("region", name="Messages").evaluate("messages => messages.scrollTo(0, 0)")
+    for text in ("one", "two, see https://example.org/a?b=c."):
+        owner.call("POST", path, 201, json={"text": text})
+    news = ana.page.get_by_role("button", name="2 new messages")
+    news.click()
+    expect(texts(ana).last).to_be_in_viewport()
+    expect(news).to_be_hidden()
+    link = texts(ana).last.get_by_role("link")
+    expect(link).to_have_text("https://example.org/a?b=c")
+    expect(link).to_have_attribute("href", "https://example.org/a?b=c")
+    expect(link).to_have_attribute("rel", "noopener nofollow ugc")
+
+
+@pytest.mark.parametrize("hours", [-3, 3])
+def test_times_are_right_on_a_device_whose_clock_is_wrong(server, ana, hours):
+    owner = server.person("owner")
+    session_id = owner.new_session()["id"]
+    owner.let_in(session_id, ana)
+    ana.page.add_init_script(
+        f"""const real = Date, off = {hours} * 3600_000;
+        Date = class extends real {{
+            constructor(...given) {{ given.length ? super(...given) : super(real.now() + off); }}
+            static now() {{ return real.now() + off; }}
+        }};"""
+    )
+    enter(ana, session_id)
+    show_chat(ana)
+    owner.call("POST", f"/api/sessions/{session_id}/chat", 201, json={"text": "now"})
+    owner.call("PATCH", f"/api/sessions/{session_id}", 200, json={"title": "Renamed"})
+    expect(ana.page.locator("#chat-list time")).to_have_text(["just now", "just now"])
+    ana.page.goto(f"{server.url}/sessions")
+    expect(ana.page.locator("time[data-relative]").first).to_have_text("just now")

@@ -1,0 +1,50 @@
+// How people are told apart in one room: a hue and two letters each. Every page works both out from the list of who is
+// here, so all of them show the same without asking.
+import type { Person } from "./page";
+
+export interface Face {
+  hue: number;
+  initials: string;
+}
+
+/** As many as frontend/styles/tokens.css has. */
+const HUES = 8;
+
+/** The hue of a person by themselves, as the server gives it (accounts/models.py). */
+export const ownHue = (id: string): number => (parseInt(id.slice(-1), 16) || 0) % HUES;
+
+/** No two have one hue while there are enough, or the same letters: whose id comes first keeps their own. */
+export function facesOf(people: readonly Person[]): Map<string, Face> {
+  const inOrder = [...people].sort((one, other) => (one.id < other.id ? -1 : 1));
+  const hues = new Map<string, number>();
+  const free = new Set(Array.from({ length: HUES }, (_, hue) => hue));
+  for (const { id } of inOrder) if (free.delete(ownHue(id))) hues.set(id, ownHue(id));
+  for (const { id } of inOrder) {
+    if (hues.has(id)) continue;
+    const [hue = ownHue(id)] = free;
+    free.delete(hue);
+    hues.set(id, hue);
+  }
+  const taken = new Set<string>();
+  return new Map(inOrder.map(({ id, username }) => {
+    const initials = freeInitials(username, taken);
+    taken.add(initials);
+    return [id, { hue: hues.get(id) ?? ownHue(id), initials }];
+  }));
+}
+
+/** The first two letters, as on the dashboard (templates/partials/avatars.html), or the first two others that are free. */
+function freeInitials(name: string, taken: ReadonlySet<string>): string {
+  const usual = initialsOf(name);
+  if (!taken.has(usual)) return usual;
+  const letters = [...name.toUpperCase()].filter((letter) => /[\p{L}\p{N}]/u.test(letter));
+  const [first = "?", ...rest] = letters;
+  for (const letter of rest.reverse()) if (!taken.has(first + letter)) return first + letter;
+  for (let number = 2; number < 100; number += 1) {
+    const initials = number < 10 ? `${first}${number}` : String(number);
+    if (!taken.has(initials)) return initials;
+  }
+  return usual;
+}
+
+export const initialsOf = (name: string): string => [...name].slice(0, 2).join("").toUpperCase();
