@@ -257,6 +257,7 @@ function readOnly(isReadOnly: boolean): Extension {
   // The content stays focusable, so that it can be read and copied by keyboard.
   return [
     EditorState.readOnly.of(isReadOnly),
-    EditorView.contentAttributes.of({ "aria-readonly": String(isReadOnly) }),
+    // No keyboard comes up on a phone where there is nothing to write.
+    EditorView.contentAttributes.of({ "aria-readonly": String(isReadOnly), ...(isReadOnly ? { inputmode: "none" } : {}) }),
   ];
 }

@@ -14,6 +14,7 @@ import { byId, canEdit, canManage, clockTime, make, plural, readPage, type Langu
 import { setUpPanes } from "./panes";
 import { Places } from "./places";
 import { People, permissionWords } from "./people";
+import { setUpPrinting } from "./printing";
 import { Reading } from "./reading";
 import { Runs, type Run } from "./runs";
 import { ShareDialog } from "./share";
@@ -709,6 +710,10 @@ const runs = new Runs({
 const share = new ShareDialog(page, () => session.permission, announce, problem);
 const titleField = new TitleField(session, () => namedBy, showSession);
 setUpThemeSwitch();
+setUpPrinting(() => {
+  const { path, text } = reading.isShown ? reading.file : { path: files.shown.path, text: editor.content };
+  return { title: session.title, path: path === MAIN ? entryName() : path, text };
+});
 runButton.addEventListener("click", () => void startRun());
 stopButton.addEventListener("click", stopRun);
 byId("download-text").addEventListener("click", () => {
