@@ -51,6 +51,8 @@ if TYPE_CHECKING:
 sign_ins_ended = Signal()
 # Sent when a suspension begins, with `user` and `by`; the apps above stop what that person has going.
 person_suspended = Signal()
+# Sent when a person has another username, with `user`; open sockets show it at once.
+person_renamed = Signal()
 TOKENS_MAX = 50
 BOTS_MAX = 10
 GONE_DAYS = 1
@@ -172,6 +174,8 @@ def change_profile(
                 return stored
             _refuse_taken(changes.get("username"), changes.get("email"), but=stored)
             User.objects.filter(pk=stored.pk).update(**changes, version=F("version") + 1)
+            if "username" in changes:
+                transaction.on_commit(lambda: person_renamed.send(User, user=stored))
             if "email" in changes:
                 # Mail must never again go to an address that is no longer theirs.
                 EmailAddress.objects.filter(user=stored).delete()

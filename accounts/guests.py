@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.contrib.auth import login
 from django.contrib.auth.models import AnonymousUser
+from django.db.models import F
 from django.utils.functional import SimpleLazyObject
 
 from accounts.errors import GuestNameRefused
@@ -84,6 +85,13 @@ def make_guest(name: str) -> User:
     guest.set_unusable_password()
     guest.save(force_insert=True)
     return guest
+
+
+def rename_guest(guest: User, name: str) -> str:
+    """Give a guest another name, with the addition that they had. Returns the whole of it. Raises GuestNameRefused."""
+    username = f"{clean_name(name)} {guest.username[guest.username.rindex('(guest ') :]}"
+    User.objects.filter(pk=guest.pk).update(username=username, version=F("version") + 1)
+    return username
 
 
 def sign_guest_in(request: HttpRequest, guest: User, until: datetime) -> None:

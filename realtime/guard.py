@@ -76,7 +76,7 @@ class Guard:
         keys = {member.session_key for _, member, _ in members if member.session_key}
         by_token = {member.author for _, member, _ in members if member.family}
         token_ids = {member.token_id for _, member, _ in members if member.token_id is not None}
-        marks, permissions, sign_ins = await self._read(_look, pairs, keys, by_token, token_ids)
+        users, permissions, sign_ins = await self._read(_look, pairs, keys, by_token, token_ids)
         for room, member, sign_in in members:
             if member.id not in room.connections:
                 continue
@@ -84,9 +84,9 @@ class Guard:
                 # Renewed meanwhile, with a sign-in that may be younger than this look.
                 self.check_soon(room)
                 continue
-            if (mark := marks.get(member.author)) is None:
+            if (user := users.get(member.author)) is None:
                 room.expel(member, connections.SIGNED_OUT, "the account is not active")
-            elif not _is_signed_in(member, mark, sign_ins):
+            elif not _is_signed_in(member, user.get_session_auth_hash(), sign_ins):
                 # Signing in again and changing the password give the browser a new cookie: it may come back with that
                 # one, and is told that it is signed out when it has none.
                 code = connections.SIGN_IN_CHANGED if member.comes_by_cookie else connections.SIGNED_OUT
@@ -94,6 +94,7 @@ class Guard:
             elif (permission := permissions[room.session_id, member.author]) is None:
                 room.expel(member, connections.LOST_ACCESS, "no access any more")
             else:
+                room.rename(member, user.username)
                 room.set_permission(member, str(within_scopes(permission, member.scopes)))
 
 
@@ -117,13 +118,12 @@ class _SignIns(NamedTuple):
 
 def _look(
     pairs: Pairs, keys: set[str], by_token: set[UUID], token_ids: set[UUID]
-) -> tuple[dict[UUID, str], dict[tuple[UUID, UUID], str | None], _SignIns]:
-    """The mark of each active person's sign-ins, what each may in which session, and the sign-ins that hold."""
+) -> tuple[dict[UUID, User], dict[tuple[UUID, UUID], str | None], _SignIns]:
+    """The people who are active, what each may in which session, and the sign-ins that hold."""
     users = {user.pk: user for user in User.objects.filter(able(), pk__in={user_id for _, user_id in pairs})}
     families = live_families(by_token) if by_token else set()
     sessions = open_sessions(keys) if keys else set()
     permissions = permissions_in([(session_id, users[user_id]) for session_id, user_id in pairs if user_id in users])
     if guests := [user.pk for user in users.values() if user.is_guest]:
         GuestPass.objects.note_seen(guests)
-    marks = {user_id: user.get_session_auth_hash() for user_id, user in users.items()}
-    return marks, permissions, _SignIns(sessions, families, open_tokens(token_ids))
+    return users, permissions, _SignIns(sessions, families, open_tokens(token_ids))

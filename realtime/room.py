@@ -245,6 +245,13 @@ class Room:
         # What was held of somebody who may not edit any more is refused.
         self.take_held_soon()
 
+    def rename(self, connection: Connection, username: str) -> None:
+        if username == connection.username:
+            return
+        connection.username = username
+        self._note_moved(self._awareness.refresh(connection, time.monotonic()))
+        self._show_people()
+
     async def receive(self, connection: Connection, frame: bytes) -> None:
         """Take one binary frame of a socket; the next one comes when this is done. Raises ProtocolError."""
         # Stock clients repeat every frame about cursors, mostly to the byte: reading it again would tell nothing.

@@ -22,7 +22,7 @@ from rest_framework.utils.urls import replace_query_param
 from rest_framework.views import APIView
 
 from accounts.bearer import ACCOUNT, require_scope
-from accounts.errors import TicketsUnavailable
+from accounts.errors import GuestNameRefused, TicketsUnavailable
 from accounts.guests import open_to_guests
 from accounts.models import Scope, User
 from accounts.socket_auth import issue_ticket
@@ -69,6 +69,7 @@ from sessions_app.serializers import (
     FileDetailSerializer,
     FileSerializer,
     ForkInput,
+    GuestNameInput,
     GuestSerializer,
     HistoryStepSerializer,
     ImportInput,
@@ -803,6 +804,25 @@ class GuestDetail(APIView):
     def delete(self, request: SignedInRequest, session_id: UUID, user_id: UUID) -> Response:
         sharing.remove_guest(standing_in(request.user, session_id, Action.SHARE), request.user, user_id)
         return Response(status=status.HTTP_204_NO_CONTENT)
+
+
+@open_to_guests
+class GuestName(APIView):
+    """A guest's own name. What tells them apart from others of that name stays behind it."""
+
+    token_scope = Scope.MANAGE
+
+    @extend_schema(
+        operation_id="guests_rename",
+        request=GuestNameInput,
+        responses={200: GuestSerializer, **SESSION_REFUSALS, **refusals(GuestNameRefused)},
+    )
+    def patch(self, request: SignedInRequest, session_id: UUID) -> Response:
+        standing = standing_in(request.user, session_id)
+        if not standing.is_guest:
+            raise NotAllowed("You have an account. Change your username in your profile.")
+        name = valid(GuestNameInput(data=request.data))["name"]
+        return Response(GuestSerializer(sharing.change_guest_name(standing, request.user, name)).data)
 
 
 @open_to_guests

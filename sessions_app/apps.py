@@ -9,7 +9,7 @@ class SessionsConfig(AppConfig):
 
     def ready(self) -> None:
         from accounts import privacy
-        from accounts.actions import sign_ins_ended
+        from accounts.actions import person_renamed, sign_ins_ended
         from sessions_app import access, events, moderation, own_data, storage
 
         def look_again(sender: Any, user: Any, **kwargs: Any) -> None:
@@ -26,4 +26,5 @@ class SessionsConfig(AppConfig):
             meter=storage.meter,
         )
         sign_ins_ended.connect(look_again, weak=False, dispatch_uid="sessions_app.sign_ins_ended")
+        person_renamed.connect(look_again, weak=False, dispatch_uid="sessions_app.person_renamed")
         access.looked_into.connect(note_look, weak=False, dispatch_uid="sessions_app.looked_into")

@@ -236,6 +236,10 @@ class GuestSerializer(serializers.ModelSerializer):
         fields = ["user", "permission", "created_at", "expires_at"]
 
 
+class GuestNameInput(serializers.Serializer):
+    name = serializers.CharField(max_length=100)
+
+
 class InviteUseSerializer(serializers.ModelSerializer):
     user = PersonSerializer(read_only=True)
 

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from accounts.access import people_named
 from accounts.actions import delete_account
-from accounts.guests import make_guest
+from accounts.guests import make_guest, rename_guest
 from accounts.models import User, able
 from activity import audit
 from activity.log import record
@@ -177,6 +177,21 @@ def remove_guest(standing: Standing, by: User, user_id: UUID) -> None:
     end_guests(session, by, passes)
     _revoke_all(session, by)
     record("session.guest_removed", f"{by.username} removed a guest", user_id=by.pk, session_id=session.pk)
+
+
+@transaction.atomic
+def change_guest_name(standing: Standing, guest: User, name: str) -> GuestPass:
+    """A guest corrects the name that they came with; open pages show the new one. Raises GuestNameRefused."""
+    guest_pass = standing.session.guest_passes.standing().select_related("user").get(user=guest)
+    old_name, guest_pass.user.username = guest.username, rename_guest(guest, name)
+    record(
+        "session.guest_renamed",
+        f"{old_name} is called {guest_pass.user.username} now",
+        user_id=guest.pk,
+        session_id=standing.session.pk,
+    )
+    transaction.on_commit(lambda: events.recheck_person(str(guest.pk)))
+    return guest_pass
 
 
 def heirs_of(session: CodeSession) -> QuerySet[Collaborator]:

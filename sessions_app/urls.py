@@ -52,6 +52,7 @@ api_urlpatterns = [
         name="deleted-file-restore",
     ),
     path("sessions/<uuid:session_id>/files/<str:file_id>", api.FileDetail.as_view(), name="file"),
+    path("sessions/<uuid:session_id>/guest-name", api.GuestName.as_view(), name="guest-name"),
     path("sessions/<uuid:session_id>/guests", api.GuestList.as_view(), name="guests"),
     path("sessions/<uuid:session_id>/guests/<uuid:user_id>", api.GuestDetail.as_view(), name="guest"),
     path("sessions/<uuid:session_id>/chat", api.ChatList.as_view(), name="chat"),

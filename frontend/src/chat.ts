@@ -58,6 +58,8 @@ export class Chat {
   #unread = 0;
   /** How many messages came while older ones were being read. */
   #below = 0;
+  /** Whether the newest message is looked at, or will be once the pane is open. */
+  #isPinned = true;
   #announced: number[] = [];
   #swallowed = 0;
 
@@ -82,7 +84,7 @@ export class Chat {
       this.#toEnd();
       this.#scroll.focus();
     });
-    this.#scroll.addEventListener("scroll", () => this.#isAtEnd() && this.#setBelow(0), { passive: true });
+    this.#scroll.addEventListener("scroll", () => this.#scrolled(), { passive: true });
     this.#older.addEventListener("click", () => void this.#readOlder());
     setInterval(() => this.#freshen(), 30_000);
     this.#showEmpty();
@@ -111,9 +113,14 @@ export class Chat {
     if (this.#known.size > MOST_SHOWN && this.#outgoing.size === 0 && this.#isAtEnd()) void this.#shorten().catch(() => undefined);
   }
 
-  /** Takes over the hues that people have now. */
-  recolour(): void {
-    for (const item of this.#list.querySelectorAll<HTMLElement>("[data-who]")) this.#colour(item);
+  /** Takes over the hues and names that people have now. */
+  peopleChanged(names: ReadonlyMap<string, string>): void {
+    for (const item of this.#list.querySelectorAll<HTMLElement>("[data-who]")) {
+      this.#colour(item);
+      const name = names.get(item.dataset.who ?? "");
+      const head = item.querySelector(".chat-head b");
+      if (name && head && head.textContent !== name) head.textContent = name;
+    }
   }
 
   /** A moderator took the message out. */
@@ -142,7 +149,7 @@ export class Chat {
 
   /** The pane was opened: everything in it is seen. */
   shown(): void {
-    if (this.#unread > 0) this.#toEnd();
+    if (this.#unread > 0 || this.#isPinned) this.#toEnd();
     this.#setUnread(0);
   }
 
@@ -357,12 +364,20 @@ export class Chat {
     for (const element of this.#list.querySelectorAll("time")) element.textContent = timeWords(element.dateTime);
   }
 
+  #scrolled(): void {
+    if (this.#scroll.clientHeight === 0) return;
+    this.#isPinned = this.#isAtEnd();
+    if (this.#isPinned) this.#setBelow(0);
+  }
+
   #isAtEnd(): boolean {
+    if (this.#scroll.clientHeight === 0) return this.#isPinned;
     return this.#scroll.scrollHeight - this.#scroll.scrollTop - this.#scroll.clientHeight < 48;
   }
 
   #toEnd(): void {
     this.#scroll.scrollTop = this.#scroll.scrollHeight;
+    this.#isPinned = true;
     this.#setBelow(0);
   }
 }

@@ -28,6 +28,8 @@ export type SaveState =
   | ({ kind: "closed"; code: number } & Waiting);
 
 export interface PresentPerson extends Person {
+  /** Theirs in this room. */
+  hue?: number;
   permission: Permission;
   /** There for a bot only. */
   is_bot?: boolean;

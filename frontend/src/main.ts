@@ -569,9 +569,12 @@ const people = new People({
     files.open(file.id);
     editor.reveal(index);
   },
-  facesChanged: () => {
+  changed: (names) => {
     editor.redrawCarets();
-    chat.recolour();
+    chat.peopleChanged(names);
+  },
+  rename: async (name) => {
+    await call("PATCH", `/api/sessions/${session.id}/guest-name`, { name });
   },
 });
 

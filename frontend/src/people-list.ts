@@ -1,8 +1,9 @@
 // The list of everybody who is here: name, permission, file and line, and a way there. Loaded when it is first opened.
+import { reasonOf } from "./api";
 import type { PresentPerson } from "./collab";
 import type { Face } from "./faces";
-import { make, type Person } from "./page";
-import { dress, permissionWords } from "./people";
+import { make } from "./page";
+import { dress, type PeopleOptions, permissionWords } from "./people";
 import type { Whereabouts } from "./whereabouts";
 
 /** From so many on the list can be searched by name. */
@@ -57,10 +58,10 @@ export class PeopleList {
 
   constructor(
     panel: HTMLElement,
-    private readonly me: Person,
+    private readonly options: PeopleOptions,
     private readonly goTo: (place: Whereabouts) => void,
   ) {
-    panel.replaceChildren(this.#title, this.#field, this.#list, this.#none, this.#count);
+    panel.replaceChildren(this.#title, this.#field, this.#list, this.#none, this.#count, options.me.is_guest ? nameForm(options) : "");
     this.#field.addEventListener("input", () => this.#filter());
   }
 
@@ -78,7 +79,7 @@ export class PeopleList {
     for (const [at, person] of people.entries()) {
       let row = this.#rows.get(person.id);
       if (!row) this.#rows.set(person.id, (row = new Row(this.goTo)));
-      row.show(person, faces.get(person.id), places.get(person.id), person.id === this.me.id);
+      row.show(person, faces.get(person.id), places.get(person.id), person.id === this.options.me.id);
       // What is moved loses the keyboard's focus, so a row moves only when it must.
       if (this.#list.children[at] !== row.element) this.#list.insertBefore(row.element, this.#list.children[at] ?? null);
     }
@@ -106,4 +107,22 @@ export class PeopleList {
     const words = wanted ? `${count} of ${this.#rows.size}` : "";
     if (this.#count.textContent !== words) this.#count.textContent = words;
   }
+}
+
+/** For a guest: their own name, without what the server puts behind it. */
+function nameForm({ me, rename }: PeopleOptions): HTMLElement {
+  const field = make("input", { class: "field", id: "guest-name", maxlength: "15", autocomplete: "off", spellcheck: "false" });
+  field.value = me.username.replace(/ \(guest \w+\)$/, "");
+  const words = make("p", { class: "hint", role: "status" });
+  const form = make("form", { class: "here-rename" }, make("label", { for: "guest-name" }, "Your name here"), field, make("button", { class: "button small" }, "Change"), words);
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    try {
+      await rename(field.value);
+      words.textContent = "Everybody here sees the new name.";
+    } catch (failure) {
+      words.textContent = reasonOf(failure, "The name was not changed. Try again.");
+    }
+  });
+  return form;
 }

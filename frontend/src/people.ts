@@ -2,7 +2,7 @@
 import { facesOf, initialsOf, ownHue, type Face } from "./faces";
 import type { PresentPerson } from "./collab";
 import type { PeopleList } from "./people-list";
-import { byId, icon, make, plural, type Permission, type Person } from "./page";
+import { byId, icon, make, plural, type Page, type Permission } from "./page";
 import type { Whereabouts } from "./whereabouts";
 
 const MOST_SHOWN = 5;
@@ -17,12 +17,14 @@ export const permissionWords: Record<Permission, string> = {
 };
 
 export interface PeopleOptions {
-  me: Person;
+  me: Page["user"];
   /** Where everybody is now, by the id of the person. */
   whereabouts(): Map<string, Whereabouts>;
   goTo(place: Whereabouts): void;
-  /** Hues have changed, so that whatever else shows them must be drawn anew. */
-  facesChanged(): void;
+  /** Names or hues have changed, so that whatever else shows them must be drawn anew. */
+  changed(names: ReadonlyMap<string, string>): void;
+  /** Gives a guest, who is at this page, another name. Rejects with the reason. */
+  rename(name: string): Promise<void>;
 }
 
 export class People {
@@ -59,17 +61,23 @@ export class People {
     this.#faces = facesOf(this.#present);
     this.#draw();
     this.#look();
-    this.options.facesChanged();
+    me.username = unique.get(me.id)?.username ?? me.username;
+    this.options.changed(new Map(people.map(({ id, username }) => [id, username])));
     if (before.size === 0) return "";
     const came = this.#present.filter((person) => !before.has(person.id)).map((person) => `${person.username} joined`);
     const left = [...before].filter(([id]) => !unique.has(id)).map(([, name]) => `${name} left`);
-    return [...came, ...left].slice(0, 3).join(". ");
+    const renamed = this.#present.flatMap(({ id, username }) => {
+      const old = before.get(id);
+      return old && old !== username ? [`${old} is called ${username} now`] : [];
+    });
+    return [...came, ...left, ...renamed].slice(0, 3).join(". ");
   }
 
   #draw(): void {
     const more = this.count - MOST_SHOWN;
     byId("people-more").textContent = more > 0 ? `+${more}` : "";
     byId("people-all").textContent = String(this.count);
+    byId("people-open").hidden = this.count === 0;
     const focused = this.#avatars.contains(document.activeElement) ? (document.activeElement as HTMLElement).dataset.id : undefined;
     this.#avatars.replaceChildren(...this.#present.slice(0, MOST_SHOWN).map((person) => make("li", {}, this.#avatar(person))));
     if (focused) this.#avatars.querySelector<HTMLElement>(`[data-id="${CSS.escape(focused)}"]`)?.focus();
@@ -98,7 +106,7 @@ export class People {
     if (!isOpen) return;
     if (!this.#list) {
       const { PeopleList } = await import("./people-list");
-      this.#list ??= new PeopleList(this.#panel, this.options.me, (place) => {
+      this.#list ??= new PeopleList(this.#panel, this.options, (place) => {
         this.#panel.hidePopover();
         this.options.goTo(place);
       });

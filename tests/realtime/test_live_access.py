@@ -13,7 +13,7 @@ import pytest
 from websockets.asyncio.client import connect
 
 from tests.live import PASSWORD, LiveServer, Person
-from tests.realtime.page import Page, close_code, page
+from tests.realtime.page import Page, at, caret, close_code, page
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,6 +61,17 @@ async def test_demoted_writer_is_refused(request, room):
         await one.type("too late")
         await one.until(lambda: one.said("refused"))
         assert alice.text(session_id) == "x\n"
+
+
+async def test_renamed_person_has_the_new_name_on_the_list_and_at_the_cursor(room, sides):
+    alice, bob, session_id = room
+    async with page(bob, session_id) as one, page(at(sides[1], alice), session_id) as other:
+        await one.announce({"cursor": caret(one.doc, 0)}, clock=1)
+        name = f"{bob.username}-new"
+        at(sides[0], bob).call("PATCH", "/api/auth/profile", 200, json={"username": name})
+        for side in (one, other):
+            await side.until(lambda side=side: name in {row["username"] for row in side.said("presence")[-1]["people"]})
+        await other.until(lambda: name in {state["user"]["name"] for state in other.present.values()})
 
 
 async def test_removed_person_is_closed_out(request, room):

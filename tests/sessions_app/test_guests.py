@@ -145,7 +145,7 @@ OPEN = {
     "SessionDetail", "SessionExport", "SessionLeave", "CollaboratorList", "ChatList", "HistoryList", "PastText",
     "PastRestore", "FileList", "FileDetail", "DeletedFileList", "DeletedFileDetail", "DeletedFileRestore", "Execute",
     "RunStatus", "RunOutputPiece", "RunCancel", "RunInput", "RunHistory", "LanguageList", "session_detail",
-    "session_join", "session_guest",
+    "session_join", "session_guest", "GuestName",
 }  # fmt: skip
 
 
@@ -161,6 +161,23 @@ def test_a_page_of_people_takes_a_guest_for_nobody(path, open_session):
     assert answer.status_code in (302, 404, 405), path
     if answer.status_code == 302:
         assert "/login" in answer["Location"]
+
+
+def test_a_guest_corrects_their_name_and_stays_the_same_guest(open_session, api, bob):
+    _, token = link(open_session)
+    client, path = come(token, "Anm"), f"/api/sessions/{open_session.pk}/guest-name"
+    before = guest_of(open_session)
+    answer = patch(client, path, {"name": "Ann"})
+    assert answer.status_code == 200, answer.content
+    assert answer.json()["user"] == {"id": str(before.pk), "username": before.username.replace("Anm", "Ann")}
+    assert guest_of(open_session).username == before.username.replace("Anm", "Ann")
+    for name in ("", "x" * 16, "Ann (guest 0000)", "\u202eAnn"):
+        assert patch(client, path, {"name": name}).status_code == 400, name
+    assert guest_of(open_session).username == before.username.replace("Anm", "Ann")
+    # Neither of another session, nor somebody with an account.
+    other = actions.create_session(bob, language=languages.get("python"))
+    assert patch(client, f"/api/sessions/{other.pk}/guest-name", {"name": "Ann"}).status_code == 404
+    assert api(open_session.owner).patch(path, {"name": "Ann"}).status_code == 403
 
 
 def test_a_guest_can_sign_in_and_is_the_person_then(open_session, bob, password):
