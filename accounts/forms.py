@@ -85,6 +85,8 @@ class ProfileForm(forms.Form):
     font_size = forms.IntegerField(min_value=FONT_SIZES[0], max_value=FONT_SIZES[1], required=False)
     tab_size = forms.IntegerField(min_value=TAB_SIZES[0], max_value=TAB_SIZES[1], required=False)
     wrap = forms.ChoiceField(choices=[("true", "Wrap"), ("false", "Scroll")], required=False)
+    # Of the profile as the page showed it.
+    version = forms.IntegerField(widget=forms.HiddenInput, required=False)
 
     def editor_settings(self) -> dict[str, Any]:
         """What was chosen, in the shape of the API; what was left open is absent."""

@@ -37,6 +37,7 @@ from accounts.errors import EmailTaken, TooMany, UsernameTaken
 from accounts.forms import BotForm, ProfileForm, SignUpForm, TokenForm, add_refusal
 from accounts.models import Scope
 from codecrafter.http.client import counted_address
+from codecrafter.http.conditional import PreconditionFailed
 from codecrafter.http.problems import DomainError, NotFound
 from codecrafter.http.throttles import RateLimited, count_or_refuse
 
@@ -146,6 +147,7 @@ class ProfileEdit(LoginRequiredMixin, FormView):
             "font_size": chosen.get("font_size"),
             "tab_size": chosen.get("tab_size"),
             "wrap": "true" if chosen.get("wrap") else "false",
+            "version": user.version,
         }
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
@@ -163,15 +165,43 @@ class ProfileEdit(LoginRequiredMixin, FormView):
         preferences: dict[str, Any] = {"theme": data["theme"]}
         if any(name in form.data for name in ("keymap", "font_size", "tab_size", "wrap")):
             preferences["editor_settings"] = form.editor_settings()
+
+        def refuse_if_changed(version: int) -> None:
+            if data["version"] not in (None, version):
+                raise PreconditionFailed
+
         try:
             actions.change_profile(
-                self.request, user, username=data["username"], email=data["email"], preferences=preferences
+                self.request,
+                user,
+                username=data["username"],
+                email=data["email"],
+                preferences=preferences,
+                check_version=refuse_if_changed,
             )
+        except PreconditionFailed:
+            return self._offer_both(form)
         except (UsernameTaken, EmailTaken) as refused:
             add_refusal(form, refused)
             return self.form_invalid(form)
         messages.success(self.request, "Profile saved.")
         return super().form_valid(form)
+
+    def _offer_both(self, form: ProfileForm) -> HttpResponse:
+        """The form as it was filled in, with what another page has saved in the meantime."""
+        self.request.user.refresh_from_db()
+        saved = self.get_initial()
+        form.data = {**dict(form.data.items()), "version": saved["version"]}
+        now = [
+            f"{form[name].label.lower()} {saved[name]}"
+            for name in form.fields
+            if name != "version" and name in form.data and str(saved[name] or "") != form.data[name]
+        ]
+        words = "Your profile was changed elsewhere after you opened this page, so nothing was saved."
+        if now:
+            words += f" There it says: {', '.join(now)}."
+        form.add_error(None, f"{words} Save again to replace that with what stands here.")
+        return self.form_invalid(form)
 
 
 class EmailConfirmationResend(LoginRequiredMixin, View):

@@ -225,6 +225,21 @@ def test_a_refused_profile_says_why_and_changes_nothing(client, alice, bob, chan
     assert (alice.username, alice.email, alice.version) == ("alice", "alice@example.org", 1)
 
 
+def test_a_profile_page_from_before_a_change_takes_nothing_back_unasked(client, alice):
+    client.force_login(alice)
+    fields = {"username": "alice", "email": "alice@example.org", "theme": "dark", "version": "1"}
+    client.patch("/api/auth/profile", {"username": "alix", "preferences": {"theme": "light"}}, "application/json")
+    answer = client.post("/profile", fields)
+    assert "There it says: username alix, theme light." in answer.content.decode()
+    assert 'value="alice"' in answer.content.decode()
+    alice.refresh_from_db()
+    assert (alice.username, alice.preferences["theme"]) == ("alix", "light")
+    again = re.search(r'name="version" value="(\d+)"', answer.content.decode())
+    assert client.post("/profile", fields | {"version": again[1]}).status_code == 302
+    alice.refresh_from_db()
+    assert (alice.username, alice.preferences["theme"]) == ("alice", "dark")
+
+
 def test_a_suspended_person_loses_the_page(client, alice):
     client.force_login(alice)
     User.objects.update(is_active=False)
