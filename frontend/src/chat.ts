@@ -113,6 +113,11 @@ export class Chat {
     if (this.#known.size > MOST_SHOWN && this.#outgoing.size === 0 && this.#isAtEnd()) void this.#shorten().catch(() => undefined);
   }
 
+  /** Keeps nothing on this device of what is being written. */
+  forgetDraft(): void {
+    this.#draft.forget();
+  }
+
   /** Takes over the hues and names that people have now. */
   peopleChanged(names: ReadonlyMap<string, string>): void {
     for (const item of this.#list.querySelectorAll<HTMLElement>("[data-who]")) {

@@ -33,6 +33,12 @@ export class Draft {
       // A browser that keeps nothing keeps no draft either.
     }
   }
+
+  /** For somebody who may not be here any more. */
+  forget(): void {
+    this.text = "";
+    this.#isOver = true;
+  }
 }
 
 /** Removes what this person began to write, in one session or in all. */

@@ -229,6 +229,7 @@ function showClosed(state: SaveState & { kind: "closed" }): void {
   const next = state.code === 4401 ? [signInAction] : isGone ? [] : [reloadAction];
   const copy = state.count > 0 ? [downloadAction(() => wholeText(collab.doc), () => (hasCopy = true))] : [];
   const words = CLOSED_WORDS[state.code] ?? `The server ended this connection for good (code ${state.code}).`;
+  if (isGone) chat.forgetDraft();
   // Too many pages at once, say: the text may still be read.
   if (!isLoaded && !isGone && state.code !== 4401) void reading.show();
   endNotice("offline");
