@@ -217,9 +217,10 @@ export class Runs {
     for (const card of this.#cards.values()) card.tick();
   }
 
-  /** Reads over REST what is not announced now: which runs there are, and what those that have not ended printed. */
+  /** Reads over REST what is not announced now, while a run is known that has not ended. */
   async #ask(): Promise<void> {
-    if (this.#isAsking || this.options.isLive() || document.hidden) return;
+    const isWaiting = [...this.#cards.values()].some(({ run }) => !isFinal(run));
+    if (!isWaiting || this.#isAsking || this.options.isLive() || document.hidden) return;
     this.#isAsking = true;
     try {
       const { results } = await call<{ results: Run[] }>("GET", `/api/execute/history/${this.options.sessionId}`);
