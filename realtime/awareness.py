@@ -38,6 +38,8 @@ ENTRIES_PER_FRAME = 100
 # Stock clients renew every 15 s and take a state for outdated after 30 s.
 REMOTE_SECONDS = 30
 GONE_SECONDS = 120
+# Of one person's selections besides the main one.
+OTHERS_MAX = 12
 # The newest clocks given to each client; an echo arrives within a round trip.
 GIVEN_MAX = 32
 
@@ -270,7 +272,17 @@ def _next_clock(known: _Known | None) -> int:
 
 
 def _cursor(value: Any) -> dict[str, Any] | None:
-    """A selection as Yjs writes it, both ends relative to the text; None for anything else."""
+    """A selection as Yjs writes it, and the `others` of who has several; None for anything else."""
+    if (found := _selection(value)) is None:
+        return None
+    others = value.get("others")
+    if isinstance(others, list) and (kept := [ends for other in others[:OTHERS_MAX] if (ends := _selection(other))]):
+        found["others"] = kept
+    return found
+
+
+def _selection(value: Any) -> dict[str, Any] | None:
+    """Both ends relative to the text."""
     if not isinstance(value, dict):
         return None
     anchor, head = _position(value.get("anchor")), _position(value.get("head"))

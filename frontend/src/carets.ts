@@ -1,6 +1,6 @@
 // Other people's carets and selections in the editor. Colours come from classes by hue, so that no style attribute
 // is needed under the page's content security policy.
-import { Annotation, RangeSet, type Range } from "@codemirror/state";
+import { Annotation, RangeSet, type Range, type SelectionRange } from "@codemirror/state";
 import { Decoration, EditorView, ViewPlugin, WidgetType, type DecorationSet, type ViewUpdate } from "@codemirror/view";
 import type { Awareness } from "y-protocols/awareness";
 import * as Y from "yjs";
@@ -13,10 +13,19 @@ export interface AwarenessUser {
   is_bot?: boolean;
 }
 
+interface Ends {
+  anchor: unknown;
+  head: unknown;
+}
+
 interface AwarenessState {
   user?: AwarenessUser;
-  cursor?: { anchor: unknown; head: unknown } | null;
+  /** The main selection, as every client of Yjs tells it, and with it the others of a person who has several. */
+  cursor?: (Ends & { others?: Ends[] }) | null;
 }
+
+/** Of one person's other selections: a state has to stay small. */
+const MOST_OTHERS = 12;
 
 /** Of a transaction that draws the carets of others anew. */
 export const caretsMoved = Annotation.define<boolean>();
@@ -57,12 +66,45 @@ class CaretWidget extends WidgetType {
   }
 }
 
+/** A caret of somebody who has several: the main one has the name. */
+class OtherCaret extends WidgetType {
+  constructor(readonly hue: number) {
+    super();
+  }
+
+  override eq(other: OtherCaret): boolean {
+    return other.hue === this.hue;
+  }
+
+  override toDOM(): HTMLElement {
+    const caret = document.createElement("span");
+    caret.className = `caret hue-${this.hue}`;
+    caret.setAttribute("aria-hidden", "true");
+    caret.append("\u2060");
+    return caret;
+  }
+
+  override ignoreEvent(): boolean {
+    return true;
+  }
+}
+
 /** Where a person's caret is, or null while they have none in this text. */
-export function caretPosition(state: AwarenessState, text: Y.Text): { anchor: number; head: number } | null {
+export function caretPosition({ cursor }: AwarenessState, text: Y.Text): { anchor: number; head: number } | null {
+  return cursor ? positionOf(cursor, text) : null;
+}
+
+/** Where a person's other selections in this text are. */
+export function otherPositions({ cursor }: AwarenessState, text: Y.Text): { anchor: number; head: number }[] {
+  const others = Array.isArray(cursor?.others) ? cursor.others.slice(0, MOST_OTHERS) : [];
+  return others.map((ends) => positionOf(ends, text)).filter((found) => found !== null);
+}
+
+function positionOf(ends: Ends | null, text: Y.Text): { anchor: number; head: number } | null {
   const { doc } = text;
-  if (!state.cursor?.anchor || !state.cursor.head || !doc) return null;
+  if (!ends?.anchor || !ends.head || !doc) return null;
   try {
-    const [anchor, head] = [state.cursor.anchor, state.cursor.head].map((json) =>
+    const [anchor, head] = [ends.anchor, ends.head].map((json) =>
       Y.createAbsolutePositionFromRelativePosition(Y.createRelativePositionFromJSON(json), doc),
     );
     if (!anchor || !head || anchor.type !== text || head.type !== text) return null;
@@ -102,13 +144,13 @@ export function remoteCarets(text: Y.Text, awareness: Awareness, hueOf: (id: str
 
       #tellOwn(view: EditorView): void {
         if (!view.hasFocus || awareness.getLocalState() === null) return;
-        const { anchor, head } = view.state.selection.main;
+        const { main, ranges } = view.state.selection;
         // A remote change is in the Y.Text before it is in the view, a local one after: wait until both agree.
         queueMicrotask(() => {
-          const cursor = {
-            anchor: Y.relativePositionToJSON(Y.createRelativePositionFromTypeIndex(text, anchor)),
-            head: Y.relativePositionToJSON(Y.createRelativePositionFromTypeIndex(text, head)),
-          };
+          const told = (index: number): unknown => Y.relativePositionToJSON(Y.createRelativePositionFromTypeIndex(text, index));
+          const endsOf = ({ anchor, head }: SelectionRange): Ends => ({ anchor: told(anchor), head: told(head) });
+          const others = ranges.filter((range) => range !== main).slice(0, MOST_OTHERS).map(endsOf);
+          const cursor = { ...endsOf(main), ...(others.length > 0 ? { others } : {}) };
           const known = awareness.getLocalState()?.cursor;
           if (JSON.stringify(known) !== JSON.stringify(cursor)) awareness.setLocalStateField("cursor", cursor);
         });
@@ -123,9 +165,11 @@ export function remoteCarets(text: Y.Text, awareness: Awareness, hueOf: (id: str
           const user = { ...state.user, hue: hueOf(state.user.id) };
           const head = Math.min(caret.head, doc.length);
           const anchor = Math.min(caret.anchor, doc.length);
-          if (anchor !== head) {
-            const mark = Decoration.mark({ class: `remote-selection hue-${user.hue}` });
-            ranges.push(mark.range(Math.min(anchor, head), Math.max(anchor, head)));
+          for (const { anchor: one, head: other } of [caret, ...otherPositions(state, text)]) {
+            const [from, to] = [Math.min(one, other, doc.length), Math.min(Math.max(one, other), doc.length)];
+            if (from !== to) ranges.push(Decoration.mark({ class: `remote-selection hue-${user.hue}` }).range(from, to));
+            if (one === caret.anchor && other === caret.head) continue;
+            ranges.push(Decoration.widget({ widget: new OtherCaret(user.hue), side: other > one ? -1 : 1 }).range(Math.min(other, doc.length)));
           }
           const at = JSON.stringify(state.cursor);
           const moved = this.#moves.get(client);

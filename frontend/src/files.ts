@@ -1,11 +1,12 @@
 // The rail of files: open, make, rename and delete. The server checks names; the list itself comes with the document.
 import * as Y from "yjs";
 import { call, Problem } from "./api";
+import { listDeleted } from "./bring-back";
 import { type Author, type DeletedFile, watchDeletions } from "./deletions";
 import type { GoneFile } from "./gone";
 import { endNotice, notice, noticeOf } from "./notices";
 import { byId, icon, make } from "./page";
-import { type FileEntry, freePath, listedFiles, MAIN } from "./texts";
+import { type FileEntry, freePath, isFileId, listedFiles, MAIN } from "./texts";
 
 export interface FilesOptions {
   sessionId: string;
@@ -18,6 +19,8 @@ export interface FilesOptions {
   deleted(file: DeletedFile): void;
   /** Deleted files whose texts are still here. */
   gone(): GoneFile[];
+  /** One of them is listed again, with this text. */
+  returned(id: string, text: string): void;
   /** Puts the keyboard into the editor. */
   focus(): void;
   announce(words: string): void;
@@ -112,6 +115,21 @@ export class Files {
     if (this.#doc) this.#changed();
   }
 
+  /** Brings a deleted file back for everybody, or makes a file of its text where the server has it no more; opens it.
+   * Throws a Problem. */
+  async bringBack({ id, path, text }: FileEntry & { text: string }): Promise<string> {
+    if (!isFileId(id)) return this.create(path, text);
+    try {
+      const back = await call<FileEntry>("POST", `${this.#address()}/deleted/${id}/restore`, {});
+      this.#wanted = id;
+      this.#changed();
+      return back.path;
+    } catch (problem) {
+      if (!text || !(problem instanceof Problem) || problem.status !== 404) throw problem;
+      return this.create(path, text);
+    }
+  }
+
   #deleted(file: DeletedFile): void {
     const isOwn = file.id === this.#removing;
     if (isOwn) {
@@ -128,10 +146,11 @@ export class Files {
     }
   }
 
-  #offerUndo({ path, text }: DeletedFile): void {
+  #offerUndo(file: DeletedFile): void {
+    const { path } = file;
     const act = async (): Promise<void> => {
       try {
-        this.options.announce(`${await this.create(path, text)} is back.`);
+        this.options.announce(`${await this.bringBack(file)} is back.`);
         endNotice(DELETED);
       } catch (problem) {
         notice(DELETED, `${path} is not back yet. ${wordsFor(problem)}`, [{ words: "Try again", icon: "rotate-cw", act }]);
@@ -148,7 +167,10 @@ export class Files {
       this.#wanted = "";
       this.open(id);
     }
-    if (!isListed(this.current) && !this.shownGone) this.open(MAIN);
+    for (const { id } of this.options.gone()) if (isListed(id)) this.options.returned(id, this.#doc?.getText(id).toString() ?? "");
+    const shown = files.find(({ id }) => id === this.current);
+    if (shown) this.options.open(shown);
+    else if (!this.shownGone) this.open(MAIN);
     this.#draw();
   }
 
@@ -195,6 +217,10 @@ export class Files {
     this.#delete.hidden = file === null;
     delete this.#delete.dataset.sure;
     this.#delete.textContent = "Delete file";
+    byId("file-deleted").hidden = true;
+    if (!file) void listDeleted(this.#address(), (id, path) => void this.#try(async () => {
+      await this.bringBack({ id, path, text: "" });
+    }));
     this.#dialog.showModal();
     this.#field.focus();
     const name = this.#field.value.lastIndexOf("/") + 1;

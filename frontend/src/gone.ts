@@ -72,9 +72,10 @@ export class GoneFiles {
     this.#offer(file);
   }
 
-  /** The file is back in the session. What was typed here since stays on offer. */
-  returned(id: string): void {
-    if (this.#files.get(id)?.hasRest === false) this.#end(id);
+  /** The file is in the session again, with this text. What that does not hold stays on offer. */
+  returned(id: string, text: string): void {
+    const file = this.#files.get(id);
+    if (file && (!file.hasRest || file.text === text)) this.#end(id);
   }
 
   /** Offers anew what depends on the permission. */

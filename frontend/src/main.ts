@@ -597,6 +597,7 @@ const files = new Files({
   },
   deleted: (file) => gone.add(file),
   gone: () => gone.list,
+  returned: (id, text) => gone.returned(id, text),
   focus: () => editor.view.focus(),
   announce,
 });
@@ -605,9 +606,9 @@ const gone = new GoneFiles({
   sessionId: session.id,
   me: page.user,
   mayEdit: () => canEdit(session.permission),
-  keep: async ({ path, text }) => {
+  keep: async (file) => {
     try {
-      announce(`${await files.create(path, text)} was created.`);
+      announce(`${await files.bringBack(file)} is a file of this session again.`);
       return true;
     } catch (failure) {
       problem(reasonOf(failure, "The file was not created. The text is still here. Try again."));

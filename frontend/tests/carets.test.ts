@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as Y from "yjs";
-import { caretPosition } from "../src/carets";
+import { caretPosition, otherPositions } from "../src/carets";
 
 function typed(): Y.Text {
   const doc = new Y.Doc();
@@ -27,4 +27,12 @@ test("what is no cursor has no place", () => {
   for (const head of heads) {
     assert.equal(caretPosition({ cursor: { anchor: start, head } }, typed()), null, JSON.stringify(head));
   }
+});
+
+test("of somebody's other selections those are shown that are in this text", () => {
+  const text = typed();
+  const at = (index: number): unknown => Y.relativePositionToJSON(Y.createRelativePositionFromTypeIndex(text, index));
+  const cursor = { anchor: at(0), head: at(0), others: [{ anchor: at(1), head: at(2) }, null, { anchor: at(1) }] };
+  assert.deepEqual(otherPositions({ cursor } as Parameters<typeof otherPositions>[0], text), [{ anchor: 1, head: 2 }]);
+  assert.deepEqual(otherPositions({ cursor: { ...cursor, others: 7 } } as never, text), []);
 });

@@ -277,3 +277,15 @@ def test_what_does_not_fit_is_refused_in_words_before_it_is_made(pair):
     }"""
     ana.page.evaluate(drop)
     expect(notice(ana, "photo.png holds something other than text, so nothing was inserted.")).to_be_visible()
+
+
+def test_every_selection_of_somebody_with_several_is_shown_to_the_others(pair):
+    ana, ben = pair.ana, pair.ben
+    ana.write("word = 1\nword = 2\nword = 3\n")
+    ana.page.keyboard.press("Control+Home")
+    for _ in range(3):
+        ana.page.keyboard.press("Control+d")
+    expect(ben.page.locator(".remote-selection")).to_have_text(["word"] * 3)
+    expect(ben.page.locator(".cm-content .caret")).to_have_count(3)
+    ana.page.keyboard.press("Escape")
+    expect(ben.page.locator(".cm-content .caret")).to_have_count(1)

@@ -104,6 +104,15 @@ def test_broken_socket_leaves_its_cursor_for_a_while(table):
     assert table.present() == set()
 
 
+def test_of_several_selections_those_are_taken_that_are_some_and_not_too_many(table):
+    ends = {"anchor": {"tname": "main"}, "head": {"tname": "main"}}
+    cursor = {**ends, "others": [ends, {"anchor": 1}, "x", {**ends, "style": "red"}, *([ends] * 40)]}
+    table.take(connection(), [AwarenessEntry(7, 1, {"cursor": cursor})], 0)
+    assert table.states({7})[7]["cursor"] == {**ends, "others": [ends] * 10}
+    table.take(connection(), [AwarenessEntry(8, 1, {"cursor": {**ends, "others": {"anchor": 1}}})], 0)
+    assert table.states({8})[8]["cursor"] == ends
+
+
 def test_client_that_moved_to_another_process_is_let_go_here(table):
     one = connection()
     table.take(one, [AwarenessEntry(7, 1, {})], 0)
