@@ -6,10 +6,11 @@ import { WebsocketProvider } from "y-websocket";
 import * as Y from "yjs";
 import { serverNow } from "./clock";
 import type { SessionRow } from "./changes";
+import { loadWith } from "./carried";
 import type { CopyName } from "./copies";
 import { DeviceCopy } from "./device";
 import type { Permission, Person } from "./page";
-import { splitFrame, STEP_2, SYNC, UPDATE } from "./split";
+import { splitFrame, STEP_2, SYNC, UPDATE, updateIn } from "./split";
 import { wholeText } from "./texts";
 
 /** What is not acknowledged, and whether the browser keeps that on this device. */
@@ -96,6 +97,8 @@ export interface Ending {
   reason: RefusedCode | "epoch";
   /** What the server said, if it did. */
   detail: string;
+  /** The document, for the next Collab to load what was deleted in it; null of another history. */
+  earlier: Uint8Array | null;
   text: string;
   /** Changes that no server has. */
   count: number;
@@ -153,6 +156,8 @@ export interface CollabOptions {
   permission: Permission;
   /** Of the history that the page knows, or null: the server will say. */
   epoch: string | null;
+  /** Of an earlier Collab that ended: its document, some of which the server refused. */
+  earlier: Uint8Array | null;
 }
 
 export class Collab {
@@ -184,6 +189,7 @@ export class Collab {
   #shown = "";
   /** Ends the holding back of what others write; null while it is let in. */
   #holding: ReturnType<typeof setTimeout> | null = null;
+  #earlier: Uint8Array | null;
   #frameBytes = FIRST_FRAME_BYTES;
   #held: { socket: WebSocket; data: unknown }[] = [];
 
@@ -193,6 +199,7 @@ export class Collab {
   ) {
     this.#permission = options.permission;
     this.#epoch = options.epoch;
+    this.#earlier = options.earlier;
     this.#device = new DeviceCopy(this.doc, options.userId, options.sessionId);
     const server = `${location.protocol === "https:" ? "wss:" : "ws:"}//${location.host}/ws/sessions`;
     this.provider = new WebsocketProvider(server, options.sessionId, this.doc, {
@@ -309,6 +316,7 @@ export class Collab {
         // Added before y-websocket sets onmessage, so this listener runs first.
         this.addEventListener("message", (event: MessageEvent) => {
           const isText = typeof event.data === "string";
+          if (!isText && collab.provider.ws === this) collab.#loadEarlier(new Uint8Array(event.data as ArrayBuffer));
           if (!isText && collab.#holding === null) return;
           event.stopImmediatePropagation();
           if (collab.provider.ws !== this) return;
@@ -329,6 +337,13 @@ export class Collab {
         for (const frame of frames) super.send(frame as Uint8Array<ArrayBuffer>);
       }
     };
+  }
+
+  /** Loads the first answer of the server together with what the earlier document has of it. */
+  #loadEarlier(frame: Uint8Array): void {
+    if (!this.#earlier || frame[0] !== SYNC || frame[1] !== STEP_2) return;
+    loadWith(this.doc, this.#earlier, updateIn(frame), this.provider);
+    this.#earlier = null;
   }
 
   #params(): Record<string, string> {
@@ -495,8 +510,9 @@ export class Collab {
     const count = this.#pending.length;
     const kept = await this.#device.setApart(count, reason, this.#epoch ?? "");
     const text = wholeText(this.doc);
+    const earlier = reason === "epoch" ? null : Y.encodeStateAsUpdate(this.doc);
     this.destroy();
-    this.events.ended({ reason, detail, text, count, kept });
+    this.events.ended({ reason, detail, text, count, kept, earlier });
   }
 
   #state(): SaveState {

@@ -11,6 +11,7 @@ import {
 import { yCollab } from "y-codemirror.next";
 import type { Awareness } from "y-protocols/awareness";
 import * as Y from "yjs";
+import { type CarriedSteps, carryOver } from "./carried";
 import { caretsMoved, remoteCarets } from "./carets";
 import { wholeCharacters } from "./characters";
 import { composition } from "./composition";
@@ -116,13 +117,27 @@ export class Editor {
     if (place && this.#text) goTo(this.view, this.#text, place);
   }
 
-  #stateOf(text: Y.Text, label: string): EditorState {
-    let undoManager = this.#undo.get(text);
-    if (!undoManager) {
+  /** What can be undone and done again in each text, for an editor that takes this one's place. */
+  get steps(): Map<string, CarriedSteps> {
+    return new Map([...this.#undo].map(([text, { undoStack, redoStack }]) => [nameOf(text), { undo: undoStack, redo: redoStack }]));
+  }
+
+  carryOver(steps: Map<string, CarriedSteps>, doc: Y.Doc): void {
+    for (const [name, carried] of steps) carryOver(carried, this.#managerOf(doc.getText(name)));
+  }
+
+  #managerOf(text: Y.Text): Y.UndoManager {
+    let manager = this.#undo.get(text);
+    if (!manager) {
       standInForNonText(text);
-      undoManager = new Y.UndoManager(text, { captureTimeout: UNDO_STEP_MS });
-      this.#undo.set(text, undoManager);
+      manager = new Y.UndoManager(text, { captureTimeout: UNDO_STEP_MS });
+      this.#undo.set(text, manager);
     }
+    return manager;
+  }
+
+  #stateOf(text: Y.Text, label: string): EditorState {
+    const undoManager = this.#managerOf(text);
     return this.#state(plainText(text), label, [
       ownUndo(undoManager),
       composition(undoManager, this.options.hold),

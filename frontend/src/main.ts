@@ -263,7 +263,7 @@ function goOn(ending: Ending): void {
     notice("closed", "The server keeps refusing what this page sends. Your copy can be downloaded above. Reload to go on.", [reloadAction]);
     return;
   }
-  openDocument(null);
+  openDocument(null, ending.earlier);
 }
 
 function offerCopy(reason: string, words: string, text: string, kept: CopyName | null): void {
@@ -623,17 +623,18 @@ const gone = new GoneFiles({
 });
 
 /** Opens the live document; the second time in the place of the first. `epoch` is null when only the server knows it. */
-function openDocument(epoch: string | null): void {
+function openDocument(epoch: string | null, earlier: Uint8Array | null = null): void {
   const hadFocus = isLoaded && editor.view.hasFocus;
   // What was shown may be in no file of the server's text.
   const shown = isLoaded ? { ...files.shown, text: editor.content, hasRest: false } : null;
+  const steps = earlier && editor.steps;
   if (epoch === null) {
     editor.keepPlace();
     editor.destroy();
   }
   isLoaded = false;
   collab = new Collab(
-    { sessionId: session.id, userId: page.user.id, permission: session.permission, epoch },
+    { sessionId: session.id, userId: page.user.id, permission: session.permission, epoch, earlier },
     {
       state: showState,
       message: take,
@@ -645,6 +646,7 @@ function openDocument(epoch: string | null): void {
       },
       loaded: () => {
         isLoaded = true;
+        if (steps) editor.carryOver(steps, collab.doc);
         reading.hide();
         byId("editor-pane").dataset.loaded = "yes";
         setPermission(session.permission);

@@ -32,17 +32,24 @@ const HEAD_BYTES = 64;
 /** A frame of the sync protocol as frames of at most `most` bytes. The last is of the kind that the whole was. */
 export function splitFrame(frame: Uint8Array, most: number): Uint8Array[] {
   if (frame.length <= most) return [frame];
-  const decoder = decoding.createDecoder(frame);
-  const [protocol, kind] = [decoding.readVarUint(decoder), decoding.readVarUint(decoder)];
+  const kind = frame[1] as number;
   // An answer has all deletions that this page knows of, and most of them are no news.
-  const parts = splitUpdate(decoding.readVarUint8Array(decoder), most, kind === STEP_2);
+  const parts = splitUpdate(updateIn(frame), most, kind === STEP_2);
   return parts.map((part, index) => {
     const encoder = encoding.createEncoder();
-    encoding.writeVarUint(encoder, protocol);
+    encoding.writeVarUint(encoder, SYNC);
     encoding.writeVarUint(encoder, index === parts.length - 1 ? kind : UPDATE);
     encoding.writeVarUint8Array(encoder, part);
     return encoding.toUint8Array(encoder);
   });
+}
+
+/** What a frame of the sync protocol carries. */
+export function updateIn(frame: Uint8Array): Uint8Array {
+  const decoder = decoding.createDecoder(frame);
+  decoding.readVarUint(decoder);
+  decoding.readVarUint(decoder);
+  return decoding.readVarUint8Array(decoder);
 }
 
 /** Updates that say together what this one says, each of which builds on those before it only. What an insertion takes
@@ -209,7 +216,8 @@ function sizeOf(struct: Struct): number {
   return STRUCT_BYTES + encoder.toUint8Array().length;
 }
 
-function encode({ structs, ranges }: Part): Uint8Array {
+/** As one update. Structs of one client follow one another without a gap. */
+export function encode({ structs, ranges }: Pick<Part, "structs" | "ranges">): Uint8Array {
   const encoder = new Y.UpdateEncoderV1();
   // Yjs writes the clients with higher numbers first.
   const byClient = (found: Map<number, any[]>, client: number): any[] => found.get(client) ?? found.set(client, []).get(client) ?? [];

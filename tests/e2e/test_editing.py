@@ -289,3 +289,23 @@ def test_every_selection_of_somebody_with_several_is_shown_to_the_others(pair):
     expect(ben.page.locator(".cm-content .caret")).to_have_count(3)
     ana.page.keyboard.press("Escape")
     expect(ben.page.locator(".cm-content .caret")).to_have_count(1)
+
+
+def test_refused_change_leaves_what_was_done_before_it_to_be_undone(pair):
+    ana = pair.ana
+    type_at_end(ana, "mine")
+    ana.expect_saved()
+    ana.page.context.set_offline(True)
+    pair.live.kill()
+    expect(state(ana)).to_contain_text("Offline", timeout=60_000)
+    ana.page.keyboard.insert_text("x" * 300_000)
+    pair.live.start()
+    whole = "print('main')\nmine" + "y" * 300_000
+    pair.owner.call("PATCH", pair.api, 200, json={"content": whole})
+    ana.page.context.set_offline(False)
+    expect(notice(ana, "A file may hold 512 KB of text, and this one would hold more.")).to_be_visible(timeout=60_000)
+    ana.expect_saved()
+    ana.editor.focus()
+    ana.page.keyboard.press("Control+z")
+    ana.expect_saved()
+    assert pair.files()["main.py"] == whole.replace("mine", "")
