@@ -395,7 +395,7 @@ def test_languages(anybody, python_runs):
 
 def test_limits(anybody, ada, python_runs, settings):
     limits = ada("GET", "/limits", 200).json()
-    assert set(limits) == {"rates", "runs", "sizes"}
+    assert set(limits) == {"rates", "runs", "sizes", "storage"}
     counts = {"active", "active_max", "running_max", "interactive_max", "submission_wall_ms"}
     assert set(limits["runs"]) == counts | {"limits_max", "interactive_limits_max"}
     assert set(limits["runs"]["limits_max"]) == set(limits["runs"]["interactive_limits_max"]) == LIMITS
