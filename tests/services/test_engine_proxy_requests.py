@@ -298,7 +298,18 @@ async def test_what_is_done_to_a_name_is_done_to_the_id_it_had(proxy: Before, na
         (500, {"message": "broken"}),
         (301, None),
     ],
-    ids=lambda value: str(value)[-50:],
+    ids=[
+        "absent",
+        "of an image alone",
+        "without an owner",
+        "without labels",
+        "labels in capitals",
+        "a short id",
+        "a path for an id",
+        "nothing",
+        "a failure",
+        "a redirect",
+    ],
 )
 async def test_nothing_follows_a_look_up_that_finds_no_sandbox(proxy: Before, found: tuple[int, object]) -> None:
     proxy.engine.answers["GET /containers/name/json"] = found
