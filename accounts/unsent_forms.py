@@ -10,18 +10,18 @@ import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urlsplit
 
-from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
+from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views import csrf
 
+from codecrafter.http.middleware import AsyncMiddleware
 from codecrafter.http.problems import is_api
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from django.http import HttpRequest, HttpResponse
+    from django.http.response import HttpResponseBase
 
 KEY = "unsent_form"
 OWNER_FIELD = "signed_in_as"
@@ -31,18 +31,10 @@ MAX_CHARACTERS = 32 * 1024
 _NEVER_KEPT = ("csrfmiddlewaretoken", "password", "code")
 
 
-class KeepUnsentForms:
+class KeepUnsentForms(AsyncMiddleware):
     """Middleware. Where a view sends a posted form to the log-in page, the form is kept and log-in leads back to it."""
 
-    async_capable = True
-    sync_capable = False
-
-    def __init__(self, get_response: Callable[[HttpRequest], Awaitable[HttpResponse]]) -> None:
-        self.get_response = get_response
-        if iscoroutinefunction(get_response):
-            markcoroutinefunction(self)
-
-    async def __call__(self, request: HttpRequest) -> HttpResponse:
+    async def __call__(self, request: HttpRequest) -> HttpResponseBase:
         response = await self.get_response(request)
         if request.method == "POST" and response.status_code == 302 and not is_api(request):
             to = urlsplit(response["Location"])

@@ -10,15 +10,14 @@ import logging
 from typing import TYPE_CHECKING, Any, cast
 
 import psycopg
-from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
+from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.db import connection
 
+from codecrafter.http.middleware import AsyncMiddleware
 from codecrafter.http.problems import database_away_response
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from django.db.backends.postgresql.base import DatabaseWrapper
     from django.http import HttpRequest
     from django.http.response import HttpResponseBase
@@ -102,19 +101,11 @@ def _parameters() -> dict[str, Any]:
     return {name: given[name] for name in given.keys() - {"cursor_factory", "context", "prepare_threshold"}}
 
 
-class RefuseWhileAway:
+class RefuseWhileAway(AsyncMiddleware):
     """Middleware: 503 at once while the database is away, also for requests that were waiting for it.
 
     It stands before all that Django runs in the request's one thread, which hangs while the database does.
     """
-
-    async_capable = True
-    sync_capable = False
-
-    def __init__(self, get_response: Callable[[HttpRequest], Awaitable[HttpResponseBase]]) -> None:
-        self.get_response = get_response
-        if iscoroutinefunction(get_response):
-            markcoroutinefunction(self)
 
     async def __call__(self, request: HttpRequest) -> HttpResponseBase:
         if watch is None or request.path in ASKED_ANYWAY or request.path.startswith(settings.STATIC_URL):

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import prometheus_client
 import psutil
-from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.conf import settings
 from django.db.backends.signals import connection_created
 from django.http import Http404, HttpResponse
@@ -20,10 +19,11 @@ from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from codecrafter.http.middleware import AsyncMiddleware
 from codecrafter.operators import is_operator
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Iterator
 
     from django.db.backends.base.base import BaseDatabaseWrapper
     from django.http import HttpRequest
@@ -44,16 +44,8 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 _CLIENT_CLOSED = 499
 
 
-class RequestMetricsMiddleware:
+class RequestMetricsMiddleware(AsyncMiddleware):
     """The first middleware. Labels come from the URL table and a fixed list, so that no caller can make new series."""
-
-    async_capable = True
-    sync_capable = False
-
-    def __init__(self, get_response: Callable[[HttpRequest], Awaitable[HttpResponseBase]]) -> None:
-        self.get_response = get_response
-        if iscoroutinefunction(get_response):
-            markcoroutinefunction(self)
 
     async def __call__(self, request: HttpRequest) -> HttpResponseBase:
         started = time.perf_counter()

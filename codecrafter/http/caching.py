@@ -7,25 +7,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.utils.cache import patch_vary_headers
 
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+from codecrafter.http.middleware import AsyncMiddleware
 
+if TYPE_CHECKING:
     from django.http import HttpRequest
     from django.http.response import HttpResponseBase
 
 
-class PrivateByDefault:
-    async_capable = True
-    sync_capable = False
-
-    def __init__(self, get_response: Callable[[HttpRequest], Awaitable[HttpResponseBase]]) -> None:
-        self.get_response = get_response
-        if iscoroutinefunction(get_response):
-            markcoroutinefunction(self)
-
+class PrivateByDefault(AsyncMiddleware):
     async def __call__(self, request: HttpRequest) -> HttpResponseBase:
         response = await self.get_response(request)
         response.headers.setdefault("Cache-Control", "no-store")

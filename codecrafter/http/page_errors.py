@@ -5,31 +5,23 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
+from asgiref.sync import sync_to_async
 from django.http import Http404
 from django.shortcuts import render
 from django.views import defaults
 
+from codecrafter.http.middleware import AsyncMiddleware
 from codecrafter.http.problems import DomainError, is_api
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from django.http import HttpRequest, HttpResponse
+    from django.http.response import HttpResponseBase
 
 
-class PageErrors:
+class PageErrors(AsyncMiddleware):
     """Middleware. A view need not catch a DomainError, and no address answers with the browser's own page for 405."""
 
-    async_capable = True
-    sync_capable = False
-
-    def __init__(self, get_response: Callable[[HttpRequest], Awaitable[HttpResponse]]) -> None:
-        self.get_response = get_response
-        if iscoroutinefunction(get_response):
-            markcoroutinefunction(self)
-
-    async def __call__(self, request: HttpRequest) -> HttpResponse:
+    async def __call__(self, request: HttpRequest) -> HttpResponseBase:
         response = await self.get_response(request)
         if response.status_code == HTTPStatus.METHOD_NOT_ALLOWED and not is_api(request):
             page = await sync_to_async(render)(request, "405.html", status=response.status_code)

@@ -5,13 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.conf import settings
 
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+from codecrafter.http.middleware import AsyncMiddleware
 
-    from django.http import HttpRequest
+if TYPE_CHECKING:
     from django.http.response import HttpResponseBase
 
 
@@ -20,16 +18,8 @@ def public_host() -> str:
     return urlsplit(settings.PUBLIC_URL).netloc
 
 
-class AbsoluteLinks:
+class AbsoluteLinks(AsyncMiddleware):
     """Whatever makes absolute links (allauth's mails, callbacks, paging, invites) asks request.build_absolute_uri()."""
-
-    async_capable = True
-    sync_capable = False
-
-    def __init__(self, get_response: Callable[[HttpRequest], Awaitable[HttpResponseBase]]) -> None:
-        self.get_response = get_response
-        if iscoroutinefunction(get_response):
-            markcoroutinefunction(self)
 
     async def __call__(self, request: Any) -> HttpResponseBase:
         # A cached property of Django's, which build_absolute_uri() alone reads.

@@ -8,28 +8,19 @@ import re
 import uuid
 from typing import TYPE_CHECKING
 
-from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+from codecrafter.http.middleware import AsyncMiddleware
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
-    from django.http import HttpRequest, HttpResponse
+    from django.http import HttpRequest
+    from django.http.response import HttpResponseBase
 
 current_request_id: contextvars.ContextVar[str] = contextvars.ContextVar("request_id", default="-")
 # A caller's id is kept only when it can neither forge a log line nor grow it.
 _ACCEPTED = re.compile(r"^[A-Za-z0-9._-]{1,64}\Z")
 
 
-class RequestIdMiddleware:
-    async_capable = True
-    sync_capable = False
-
-    def __init__(self, get_response: Callable[[HttpRequest], Awaitable[HttpResponse]]) -> None:
-        self.get_response = get_response
-        if iscoroutinefunction(get_response):
-            markcoroutinefunction(self)
-
-    async def __call__(self, request: HttpRequest) -> HttpResponse:
+class RequestIdMiddleware(AsyncMiddleware):
+    async def __call__(self, request: HttpRequest) -> HttpResponseBase:
         offered = request.headers.get("X-Request-ID", "")
         request_id = offered if _ACCEPTED.match(offered) else uuid.uuid4().hex[:16]
         token = current_request_id.set(request_id)

@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
+from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.shortcuts import render
 from rest_framework.throttling import BaseThrottle
@@ -21,12 +21,14 @@ from rest_framework.throttling import BaseThrottle
 from codecrafter.http import counters
 from codecrafter.http.bearer import has_valid_credential
 from codecrafter.http.client import counted_address
+from codecrafter.http.middleware import AsyncMiddleware
 from codecrafter.http.problems import DomainError, is_api, problem_response
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Sequence
 
     from django.http import HttpRequest, HttpResponse, JsonResponse
+    from django.http.response import HttpResponseBase
     from rest_framework.request import Request
     from rest_framework.views import APIView
 
@@ -102,22 +104,14 @@ def count_or_refuse(scope: str, who: str) -> Budget | None:
     return budget
 
 
-class RateLimits:
+class RateLimits(AsyncMiddleware):
     """Middleware. Counts each request under /api/ without a valid credential, once, before any work is done for it.
 
     Every answer there says what is left of the budgets that its request was counted in. A page counts like a call: for
     the person who is signed in, and for others by address in a scope of its own.
     """
 
-    async_capable = True
-    sync_capable = False
-
-    def __init__(self, get_response: Callable[[HttpRequest], Awaitable[HttpResponse]]) -> None:
-        self.get_response = get_response
-        if iscoroutinefunction(get_response):
-            markcoroutinefunction(self)
-
-    async def __call__(self, request: HttpRequest) -> HttpResponse:
+    async def __call__(self, request: HttpRequest) -> HttpResponseBase:
         if not settings.RATE_LIMITS or _UNCOUNTED.match(request.path_info):
             return await self.get_response(request)
         if not is_api(request):
