@@ -121,7 +121,7 @@ def _swap(log: documents.Log, rows: list[Update], payload: bytes, segments: list
         # The segments hold all that it says.
         log.snapshot.delete()
     # Last, because a group commit of any room waits for this row.
-    replaced = len(log.snapshot.payload) if log.snapshot else 0
+    replaced = len(log.snapshot.payload) if log.snapshot and not keeps else 0
     Document.objects.filter(pk=document_id).update(
         snapshot_seq=last_seq,
         tail_bytes=F("tail_bytes") - sum(len(row.payload) for row in rows),

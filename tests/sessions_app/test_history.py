@@ -9,7 +9,7 @@ import pytest
 from activity.log import recent
 from sessions_app import compaction, crdt, documents
 from sessions_app.documents import Entry
-from sessions_app.models import Quarantined, Segment, Snapshot, Update
+from sessions_app.models import Document, Quarantined, Segment, Snapshot, Update
 from tests.realtime.page import page
 from tests.realtime.test_compaction_keeps_everything import Author
 from tests.realtime.traces import made_trace
@@ -136,6 +136,9 @@ def test_old_revision_is_read_from_the_nearest_kept_snapshot(session, path, alic
     compaction.compact(session.pk)
     snapshots = Snapshot.objects.filter(document_id=session.pk)
     assert 3 < snapshots.count() < 601 / swapped
+    # The kept ones count as storage too.
+    stored = [*snapshots, *Segment.objects.filter(document_id=session.pk)]
+    assert Document.objects.get(pk=session.pk).history_bytes == sum(len(made.payload) for made in stored)
     largest = max(len(snapshot.payload) for snapshot in snapshots)
     rows = max(sum(map(len, payloads[at : at + swapped])) for at in range(601))
     read: list[int] = []
