@@ -355,13 +355,20 @@ def _deleted(doc: pycrdt.Doc[Any]) -> list[DeletedFile]:
 
 
 def _notes(doc: pycrdt.Doc[Any]) -> dict[str, dict[str, str]]:
-    """What removal() wrote: no update of a socket may hold such values."""
+    """What removal() wrote. A socket can put a text in the place of a note, which then says nothing."""
     try:
-        return {
-            file_id: json.loads(note) for file_id, note in (doc.get(DELETED, type=pycrdt.Map).to_py() or {}).items()
-        }
+        notes = doc.get(DELETED, type=pycrdt.Map).to_py() or {}
     except BaseException as error:
         raise _as_ours(error, Broken) from error
+    return {file_id: _note(note) for file_id, note in notes.items()}
+
+
+def _note(written: object) -> dict[str, str]:
+    try:
+        note = json.loads(written) if isinstance(written, str) else None
+    except (ValueError, RecursionError):
+        return {}
+    return note if isinstance(note, dict) else {}
 
 
 def replacement(update: Updates, text: str, file_id: str = MAIN) -> bytes | None:

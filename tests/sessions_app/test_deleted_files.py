@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sessions_app import crdt, documents
+from sessions_app import blocks, crdt, documents
 from sessions_app.documents import Entry
 from tests.realtime.test_compaction_keeps_everything import Author
 
@@ -144,3 +144,20 @@ def test_all_files_are_restored_and_what_was_made_or_typed_since_is_not_lost(ses
     assert texts["newer.txt"] == b"newer\n"
     assert texts["a.txt"].startswith(b"first\n") and b"typed meanwhile\n" in texts["a.txt"]
     assert set(paths(client, path)) == {"main", file_id, newer}
+
+
+@pytest.mark.parametrize("note", ["1", "[", "x"])
+def test_what_a_socket_puts_in_the_place_of_a_note_stops_nobody(session, bob, path, api, note):
+    client = api(bob)
+    first, second = (client.post(path, {"path": name, "content": name}).json()["id"] for name in ("a.txt", "b.txt"))
+    client.delete(f"{path}/{first}")
+    value = next(block for block in blocks.read(device(session))[0] if block.root == crdt.DELETED.encode())
+    beside = b"".join(map(crdt._number, (value.client, value.clock)))
+    hostile = b"\x01\x01" + crdt._number(99) + b"\x00\x84" + beside + bytes([len(note)]) + note.encode() + b"\x00"
+    replica = crdt.Replica(device(session), crdt.Limits(512 * 1024, 8 * 1024 * 1024))
+    assert replica.apply(hostile)
+    replica.close()
+    documents.append({session.pk: [Entry(hostile, bob.pk, "socket")]})
+    assert client.delete(f"{path}/{second}").status_code == 204
+    assert [row["path"] for row in client.get(f"{path}/deleted").json()] == ["b.txt", first]
+    assert client.post(f"{path}/deleted/{first}/restore", {"path": "a.txt"}).json()["content"] == "a.txt"
