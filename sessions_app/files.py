@@ -83,6 +83,7 @@ def change_file(
 
     def make(update: crdt.Updates) -> bytes | None:
         nonlocal renamed
+        renamed = ""
         listed = crdt.listed_files(update)
         file = _among(listed, file_id)
         if path is not None and path != file.path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from activity.log import recent
 from sessions_app import blocks, crdt, documents
 from sessions_app.documents import Entry
 from tests.realtime.test_compaction_keeps_everything import Author
@@ -161,3 +162,21 @@ def test_what_a_socket_puts_in_the_place_of_a_note_stops_nobody(session, bob, pa
     assert client.delete(f"{path}/{second}").status_code == 204
     assert [row["path"] for row in client.get(f"{path}/deleted").json()] == ["b.txt", first]
     assert client.post(f"{path}/deleted/{first}/restore", {"path": "a.txt"}).json()["content"] == "a.txt"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_rename_that_somebody_else_made_first_is_noted_once(session, alice, bob, path, api, monkeypatch):
+    client = api(bob)
+    made = client.post(path, {"path": "a.txt"}).json()["id"]
+    real, others = crdt.listed_files, iter([True])
+
+    def overtaken(update):
+        found = real(update)
+        if next(others, False):
+            api(alice).patch(f"{path}/{made}", {"path": "b.txt"})
+        return found
+
+    monkeypatch.setattr(crdt, "listed_files", overtaken)
+    client.patch(f"{path}/{made}", {"path": "b.txt"})
+    noted = [entry for entry in recent(session_id=session.pk) if entry.action == "file.renamed"]
+    assert [entry.user_id for entry in noted] == [alice.pk]
