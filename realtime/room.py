@@ -68,6 +68,8 @@ class Host(Protocol):
 
     async def slice(self, update: bytes) -> crdt.Sliced: ...
 
+    async def try_out(self, document: bytes, sliced: crdt.Sliced, limits: crdt.Limits) -> crdt.Sliced: ...
+
 
 def _limits() -> crdt.Limits:
     return crdt.Limits(settings.TEXT_MAX_BYTES, settings.DOCUMENT_MAX_BYTES)
@@ -377,8 +379,14 @@ class Room:
         connection.asked_at = None
         if can_edit(connection.permission):
             try:
-                self._replica.check(sliced)
-            except crdt.TooLarge as error:
+                if not self._replica.has_room(sliced):
+                    document = self._everything()
+                    connection.pace.spend("updates", len(document))
+                    sliced = await self._host.try_out(document, sliced, _limits())
+                    await self.ready.wait()
+                    if connection.id not in self.connections:
+                        return
+            except (crdt.Malformed, crdt.TooLarge) as error:
                 self._turn_away(connection, frame, error)
                 return
             except crdt.Early:
@@ -391,7 +399,11 @@ class Room:
             await asyncio.sleep(self._loop.time() - started)
             await self.ready.wait()
             await self.has_space.wait()
-            if connection.id not in self.connections or frame.is_refused or frame.waits_for is not None:
+            if connection.id not in self.connections or frame.is_refused:
+                return
+            if frame.waits_for is not None:
+                # Held without those behind it, it would be acknowledged for all of them.
+                self.expel(connection, connections.TRY_AGAIN, "updates are missing")
                 return
 
     def _merge(self, connection: Connection, frame: Frame, update: bytes, *, is_last: bool = True) -> None:

@@ -229,6 +229,10 @@ class Rooms:
         """Read a long update. Raises Malformed."""
         return await self._read(crdt.sliced, update)
 
+    async def try_out(self, document: bytes, sliced: crdt.Sliced, limits: crdt.Limits) -> crdt.Sliced:
+        """Look whether a text that the update makes is short enough. Raises TooLarge or Malformed."""
+        return await self._read(crdt.tried, document, sliced, limits)
+
     def pace_of(self, user_id: str) -> Pace:
         """What all sockets of a person spend from."""
         return self._paces.setdefault(user_id, Pace(sockets=limits.SOCKETS_AT_ONCE))

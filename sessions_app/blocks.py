@@ -172,14 +172,17 @@ def read(update: bytes) -> tuple[list[Block], Extent]:
         raise Unreadable("the update is cut off") from error
 
 
-def slices(update: bytes, extent: Extent, most: int) -> list[bytes]:
+def slices(update: bytes, extent: Extent, most: int, *, deletions_first: bool = False) -> list[bytes]:
     """The update as several of at most so many blocks or deletions each, to be applied in this order.
 
-    A block stands in no slice before what it builds on; of blocks in a ring one stands somewhere.
+    A block stands in no slice before what it builds on; of blocks in a ring one stands somewhere. With
+    `deletions_first`, what was there before the update is deleted before anything is inserted.
     """
     if extent.parts <= most:
         return [update]
-    made: list[bytes] = []
+    ranges = [(client, *span) for client, spans in extent.deleted.items() for span in spans]
+    first_ranges = [span for span in ranges if deletions_first and not _brings(extent, span)]
+    made = _deletions(first_ranges, most)
     done = dict.fromkeys(extent.places, 0)
     begun = dict(done)
     count = 0
@@ -223,7 +226,17 @@ def slices(update: bytes, extent: Extent, most: int) -> list[bytes]:
             if count >= most:
                 finish()
     finish()
-    ranges = [(client, *span) for client, spans in extent.deleted.items() for span in spans]
+    return made + _deletions([span for span in ranges if not first_ranges or _brings(extent, span)], most)
+
+
+def _brings(extent: Extent, span: tuple[int, int, int]) -> bool:
+    """Whether the update itself brings a part of what it deletes there."""
+    client, start, end = span
+    return any(first < end and start < last for first, last in extent.written.get(client, ()))
+
+
+def _deletions(ranges: list[tuple[int, int, int]], most: int) -> list[bytes]:
+    made: list[bytes] = []
     for first in range(0, len(ranges), most):
         by_client: dict[int, list[bytes]] = {}
         for client, start, end in ranges[first : first + most]:

@@ -646,6 +646,23 @@ def sliced(update: bytes) -> Sliced:
     return Sliced(update, extent, blocks.slices(update, extent, SLICE_PARTS))
 
 
+def tried(document: bytes, sliced: Sliced, limits: Limits) -> Sliced:
+    """The update in slices that delete first, so that no text grows past what it is in the end. That is tried out on a
+    copy of the document, in any thread. Raises TooLarge or Malformed."""
+    slices = blocks.slices(sliced.update, sliced.extent, SLICE_PARTS, deletions_first=True)
+    try:
+        doc = _opened(pieces(document))
+        _part_texts(doc)
+        for part in slices:
+            _apply(doc, part)
+        text_bytes = _largest_text(doc)
+    except Broken as error:
+        raise Malformed(str(error)) from error
+    if text_bytes > limits.text_bytes:
+        raise TooLarge("text")
+    return Sliced(sliced.update, sliced.extent, slices)
+
+
 def pieces(update: bytes) -> list[bytes]:
     """The update in slices, each of which leaves other threads a turn; whole where it cannot be read."""
     if len(update) > SLICED_BYTES:
@@ -806,16 +823,15 @@ class Replica:
             self._require_values_in_files(change)
         return change
 
-    def check(self, sliced: Sliced) -> None:
-        """Raises Early or TooLarge, as apply() would of the whole, before it is merged in slices. What the update
-        deletes makes no room for what it inserts: to try that out would take too long."""
+    def has_room(self, sliced: Sliced) -> bool:
+        """Whether no text passes its limit even if nothing that the update deletes makes room: otherwise tried() tells.
+        Raises Early, or TooLarge for the document, as apply() would of the whole."""
         if needs := sliced.extent.needs(self._clocks):
             raise Early(needs)
         document_bytes, text_bytes = len(self._doc.get_update()), _largest_text(self._doc)
         if document_bytes + len(sliced.update) > self._limits.document_bytes:
             raise TooLarge("document")
-        if sliced.extent.inserted and text_bytes + sliced.extent.inserted > self._limits.text_bytes:
-            raise TooLarge("text")
+        return not sliced.extent.inserted or text_bytes + sliced.extent.inserted <= self._limits.text_bytes
 
     def _check(self, found: list[blocks.Block], extent: blocks.Extent) -> None:
         if extent.has_empty:
@@ -838,13 +854,7 @@ class Replica:
         join them again.
         """
         self._changes.clear()
-        try:
-            with self._doc.transaction():
-                for name in self._doc.keys():  # noqa: SIM118
-                    if is_file_id(name):
-                        _part(self._doc.get(name, type=pycrdt.Text))
-        except BaseException as error:
-            raise _as_ours(error, Broken) from error
+        _part_texts(self._doc)
         change = self._taken_change()
         self._length_bound = PIECE_BYTES
         return change
@@ -1074,6 +1084,16 @@ class Replica:
             raise TooLarge("document")
         if text_bytes > self._limits.text_bytes and text_bytes > self._text_bound:
             raise TooLarge("text")
+
+
+def _part_texts(doc: pycrdt.Doc[Any]) -> None:
+    try:
+        with doc.transaction():
+            for name in doc.keys():  # noqa: SIM118
+                if is_file_id(name):
+                    _part(doc.get(name, type=pycrdt.Text))
+    except BaseException as error:
+        raise _as_ours(error, Broken) from error
 
 
 def _part(shared: pycrdt.Text) -> None:

@@ -105,6 +105,36 @@ def test_slices_say_what_the_update_says_and_none_waits_for_a_later_one():
         assert str(doc.get("main", type=pycrdt.Text)) == crdt.text_of(whole)
 
 
+def test_replaced_text_that_fits_in_the_end_fits_on_the_way():
+    """What is deleted makes room: the text and all that is inserted would be longer than the limit."""
+    line, longer = "abcdefghij klmnopqrst\n", "ABCDEFGHIJ KLMNOPQRSTuvwxyz"
+    count = 300 * 1024 // len(line)
+    seed = crdt.seed(line * count, "main.py")
+    for insert, fits in ((line.strip().upper(), True), (longer * 2, False)):
+        doc: pycrdt.Doc = pycrdt.Doc()
+        doc.apply_update(seed)
+        text, before = doc.get("main", type=pycrdt.Text), doc.get_state()
+        with doc.transaction():
+            for at in reversed(range(0, count * len(line), len(line))):
+                text.insert(at, insert)
+                del text[at + len(insert) : at + len(insert) + len(line) - 1]
+        replica = crdt.Replica(seed, LONG)
+        sliced = crdt.sliced(doc.get_update(before))
+        assert not replica.has_room(sliced)
+        if fits:
+            sizes = []
+            for part in crdt.tried(replica.diff(), sliced, LONG).slices:
+                assert blocks.read(part)[1].parts <= crdt.SLICE_PARTS
+                merged(replica, part)
+                sizes.append(replica.text_bytes())
+            assert max(sizes) <= count * len(line)
+            assert replica.text() == str(text)
+        else:
+            with pytest.raises(crdt.TooLarge):
+                crdt.tried(replica.diff(), sliced, LONG)
+        replica.close()
+
+
 def test_edits_of_a_client_without_a_replica_are_counted_by_the_blocks_they_pass():
     seed = crdt.seed("", "main.py")
     replica = crdt.Replica([seed, fragmented(seed)], LONG)

@@ -7,6 +7,7 @@ import json
 from typing import Any
 from uuid import UUID
 
+import pycrdt
 import pytest
 from asgiref.sync import sync_to_async
 from django.test import Client
@@ -33,6 +34,23 @@ async def test_acknowledged_means_there_is_a_row(session, alice):
         assert await one.text("ack") == {"type": "ack", "received": 1, "seq": 2}
         row = await Update.objects.aget(document_id=session.pk, seq=2)
         assert (bytes(row.payload), row.user_id, row.origin) == (update, alice.pk, "socket")
+
+
+async def test_text_is_replaced_piece_by_piece_where_it_and_what_is_new_would_be_too_long(session, alice, settings):
+    lines = 1500
+    settings.TEXT_MAX_BYTES = lines * 15
+    await sync_to_async(documents.replace_entry_text)(session.pk, "abcdefghi\n" * lines, alice.pk)
+    doc: pycrdt.Doc[Any] = pycrdt.Doc()
+    doc.apply_update((await sync_to_async(documents.load)(session.pk)).update)
+    before, text = doc.get_state(), doc.get("main", type=pycrdt.Text)
+    with doc.transaction():
+        for at in reversed(range(0, lines * 10, 10)):
+            text.insert(at, "ABCDEFGHI")
+            del text[at + 9 : at + 18]
+    async with socket(alice, session) as one:
+        await one.send_to(bytes_data=protocol.encode_update(doc.get_update(before)))
+        assert (await one.text("ack"))["received"] == 1
+    assert await sync_to_async(documents.entry_text)(session) == "ABCDEFGHI\n" * lines
 
 
 async def test_stock_client_hears_no_text_frames(session, alice):
