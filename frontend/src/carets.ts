@@ -28,7 +28,7 @@ interface AwarenessState {
 const MOST_OTHERS = 12;
 
 /** Of a transaction that draws the carets of others anew. */
-export const caretsMoved = Annotation.define<boolean>();
+const caretsMoved = Annotation.define<boolean>();
 
 class CaretWidget extends WidgetType {
   constructor(
@@ -115,7 +115,7 @@ function positionOf(ends: Ends | null, text: Y.Text): { anchor: number; head: nu
   }
 }
 
-export function remoteCarets(text: Y.Text, awareness: Awareness, hueOf: (id: string) => number) {
+export function remoteCarets(text: Y.Text, awareness: Awareness) {
   return ViewPlugin.fromClass(
     class {
       decorations: DecorationSet = RangeSet.empty;
@@ -162,7 +162,7 @@ export function remoteCarets(text: Y.Text, awareness: Awareness, hueOf: (id: str
         for (const [client, state] of awareness.getStates() as Map<number, AwarenessState>) {
           const caret = client === awareness.clientID || !state.user ? null : caretPosition(state, text);
           if (!caret || !state.user) continue;
-          const user = { ...state.user, hue: hueOf(state.user.id) };
+          const { user } = state;
           const head = Math.min(caret.head, doc.length);
           const anchor = Math.min(caret.anchor, doc.length);
           for (const { anchor: one, head: other } of [caret, ...otherPositions(state, text)]) {

@@ -30,7 +30,7 @@ export type SaveState =
 
 export interface PresentPerson extends Person {
   /** Theirs in this room. */
-  hue?: number;
+  hue: number;
   permission: Permission;
   /** There for a bot only. */
   is_bot?: boolean;

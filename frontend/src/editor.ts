@@ -12,7 +12,7 @@ import { yCollab } from "y-codemirror.next";
 import type { Awareness } from "y-protocols/awareness";
 import * as Y from "yjs";
 import { type CarriedSteps, carryOver } from "./carried";
-import { caretsMoved, remoteCarets } from "./carets";
+import { remoteCarets } from "./carets";
 import { wholeCharacters } from "./characters";
 import { composition } from "./composition";
 import { fitting } from "./fits";
@@ -45,8 +45,6 @@ export interface EditorOptions {
   mostBytes(): number;
   /** Says why an edit was not made. */
   refuse(words: string): void;
-  /** The hue of a person in this room. */
-  hueOf(id: string): number;
   onCaret(line: number, column: number): void;
   /** How the text around the caret is indented, in words. */
   onIndent(words: string): void;
@@ -142,7 +140,7 @@ export class Editor {
       ownUndo(undoManager),
       composition(undoManager, this.options.hold),
       yCollab(text, null, { undoManager }) as Extension,
-      remoteCarets(text, this.options.awareness, this.options.hueOf),
+      remoteCarets(text, this.options.awareness),
     ]);
   }
 
@@ -192,11 +190,6 @@ export class Editor {
   async #loadKeymap(name: string): Promise<void> {
     this.#keymap = await keymapNamed(name).catch(() => []);
     this.view.dispatch({ effects: this.#keys.reconfigure(this.#keymap) });
-  }
-
-  /** Draws the carets of others anew: their hues have changed. */
-  redrawCarets(): void {
-    this.view.dispatch({ annotations: caretsMoved.of(true) });
   }
 
   destroy(): void {

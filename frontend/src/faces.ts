@@ -1,5 +1,5 @@
-// How people are told apart in one room: a hue and two letters each, worked out from the list of who is here, so that
-// every page shows the same.
+// How people are told apart in one room: by the hue that the server gives each, and by two letters, worked out from the
+// list of who is here, so that every page shows the same.
 import type { Person } from "./page";
 
 export interface Face {
@@ -13,29 +13,14 @@ const HUES = 8;
 /** The hue of a person by themselves, as the server gives it (accounts/models.py). */
 export const ownHue = (id: string): number => (parseInt(id.slice(-1), 16) || 0) % HUES;
 
-/** No two have one hue while there are enough, or the same letters: whose id comes first keeps their own. A hue that the
- * server has given counts. */
-export function facesOf(people: readonly (Person & { hue?: number })[]): Map<string, Face> {
-  const inOrder = [...people].sort((one, other) => (one.id < other.id ? -1 : 1));
-  const hues = new Map<string, number>();
-  const free = new Set(Array.from({ length: HUES }, (_, hue) => hue));
-  for (const { id, hue } of inOrder) {
-    if (hue === undefined) continue;
-    hues.set(id, hue);
-    free.delete(hue);
-  }
-  for (const { id } of inOrder) if (!hues.has(id) && free.delete(ownHue(id))) hues.set(id, ownHue(id));
-  for (const { id } of inOrder) {
-    if (hues.has(id)) continue;
-    const [hue = ownHue(id)] = free;
-    free.delete(hue);
-    hues.set(id, hue);
-  }
+/** No two have the same letters while there are enough: whose id comes first has the usual ones. */
+export function facesOf(people: readonly (Person & { hue: number })[]): Map<string, Face> {
   const taken = new Set<string>();
-  return new Map(inOrder.map(({ id, username }) => {
+  const inOrder = [...people].sort((one, other) => (one.id < other.id ? -1 : 1));
+  return new Map(inOrder.map(({ id, username, hue }) => {
     const initials = freeInitials(username, taken);
     taken.add(initials);
-    return [id, { hue: hues.get(id) ?? ownHue(id), initials }];
+    return [id, { hue, initials }];
   }));
 }
 

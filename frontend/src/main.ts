@@ -570,10 +570,7 @@ const people = new People({
     files.open(file.id);
     editor.reveal(index);
   },
-  changed: (names) => {
-    editor.redrawCarets();
-    chat.peopleChanged(names);
-  },
+  changed: (names) => chat.peopleChanged(names),
   rename: async (name) => {
     await call("PATCH", `/api/sessions/${session.id}/guest-name`, { name });
   },
@@ -678,7 +675,6 @@ function openDocument(epoch: string | null, earlier: Uint8Array | null = null): 
     hold: (isHeld) => collab.hold(isHeld),
     mostBytes: () => collab.textBytes,
     refuse: problem,
-    hueOf: (id) => people.hueOf(id),
     onCaret: (line, column) => {
       byId("caret").textContent = `Ln ${line}, Col ${column}`;
     },
