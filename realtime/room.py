@@ -636,7 +636,11 @@ class Room:
                 logger.exception("the log of %s holds an update that cannot be merged", self.session_id)
                 self._host.rebuild_soon(self)
                 return
-            if change is not None:
+            if change is None:
+                continue
+            if user_id is None:
+                self._relay_apart(change)
+            else:
                 self._relay(change, None, user_id)
         self.head = max(self.head, last_seq)
 
@@ -761,6 +765,13 @@ class Room:
         self._outgoing_from.add(source)
         self._flush_soon()
         self.take_held_soon()
+
+    def _relay_apart(self, change: bytes) -> None:
+        """Tell of a change that is nobody's, such as a character that was taken out, in a frame of its own: see
+        Replica.take_out."""
+        self._flush()
+        self._relay(change, None, None)
+        self._flush()
 
     def _note_moved(self, client_ids: set[int]) -> None:
         if client_ids:

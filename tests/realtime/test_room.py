@@ -20,7 +20,7 @@ from realtime import connections, protocol, rooms
 from realtime.awareness import AwarenessTable
 from realtime.connections import Connection, Shared
 from realtime.protocol import AwarenessEntry
-from sessions_app import crdt, documents, events
+from sessions_app import blocks, crdt, documents, events
 from sessions_app.models import CodeSession, Update
 from tests.realtime.asgi import Socket, socket, until
 
@@ -51,6 +51,29 @@ async def test_text_is_replaced_piece_by_piece_where_it_and_what_is_new_would_be
         await one.send_to(bytes_data=protocol.encode_update(doc.get_update(before)))
         assert (await one.text("ack"))["received"] == 1
     assert await sync_to_async(documents.entry_text)(session) == "ABCDEFGHI\n" * lines
+
+
+async def test_character_taken_out_by_another_process_is_told_before_what_was_typed_in_it(session, alice, bob):
+    """Merged into one frame, pycrdt would put what was typed between two halves that it has."""
+    await sync_to_async(documents.replace_entry_text)(session.pk, "a😀b", alice.pk)
+    loaded = await sync_to_async(documents.load)(session.pk)
+    ((client, half),) = blocks.read(loaded.update)[1].halves
+    number = crdt._number
+    beside = number(client) + number(half - 1) + number(client) + number(half)
+    typed_in = b"\x01\x01" + number(777) + b"\x00\xc4" + beside + b"\x01X\x00"
+    other = crdt.Replica(loaded.update, crdt.Limits(1000, 10_000))
+    taken_out = other.take_out([(client, half)])
+    other.close()
+    page: pycrdt.Doc[Any] = pycrdt.Doc()
+    async with socket(alice, session) as one:
+        await one.send_to(bytes_data=protocol.encode_step1(b"\x00"))
+        (answer,) = protocol.decode(await one.binary(b"\x00\x01"))
+        page.apply_update(answer.update)
+        room = rooms.rooms()._rooms[session.pk]
+        room.absorb([taken_out, typed_in], loaded.head + 2, [None, str(bob.pk)])
+        while str(page.get("main", type=pycrdt.Text)) != "aXb":
+            (told,) = protocol.decode(await one.binary(b"\x00\x02"))
+            page.apply_update(told.update)
 
 
 async def test_stock_client_hears_no_text_frames(session, alice):
