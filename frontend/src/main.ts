@@ -123,7 +123,7 @@ function showState(state: SaveState): void {
   else if (wasOffline && (state.kind === "saved" || state.kind === "readonly")) {
     wasOffline = false;
     endNotice("offline");
-    announce("Reconnected. All changes are saved.");
+    announce(`Reconnected. ${notInAFile() ?? "All changes are saved"}.`);
   }
   if (state.kind === "closed") showClosed(state);
   showRun();
@@ -220,7 +220,7 @@ function showClosed(state: SaveState & { kind: "closed" }): void {
   const isGone = state.code === 4403 || state.code === 4404;
   editor.setReadOnly(true);
   const count = plural(state.count, "change");
-  let kept = "Everything you wrote is saved.";
+  let kept = `${notInAFile() ?? "Everything you wrote is saved"}.`;
   if (state.count > 0) {
     if (isGone) kept = `${count} did not reach the server. Download your copy if you want to keep it: nothing stays on this device.`;
     else if (state.isOnDevice) kept = `${count} did not reach the server. They are kept on this device and sent when you are back here.`;

@@ -125,6 +125,7 @@ def test_what_was_typed_offline_into_a_file_that_is_deleted_meanwhile_is_found_o
     offer = notice(ben, "util.py was deleted. What you typed last is in no file.")
     expect(offer).to_be_visible(timeout=60_000)
     expect(state(ben)).to_have_text("Not saved: util.py was deleted")
+    expect(ben.page.locator("#announcer")).to_contain_text("Reconnected. Not saved: util.py was deleted.")
     # It stays on the device, for a page that is opened later.
     ben.page.wait_for_function("async () => (await indexedDB.databases()).some(({name}) => name.includes('apart'))")
     ben.page.reload()
