@@ -192,9 +192,9 @@ def slices(update: bytes, extent: Extent, most: int, *, deletions_first: bool = 
         sections = [
             b"".join(
                 (
-                    _number(end - first),
-                    _number(client),
-                    _number(places[first].clock),
+                    varuint(end - first),
+                    varuint(client),
+                    varuint(places[first].clock),
                     update[places[first].at : places[end].at],
                 )
             )
@@ -202,7 +202,7 @@ def slices(update: bytes, extent: Extent, most: int, *, deletions_first: bool = 
             if (end := done[client]) > (first := begun[client])
         ]
         if sections:
-            made.append(b"".join((_number(len(sections)), *sections, b"\0")))
+            made.append(b"".join((varuint(len(sections)), *sections, b"\0")))
         begun.update(done)
         count = 0
 
@@ -240,9 +240,9 @@ def _deletions(ranges: list[tuple[int, int, int]], most: int) -> list[bytes]:
     for first in range(0, len(ranges), most):
         by_client: dict[int, list[bytes]] = {}
         for client, start, end in ranges[first : first + most]:
-            by_client.setdefault(client, []).append(_number(start) + _number(end - start))
-        sections = [b"".join((_number(client), _number(len(spans)), *spans)) for client, spans in by_client.items()]
-        made.append(b"".join((b"\0", _number(len(sections)), *sections)))
+            by_client.setdefault(client, []).append(varuint(start) + varuint(end - start))
+        sections = [b"".join((varuint(client), varuint(len(spans)), *spans)) for client, spans in by_client.items()]
+        made.append(b"".join((b"\0", varuint(len(sections)), *sections)))
     return made
 
 
@@ -258,7 +258,8 @@ def _needed(
     return None
 
 
-def _number(value: int) -> bytes:
+def varuint(value: int) -> bytes:
+    """As Yjs writes numbers."""
     found = bytearray()
     while value >= 0x80:
         found.append(value & 0x7F | 0x80)

@@ -942,11 +942,11 @@ class Replica:
         spans: dict[int, list[int]] = {}
         for client, clock in sorted(set(parted)):
             spans.setdefault(client, []).append(clock - 1)
-        change = bytearray(b"\0" + _number(len(spans)))
+        change = bytearray(b"\0" + blocks.varuint(len(spans)))
         for client, clocks in spans.items():
-            change += _number(client) + _number(len(clocks))
+            change += blocks.varuint(client) + blocks.varuint(len(clocks))
             for clock in clocks:
-                change += _number(clock) + _number(2)
+                change += blocks.varuint(clock) + blocks.varuint(2)
         self._merge(bytes(change))
         self._halves.discard(parted)
         return bytes(change)
@@ -1222,15 +1222,6 @@ def _as_ours(error: BaseException, kind: type[Exception]) -> BaseException:
     if isinstance(error, KeyboardInterrupt | SystemExit | asyncio.CancelledError | MemoryError):
         return error
     return error if isinstance(error, kind) else kind(str(error))
-
-
-def _number(value: int) -> bytes:
-    encoded = bytearray()
-    while value > 0x7F:
-        encoded.append(value & 0x7F | 0x80)
-        value >>= 7
-    encoded.append(value)
-    return bytes(encoded)
 
 
 def _numbers(data: bytes) -> list[int]:

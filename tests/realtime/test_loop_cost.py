@@ -17,22 +17,14 @@ LONG = crdt.Limits(512 * 1024, 8 * 1024 * 1024)
 TEXT_BYTES = 400_000
 
 
-def number(value: int) -> bytes:
-    found = bytearray()
-    while value >= 0x80:
-        found.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes([*found, value])
-
-
 def scattered(count: int, *, client: int = 7, first: int = 2) -> bytes:
     """One letter at each of so many places of a seed's text, from its end to its beginning: the order in which the
     block of the seed is copied nearly whole for each of them."""
     step = TEXT_BYTES // count
-    made = bytearray(b"".join(map(number, (1, count, client, 0))))
+    made = bytearray(b"".join(map(blocks.varuint, (1, count, client, 0))))
     for index in reversed(range(count)):
         at = first + index * step
-        made += b"\xc4" + b"".join(map(number, (1, at, 1, at + 1, 1))) + b"q"
+        made += b"\xc4" + b"".join(map(blocks.varuint, (1, at, 1, at + 1, 1))) + b"q"
     return bytes(made) + b"\0"
 
 

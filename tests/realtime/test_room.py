@@ -58,7 +58,7 @@ async def test_character_taken_out_by_another_process_is_told_before_what_was_ty
     await sync_to_async(documents.replace_entry_text)(session.pk, "a😀b", alice.pk)
     loaded = await sync_to_async(documents.load)(session.pk)
     ((client, half),) = blocks.read(loaded.update)[1].halves
-    number = crdt._number
+    number = blocks.varuint
     beside = number(client) + number(half - 1) + number(client) + number(half)
     typed_in = b"\x01\x01" + number(777) + b"\x00\xc4" + beside + b"\x01X\x00"
     other = crdt.Replica(loaded.update, crdt.Limits(1000, 10_000))

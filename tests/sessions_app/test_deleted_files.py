@@ -153,8 +153,8 @@ def test_what_a_socket_puts_in_the_place_of_a_note_stops_nobody(session, bob, pa
     first, second = (client.post(path, {"path": name, "content": name}).json()["id"] for name in ("a.txt", "b.txt"))
     client.delete(f"{path}/{first}")
     value = next(block for block in blocks.read(device(session))[0] if block.root == crdt.DELETED.encode())
-    beside = b"".join(map(crdt._number, (value.client, value.clock)))
-    hostile = b"\x01\x01" + crdt._number(99) + b"\x00\x84" + beside + bytes([len(note)]) + note.encode() + b"\x00"
+    beside = b"".join(map(blocks.varuint, (value.client, value.clock)))
+    hostile = b"\x01\x01" + blocks.varuint(99) + b"\x00\x84" + beside + bytes([len(note)]) + note.encode() + b"\x00"
     replica = crdt.Replica(device(session), crdt.Limits(512 * 1024, 8 * 1024 * 1024))
     assert replica.apply(hostile)
     replica.close()
