@@ -10,6 +10,7 @@ from django.db import transaction
 from django.db.models import F, Prefetch
 from django.utils import timezone
 
+from accounts.models import User
 from accounts.privacy import Owned, as_json, as_lines
 from activity import audit
 from sessions_app import crdt, documents, events, sharing, zips
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
     from django.db.models import QuerySet
 
-    from accounts.models import User
     from accounts.privacy import File
 
 _ROWS = 200
@@ -96,13 +96,16 @@ def estate(user: User) -> list[Owned]:
 def bequeath(user: User, heirs: Mapping[UUID, UUID]) -> None:
     """Their sessions go to the named people; what a moderator closed goes to nobody.
 
-    Raises PersonNotFound when somebody named cannot own the session.
+    Raises PersonNotFound when somebody named cannot own the session, StorageFull when they have no room for theirs.
     """
     owned = dict(_own(user).filter(pk__in=heirs).order_by("pk").values_list("pk", "title"))
     able = set(sharing.heirs(Collaborator.objects.filter(session__in=list(owned))).values_list("session_id", "user_id"))
     for session_id, title in owned.items():
         if (session_id, heirs[session_id]) not in able:
             raise PersonNotFound(f"“{title}” cannot go to somebody who is not in it.")
+    for heir in User.objects.filter(pk__in=[heirs[session_id] for session_id in owned]).order_by("pk"):
+        with transaction.atomic():
+            sharing.require_room_of_heir(heir, [session_id for session_id in owned if heirs[session_id] == heir.pk])
     for session_id in owned:
         _hand_over(session_id, user, heirs[session_id])
 

@@ -35,6 +35,7 @@ from sessions_app.errors import (
 from sessions_app.models import CodeSession, Collaborator, GuestPass, Invite, InviteUse, Permission
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from datetime import datetime
     from uuid import UUID
 
@@ -204,12 +205,13 @@ def heirs(collaborators: QuerySet[Collaborator]) -> QuerySet[Collaborator]:
     return collaborators.filter(able("user__"), user__bot_of=None).select_related("user")
 
 
-def require_room_of_heir(session: CodeSession, heir: User) -> None:
-    """Raise StorageFull where the session would take its new owner past what one person may keep."""
+def require_room_of_heir(heir: User, session_ids: Collection[UUID]) -> None:
+    """Raise StorageFull where these sessions would take their new owner past what one person may keep."""
     try:
-        storage.require_room_for(heir, storage.bytes_of(session.pk))
+        storage.require_room_for(heir, storage.bytes_of(session_ids), sessions=len(session_ids))
     except (StorageFull, TooManySessions):
-        raise StorageFull(f"{heir.username} has no room for this session.") from None
+        what = "this session" if len(session_ids) == 1 else "these sessions"
+        raise StorageFull(f"{heir.username} has no room for {what}.") from None
 
 
 @transaction.atomic
@@ -225,7 +227,7 @@ def transfer_session(standing: Standing, by: User, username: str) -> CodeSession
     if theirs is None:
         detail = "Nobody of that name, who could own it, is in this session. Add them first."
         raise PersonNotFound(errors={"username": [detail]})
-    require_room_of_heir(session, theirs.user)
+    require_room_of_heir(theirs.user, [session.pk])
     moved = CodeSession.objects.filter(pk=session.pk, owner=by, archived_at=None).update(
         owner=theirs.user, version=F("version") + 1, updated_at=timezone.now()
     )

@@ -20,6 +20,7 @@ from sessions_app.errors import DiskLow, StorageFull, TooManySessions
 from sessions_app.models import CodeSession, Document
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from uuid import UUID
 
 # How long a process goes by what it has found of an owner: edits ask for every request and every few seconds a room.
@@ -47,15 +48,16 @@ def usage_of(person_id: UUID) -> Usage:
     return Usage(**found)
 
 
-def bytes_of(session_id: UUID) -> int:
-    document = Document.objects.filter(pk=session_id)
-    return document.values_list(F("tail_bytes") + F("history_bytes"), flat=True).first() or 0
+def bytes_of(session_ids: Collection[UUID]) -> int:
+    documents = Document.objects.filter(pk__in=session_ids)
+    size: int = documents.aggregate(size=Sum(F("tail_bytes") + F("history_bytes"), default=0))["size"]
+    return size
 
 
-def require_room_for(owner: User, new_bytes: int) -> None:
-    """Raise TooManySessions, StorageFull or DiskLow unless this person may have one more session of so many bytes.
+def require_room_for(owner: User, new_bytes: int, *, sessions: int = 1) -> None:
+    """Raise TooManySessions, StorageFull or DiskLow unless this person may have so many more sessions and bytes.
 
-    Call it in the transaction that makes the session: it holds the person's row, so that two at once do not both fit.
+    Call it in the transaction that makes them: it holds the person's row, so that two at once do not both fit.
     """
     require_disk()
     person_id = owner.bot_of_id or owner.pk
@@ -63,7 +65,7 @@ def require_room_for(owner: User, new_bytes: int) -> None:
         return
     User.objects.select_for_update().get(pk=person_id)
     usage = usage_of(person_id)
-    if 0 < settings.QUOTA_SESSIONS <= usage.sessions:
+    if 0 < settings.QUOTA_SESSIONS < usage.sessions + sessions:
         raise TooManySessions(f"You have {usage.sessions} sessions, as many as one person may have. {HOW_TO_MAKE_ROOM}")
     if 0 < settings.QUOTA_BYTES < usage.bytes + new_bytes:
         raise StorageFull(

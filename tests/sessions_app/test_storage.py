@@ -8,10 +8,10 @@ import zipfile
 import pytest
 from asgiref.sync import sync_to_async
 
-from accounts.actions import make_bot
+from accounts.actions import delete_account, make_bot
 from sessions_app import actions, compaction, documents, languages, storage
 from sessions_app.access import permissions_in, standing_in
-from sessions_app.models import CodeSession, Document, Segment, Snapshot, Update
+from sessions_app.models import CodeSession, Collaborator, Document, Segment, Snapshot, Update
 
 pytestmark = pytest.mark.django_db
 MIB = 1024 * 1024
@@ -132,6 +132,20 @@ def test_nobody_fills_anothers_storage_by_handing_over(api, alice, bob, session,
     assert (answer.status_code, answer.json()["detail"]) == (403, "bob has no room for this session.")
     session.refresh_from_db()
     assert session.owner_id == alice.pk
+
+
+@pytest.mark.parametrize("quota", ["QUOTA_SESSIONS", "QUOTA_BYTES"])
+def test_nobody_fills_anothers_storage_by_deleting_an_account(alice, bob, session, settings, quota):
+    second = actions.create_session(alice, language=languages.get("python"))
+    Collaborator.objects.create(session=second, user=bob, permission="read")
+    # Each fits alone, both do not.
+    most = {"QUOTA_SESSIONS": 1, "QUOTA_BYTES": storage.usage_of(alice.pk).bytes - 1}
+    setattr(settings, quota, most[quota])
+    with pytest.raises(storage.StorageFull, match="bob has no room for these sessions"):
+        delete_account(alice, {session.pk: bob.pk, second.pk: bob.pk})
+    assert CodeSession.objects.filter(owner=alice).count() == 2, "nothing was handed over"
+    delete_account(alice, {session.pk: bob.pk})
+    assert list(CodeSession.objects.values_list("owner__username", "pk")) == [("bob", session.pk)]
 
 
 def test_nothing_new_is_taken_while_the_disk_is_nearly_full(api, alice, session, settings):
