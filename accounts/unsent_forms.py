@@ -18,6 +18,7 @@ from django.views import csrf
 
 from codecrafter.http.middleware import AsyncMiddleware
 from codecrafter.http.problems import is_api
+from codecrafter.http.throttles import RateLimited, count_or_refuse, who_is_at
 
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
 KEY = "unsent_form"
 OWNER_FIELD = "signed_in_as"
 KEPT_SECONDS = 15 * 60
-# More than any of our forms holds.
-MAX_CHARACTERS = 32 * 1024
+# More than any of our forms holds, and little enough for a row of the database that anybody can have made.
+MAX_CHARACTERS = 8 * 1024
 _NEVER_KEPT = ("csrfmiddlewaretoken", "password", "code")
 
 
@@ -46,6 +47,10 @@ class KeepUnsentForms(AsyncMiddleware):
 def _keep(request: HttpRequest) -> HttpResponse | None:
     form = _read(request)
     if form is None:
+        return None
+    try:
+        count_or_refuse("unsent_form", who_is_at(request))
+    except RateLimited:
         return None
     request.session[KEY] = form
     return redirect(f"{settings.LOGIN_URL}?{urlencode({'next': reverse('accounts:unsent-form')})}")

@@ -460,6 +460,7 @@ RATES = {
     "run": env.str("RATE_RUN", default="60/60"),
     "status": env.str("RATE_STATUS", default="600/60"),
     "guest": env.str("RATE_GUEST", default="60/3600"),
+    "unsent_form": env.str("RATE_UNSENT_FORM", default="60/3600"),
     "chat": env.str("RATE_CHAT", default="30/30"),
     "report": env.str("RATE_REPORT", default="10/3600"),
     "export": env.str("RATE_EXPORT", default="5/3600"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
+from django.contrib.sessions.models import Session
 from django.test import Client
 
 from sessions_app.models import CodeSession
@@ -66,7 +67,15 @@ def test_passwords_and_huge_forms_are_never_kept(client, alice):
     answer = client.post("/profile", form_of(alice, password="sesame-open-1234", username="alice"))
     assert "sesame-open-1234" not in log_in(client, "alice", answer).content.decode()
     client.logout()
-    assert client.post("/profile", form_of(alice, username="x" * 40_000))["Location"] == "/login?next=/profile"
+    assert client.post("/profile", form_of(alice, username="x" * 9_000))["Location"] == "/login?next=/profile"
+
+
+def test_nobody_fills_the_database_with_forms(alice, settings):
+    settings.RATE_LIMITS = True
+    settings.RATES = settings.RATES | {"unsent_form": "2/3600"}
+    answers = [Client().post("/profile", form_of(alice, username="alice"))["Location"] for _ in range(4)]
+    assert answers == ["/login?next=%2Faccount%2Funsent-form"] * 2 + ["/login?next=/profile"] * 2
+    assert Session.objects.count() == 2
 
 
 def test_a_form_from_before_a_new_log_in_is_shown_again_instead_of_lost(alice):
