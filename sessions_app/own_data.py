@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F, Prefetch
+from django.db.models import F, Prefetch, Q
 from django.utils import timezone
 
 from accounts.models import User
@@ -41,7 +41,7 @@ _ERASED_SESSIONS = 10
 
 def export(user: User) -> Iterator[File]:
     people = Prefetch("collaborators", Collaborator.objects.select_related("user"))
-    sessions = CodeSession.objects.filter(owner=user).order_by("created_at").prefetch_related(people)
+    sessions = _owned(user).order_by("created_at").prefetch_related(people)
     for session in sessions.iterator(chunk_size=_ROWS):
         yield from _session(session)
     joined = Collaborator.objects.filter(user=user).values("session_id", "session__title", "permission", "added_at")
@@ -87,7 +87,8 @@ def _session(session: CodeSession) -> Iterator[File]:
 def estate(user: User) -> list[Owned]:
     """Their sessions that somebody else could own."""
     owned: dict[UUID, Owned] = {}
-    for heir in sharing.heirs(Collaborator.objects.filter(session__in=_own(user))).select_related("session"):
+    others = Collaborator.objects.filter(session__in=_own(user)).exclude(user=user)
+    for heir in sharing.heirs(others).select_related("session"):
         session = heir.session
         owned.setdefault(session.pk, Owned(session.pk, session.title, [])).heirs.append(heir.user)
     return list(owned.values())
@@ -99,7 +100,8 @@ def bequeath(user: User, heirs: Mapping[UUID, UUID]) -> None:
     Raises PersonNotFound when somebody named cannot own the session, StorageFull when they have no room for theirs.
     """
     owned = dict(_own(user).filter(pk__in=heirs).order_by("pk").values_list("pk", "title"))
-    able = set(sharing.heirs(Collaborator.objects.filter(session__in=list(owned))).values_list("session_id", "user_id"))
+    others = Collaborator.objects.filter(session__in=list(owned)).exclude(user=user)
+    able = set(sharing.heirs(others).values_list("session_id", "user_id"))
     for session_id, title in owned.items():
         if (session_id, heirs[session_id]) not in able:
             raise PersonNotFound(f"“{title}” cannot go to somebody who is not in it.")
@@ -112,7 +114,7 @@ def bequeath(user: User, heirs: Mapping[UUID, UUID]) -> None:
 
 @transaction.atomic
 def _hand_over(session_id: UUID, user: User, heir_id: UUID) -> None:
-    CodeSession.objects.filter(pk=session_id, owner=user).update(owner_id=heir_id, version=F("version") + 1)
+    _owned(user).filter(pk=session_id).update(owner_id=heir_id, version=F("version") + 1)
     Collaborator.objects.filter(session_id=session_id, user_id=heir_id).delete()
     events.recheck_access_on_commit(session_id)
     _note("session.transferred", user, session_id, person=str(heir_id))
@@ -151,9 +153,14 @@ def erase(user: User) -> bool:
     return False
 
 
+def _owned(user: User) -> QuerySet[CodeSession]:
+    """What a bot owns is its person's, as in storage.py."""
+    return CodeSession.objects.filter(Q(owner=user) | Q(owner__bot_of=user))
+
+
 def _own(user: User) -> QuerySet[CodeSession]:
     """Without what a moderator closed: moderators answer for that, and it stays, with a nameless row as its owner."""
-    return CodeSession.objects.filter(owner=user, closed_at=None)
+    return _owned(user).filter(closed_at=None)
 
 
 def _note(action: str, user: User, session_id: UUID, **metadata: str) -> None:

@@ -293,6 +293,18 @@ def test_the_last_trace_goes_a_day_later(lived: CodeSession, alice: User) -> Non
     assert CodeSession.objects.get() == lived
 
 
+def test_what_a_bot_owns_is_taken_along_handed_over_and_deleted_with_its_person(alice: User, bob: User) -> None:
+    bot = actions.make_bot(alice, "alice-bot")
+    python = languages.get("python")
+    given, gone = (session_actions.create_session(bot, language=python, title=title) for title in ("Given", "Gone"))
+    for person in (alice, bob):
+        Collaborator.objects.create(session=given, user=person, permission="write")
+    assert {f"sessions/{made.title} {made.pk}/session.json" for made in (given, gone)} <= set(unpacked(alice))
+    assert [[heir.username for heir in one.heirs] for one in own_data.estate(alice)] == [["bob"]]
+    actions.delete_account(alice, {given.pk: bob.pk})
+    assert list(CodeSession.objects.values_list("pk", "owner__username")) == [(given.pk, "bob")]
+
+
 def test_what_a_moderator_closed_outlasts_its_owner(session: Any, alice: User, bob: User, mod: User) -> None:
     moderation.close_session(session, by=mod, reason="spam")
     with time_machine.travel("2026-01-01 12:00:00+00:00", tick=False) as clock:
