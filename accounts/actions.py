@@ -51,6 +51,8 @@ if TYPE_CHECKING:
 sign_ins_ended = Signal()
 # Sent when a suspension begins, with `user` and `by`; the apps above stop what that person has going.
 person_suspended = Signal()
+# Sent when a bot is retired, with `bot`; the apps above give its person what it owned.
+bot_retired = Signal()
 # Sent when a person has another username, with `user`; open sockets show it at once.
 person_renamed = Signal()
 TOKENS_MAX = 50
@@ -306,8 +308,9 @@ def make_bot(owner: User, username: str) -> User:
 
 
 def retire_bot(bot: User) -> None:
-    """It does nothing from now on; what it wrote keeps its name."""
+    """It does nothing from now on; what it owned is its person's, and what it wrote keeps its name."""
     with transaction.atomic():
+        bot_retired.send(User, bot=bot)
         User.objects.filter(pk=bot.pk).update(is_active=False)
         bot.personal_tokens.filter(revoked_at=None).update(revoked_at=timezone.now())
         note_sign_ins_ended(bot)

@@ -121,6 +121,16 @@ def _hand_over(session_id: UUID, user: User, heir_id: UUID) -> None:
 
 
 @transaction.atomic
+def take_over(bot: User) -> None:
+    """The sessions of a bot that retires go to its person, in whose storage they are counted."""
+    Collaborator.objects.filter(session__owner=bot, user=bot.bot_of).delete()
+    sessions = CodeSession.objects.filter(owner=bot)
+    for session_id in list(sessions.values_list("pk", flat=True)):
+        events.recheck_access_on_commit(session_id)
+    sessions.update(owner=bot.bot_of_id, version=F("version") + 1)
+
+
+@transaction.atomic
 def erase(user: User) -> bool:
     """Their sessions go, but what a moderator closed; elsewhere their name goes and what they wrote stays."""
     people = [user, *user.bots.all()]

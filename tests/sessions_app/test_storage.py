@@ -64,6 +64,19 @@ def test_sessions_of_bots_and_archived_ones_count_until_they_are_deleted(api, al
     assert made.owner_id == bot.pk
 
 
+def test_what_a_retired_bot_owned_can_be_deleted_to_make_room(api, alice, settings):
+    settings.QUOTA_SESSIONS = 1
+    bot = make_bot(alice, "alice-bot")
+    made = actions.create_session(bot, language=languages.get("python"))
+    Collaborator.objects.create(session=made, user=alice, permission="read")
+    assert api(alice).delete(f"/api/auth/bots/{bot.pk}").status_code == 204
+    path = f"/api/sessions/{made.pk}"
+    assert api(alice).get(path).json()["permission"] == "owner"
+    assert api(alice).delete(path).status_code == 204
+    assert api(alice).delete(f"{path}?archived=true").status_code == 204
+    assert api(alice).post("/api/sessions", {"title": "Room again"}).status_code == 201
+
+
 def test_only_an_archived_session_of_ones_own_is_deleted_for_good(api, alice, bob, session):
     path = f"/api/sessions/{session.pk}?archived=true"
     assert api(alice).delete(path).status_code == 404, "it is not archived"
