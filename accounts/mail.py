@@ -21,8 +21,13 @@ def is_confirmed(user: User) -> bool:
     return EmailAddress.objects.filter(user=user, email__iexact=user.email, verified=True).exists()
 
 
+def is_mandatory() -> bool:
+    """Whether nobody signs in before they confirmed their address."""
+    return settings.ACCOUNT_EMAIL_VERIFICATION == MANDATORY
+
+
 def must_be_confirmed(user: User) -> bool:
-    return settings.ACCOUNT_EMAIL_VERIFICATION == MANDATORY and not is_confirmed(user)
+    return is_mandatory() and not is_confirmed(user)
 
 
 def note_new_address(user: User, old: str) -> None:

@@ -74,7 +74,7 @@ page_urlpatterns: list[URLPattern | URLResolver] = [
     re_path(
         r"^account/confirm-email/?$", allauth_views.email_verification_sent, name="account_email_verification_sent"
     ),
-    re_path(r"^account/confirm-email/(?P<key>[-:\w]+)/?$", allauth_views.confirm_email, name="account_confirm_email"),
+    re_path(r"^account/confirm-email/(?P<key>[-:\w]+)/?$", views.ConfirmEmail.as_view(), name="account_confirm_email"),
     path("account/mfa/", include("allauth.mfa.urls")),
     path("account/social/", include("allauth.socialaccount.urls")),
     path("account/social/oidc/<str:provider_id>/login/", views.log_in_at_provider),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from contextlib import suppress
 from datetime import timedelta
 from functools import wraps
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,14 @@ from uuid import UUID
 
 from allauth.account.decorators import reauthentication_required
 from allauth.account.internal.flows.reauthentication import did_recently_reauthenticate
-from allauth.account.views import LoginView, LogoutView, PasswordResetView, ReauthenticateView, SignupView
+from allauth.account.views import (
+    ConfirmEmailView,
+    LoginView,
+    LogoutView,
+    PasswordResetView,
+    ReauthenticateView,
+    SignupView,
+)
 from allauth.core.exceptions import ReauthenticationRequired
 from allauth.mfa.base.views import AuthenticateView
 from allauth.mfa.base.views import ReauthenticateView as MFAReauthenticateView
@@ -21,8 +29,9 @@ from asgiref.sync import sync_to_async
 from django.contrib import messages
 from django.contrib.auth import logout, update_session_auth_hash
 from django.contrib.auth.mixins import LoginRequiredMixin
+from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import ValidationError
-from django.http import StreamingHttpResponse
+from django.http import Http404, StreamingHttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse_lazy
 from django.utils import timezone
@@ -128,6 +137,23 @@ class PasswordReset(_Counted, PasswordResetView):
             form.add_error(None, ValidationError(refused.detail, code=refused.code, params=refused.extra))
             return self.form_invalid(form)
         return super().form_valid(form)
+
+
+class ConfirmEmail(ConfirmEmailView):
+    """Where people sign in before their address is confirmed, only who has signed in to the account confirms it.
+
+    The mail may have gone to somebody whose address another person typed: they must not vouch for that account.
+    """
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if not mail.is_mandatory():
+            with suppress(Http404):
+                self.logout_other_user(self.get_object())
+            if not request.user.is_authenticated:
+                messages.info(request, "Log in to confirm your address. If you did not sign up here, ignore the mail.")
+                return redirect_to_login(request.get_full_path())
+        response: HttpResponse = super().dispatch(request, *args, **kwargs)
+        return response
 
 
 class ProfileEdit(LoginRequiredMixin, FormView):

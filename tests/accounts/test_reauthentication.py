@@ -127,6 +127,20 @@ def test_a_reset_leaves_the_tokens_of_a_confirmed_address_alone(client, alice):
     assert opens(token)
 
 
+def test_only_who_signed_in_to_the_account_confirms_its_address(client, as_alice, alice, bob):
+    assert as_alice.patch(PROFILE, {"email": "victim@example.org"}).status_code == 200
+    body = next(message.body for message in mail.outbox if message.to == ["victim@example.org"])
+    link = re.search(r"http://\S+?(/account/confirm-email/\S+)", body)[1]
+    for person in (None, bob):
+        if person:
+            client.force_login(person)
+        assert client.post(link)["Location"].startswith("/login?next=/account/confirm-email/")
+        assert not EmailAddress.objects.get(user=alice).verified
+    client.force_login(alice)
+    client.post(link)
+    assert EmailAddress.objects.get(user=alice).verified
+
+
 @pytest.mark.parametrize("number", ["9" * 5000, "٣", "-1", "1e3", ""])
 def test_a_sign_in_that_is_none_is_not_ended(client, alice, number):
     client.force_login(alice)
