@@ -50,13 +50,16 @@ WAITS = "Runs wait: the sandbox that programs run in does not answer. This one s
 LEAVE_SECONDS = 0.5
 # Faults that may mean that this one language is not there.
 ABSENT = ("tool_missing", "image_absent", "python_missing")
+# How long a worker leaves a run to others that its own sandbox failed. Then it takes it again, since theirs may have
+# failed it too.
+AVOID_SECONDS = 5
 # A sandbox that failed so often with this run, and never otherwise, fails because of it.
 HAND_BACKS_MAX = 10
 FAILED_MAX = 1000
 
 _going_down = threading.Event()
-# Runs that this worker's sandbox failed, which another worker should have if there is one.
-_failed_here: set[UUID] = set()
+# Until when another worker should have a run that this worker's sandbox failed.
+_failed_here: dict[UUID, float] = {}
 # One claim at a time in this worker, or two of one person's would each find it their turn.
 _claiming = threading.Lock()
 # Interactive runs that this worker has room for.
@@ -69,7 +72,8 @@ def run(run_id: UUID, send: Callable[[UUID], None]) -> None:
     Do nothing if another worker holds it or it is over. `send` is called with the runs whose turn it is then. After a
     moment an interactive run goes on in a thread of its own, because a program that waits for somebody needs no slot.
     """
-    if probe.is_down() or (run_id in _failed_here and availability.has_fit_colleague()):
+    is_for_others = time.monotonic() < _failed_here.get(run_id, 0) and availability.has_fit_colleague()
+    if probe.is_down() or is_for_others:
         _leave_to_others(run_id, send)
         return
     claimed = _claim(run_id)
@@ -245,7 +249,7 @@ def _hand_back(claimed: Run, fault: SandboxFault, send: Callable[[UUID], None]) 
         return
     if len(_failed_here) >= FAILED_MAX:
         _failed_here.clear()
-    _failed_here.add(claimed.pk)
+    _failed_here[claimed.pk] = time.monotonic() + AVOID_SECONDS
     attempt = claimed.attempt if counts else claimed.attempt - 1
     stats = {} if is_fit else {"message": WAITS}
     if (

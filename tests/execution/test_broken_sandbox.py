@@ -105,10 +105,12 @@ def test_a_worker_whose_sandbox_is_broken_leaves_the_runs_to_the_others(live):
             assert (done["status"], done["stdout"]) == ("completed", "hello\n")
 
 
-def test_a_run_that_fails_in_fit_sandboxes_ends_in_error_after_its_attempts(live):
+@pytest.mark.parametrize("names", [("odd",), ("odd", "even")])
+def test_a_run_that_fails_in_fit_sandboxes_ends_in_error_after_its_attempts(names, live):
     alice = live.person("alice")
-    with worker(live, "odd") as broken:
-        broken.write_text("runs")
+    with ExitStack() as all_of_them:
+        for name in names:
+            all_of_them.enter_context(worker(live, name)).write_text("runs")
         done = alice.call("POST", "/api/execute?wait=30", 200, json=HELLO)
         assert (done["status"], bool(done["error_id"])) == ("error", True)
         assert done["stats"]["message"] == "3 attempts to run this program failed on our side."
