@@ -36,8 +36,9 @@ def answers() -> bool:
             return True
         _down.set()
     logger.error("this worker takes no runs until its sandbox answers: %s", fault)
-    availability.note_sandbox(fault.remedy)
+    # First, because the database may be away as well.
     threading.Thread(target=_wait_for_it, name="sandbox-probe", daemon=True).start()
+    availability.note_sandbox(fault.remedy)
     return False
 
 
