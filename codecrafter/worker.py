@@ -40,25 +40,25 @@ class Reporter(threading.Thread):
     def __init__(self) -> None:
         super().__init__(name="worker-reporter", daemon=True)
         self.first_report = threading.Event()
-        self._stop = threading.Event()
+        self._stopped = threading.Event()
         self._trial: Trial | None = None
 
     def stop(self) -> None:
-        self._stop.set()
+        self._stopped.set()
         availability.forget_worker(availability.WORKER_NAME)
 
     def run(self) -> None:
         while True:
             try:
-                if availability.report_worker() and self._trial is None:
-                    self._trial = Trial(self._stop)
+                if availability.report_worker() and not (self._trial and self._trial.is_alive()):
+                    self._trial = Trial(self._stopped)
                     self._trial.start()
             except Exception:
                 logger.exception("this worker could not report itself; it tries again in %d s", REPORT_SECONDS)
             finally:
                 close_old_connections()
                 self.first_report.set()
-            if self._stop.wait(REPORT_SECONDS):
+            if self._stopped.wait(REPORT_SECONDS):
                 return
 
 

@@ -1,7 +1,8 @@
 """Tries the languages of a worker whose tools nobody tried before, and offers each as soon as it passed.
 
 Runs in a thread beside the worker's reporter, one language after the other, those that most people want first. What
-passed is kept in DATA_DIR, so that a restart tries again only what has changed.
+passed is kept in DATA_DIR, so that a restart tries again only what has changed. What was cut short is begun again with
+the next report.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING
 from django.conf import settings
 from django.db import close_old_connections
 
-from execution import availability
+from execution import availability, probe
 from execution.sandbox import selftest
 from sessions_app.languages import LANGUAGES
 
@@ -80,11 +81,13 @@ def try_languages(backend: Backend, stopped: threading.Event) -> list[str]:
 
 
 def _try(key: str, backend: Backend, stopped: threading.Event) -> selftest.SelfTestResult | None:
-    """None when the worker stops."""
+    """None when the worker stops, or when its sandbox itself does not answer, which is no fault of the language."""
     if stopped.is_set():
         return None
     result = selftest.self_test(LANGUAGES[key], backend)
     logger.info("self-test of %s", result)
+    if not result.ok and not probe.answers():
+        return None
     return None if stopped.wait(PAUSE_RATIO * result.seconds) else result
 
 
