@@ -384,11 +384,13 @@ def _told(claimed: Run, outcome: Outcome, cases: Sequence[Mapping[str, Any]]) ->
     seen = sum_of_cases(outcome.cases[: len(visible)]) if outcome.cases else outcome
     told = _result(claimed, seen, visible)
     told["signal"] = told["signal"] or None
-    told["stats"] |= _tally(cases)
     told["seconds"] = 0
     if outcome.status is FinalStatus.CANCELLED:
+        # What was passed by a moment that somebody chose would tell how long it took.
         told["status"] = Status.CANCELLED.value
-    elif len(outcome.cases) > len(visible):
+        return told
+    told["stats"] |= _tally(cases)
+    if len(outcome.cases) > len(visible):
         taken = (timezone.now() - (claimed.started_at or timezone.now())).total_seconds()
         told["seconds"] = 1 << math.ceil(math.log2(max(taken, 1)))
     return told
