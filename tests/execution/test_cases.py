@@ -122,6 +122,7 @@ def steady(value: object) -> object:
         "wall_ms",
         "cpu_ms",
         "memory_bytes",
+        "processes_peak",
         "queue_ms",
         "start",
     }
@@ -147,7 +148,7 @@ def test_of_a_hidden_case_others_are_told_passed_or_failed_and_nothing_else(alic
         seen.append(told(bob, done["job_id"]))
         history = bob.call("GET", f"/api/execute/history/{session['id']}", 200)["results"][0]
         assert history == {name: seen[-1][name] for name in history}
-    assert all(steady(one) == steady(seen[0]) for one in seen)
+    assert [steady(one) for one in seen] == [steady(seen[0])] * len(seen)
     one = seen[0]
     assert one["cases"][0] == {"number": 1, "hidden": True, "verdict": "failed"}
     assert (one["status"], one["exit_code"], one["truncated"]) == ("completed", 0, False)
