@@ -169,8 +169,8 @@ def run_json(run: Run, reader: User) -> dict[str, Any]:
         body |= shown(name, *begun[stream], SHOWN_BYTES)
     cases = cases_with_beginnings(run, SHOWN_BYTES)
     most = min(SHOWN_BYTES, CASES_SHOWN_BYTES // (len(CASE_TEXTS) + 1) // max(1, len(cases)))
-    # Whoever stops a run chooses the moment, and would learn what had been passed by then.
-    is_over = body["finished_at"] is not None and body["status"] != Status.CANCELLED
+    # Stopping a run, or breaking its sandbox, at a chosen moment would tell what had been passed by then.
+    is_over = body["finished_at"] is not None and body["status"] not in (Status.CANCELLED, Status.ERROR)
     is_author = run.user_id == reader.pk
     body["cases"] = [
         _case_json(case, most) if is_author or not case.is_hidden else _hidden_case_json(case, is_over=is_over)
