@@ -239,7 +239,7 @@ def test_the_runtime_of_the_settings_is_the_containers(docker_engine, docker_bac
     monkeypatch.setenv("DOCKER_HOST", docker_engine)
     settings.SANDBOX_BACKEND, settings.SANDBOX_RUNTIME = "docker", wanted
     settings.SANDBOX_IMAGE = docker_backend.prefix
-    backend = availability._chosen_backend()
+    backend = availability.bare_backend()
     handle = backend.open(RUN, "test")
     try:
         assert docker_backend._api.inspect_container(handle.container)["HostConfig"]["Runtime"] == wanted
