@@ -113,6 +113,12 @@ class Cgroup:
         return not any(folder.exists() for _name, folder in self.folders)
 
 
+def make(folder: Path) -> None:
+    """Make a group that the agent can read, under another account and whatever the umask of the server is."""
+    folder.mkdir(exist_ok=True)
+    folder.chmod(0o755)
+
+
 class Cgroups:
     """Makes them. `problem` says why not, where that is so."""
 
@@ -134,8 +140,8 @@ class Cgroups:
             self.version = 2
             # Only a group without processes of its own may hand controllers on, and the root is exempt.
             parent = self._root / PARENT
+            make(parent)
             for folder in (self._root, parent):
-                folder.mkdir(exist_ok=True)
                 write(folder / "cgroup.subtree_control", " ".join(f"+{name}" for name in CONTROLLERS_V2))
             self._parents = {"": parent}
             return
@@ -145,7 +151,7 @@ class Cgroups:
             # Below our own group, so that limits on us hold for our sandboxes; a container may not see that path.
             ours = top / own.get(name, "/").lstrip("/")
             parent = (ours if ours.is_dir() else top) / PARENT
-            parent.mkdir(exist_ok=True)
+            make(parent)
             self._parents[name] = parent
 
     def parents(self) -> list[Path]:
@@ -170,7 +176,7 @@ class Cgroups:
         made = Cgroup(self.version, folders)
         try:
             for _name, folder in folders:
-                folder.mkdir(exist_ok=True)
+                make(folder)
             quota = round(limits.cpus * PERIOD_US)
             if self.version == 2:
                 self._limit_v2(folders[0][1], limits, quota)

@@ -133,6 +133,10 @@ def test_what_cannot_be_cleaned_up_in_time_costs_a_new_sandbox(backend):
 def test_shared_memory_that_stays_costs_a_new_sandbox(backend):
     source = "import ctypes\nprint(ctypes.CDLL(None).shmget(7, 4096, 0o1666))"
     outcome, opened = judge(backend, "python", source, [Case()] * 2)
+    if "watcher" in backend.describe():
+        # It would not be counted there, and is refused.
+        assert [result.stdout for result in outcome.cases] == [b"-1\n", b"-1\n"]
+        return
     assert [result.stdout for result in outcome.cases] == [b"0\n", b"0\n"]
     assert opened == 2
 
