@@ -136,7 +136,7 @@ LISTS = [
     "/api/sessions", "/api/sessions/public", "/api/templates", "/api/execute/languages", "/api/auth/tokens",
     "/api/auth/bots", "/api/execute/history/{id}", "/api/sessions/{id}/chat", "/api/sessions/{id}/history",
     "/api/sessions/{id}/collaborators", "/api/sessions/{id}/invites", "/api/sessions/{id}/files",
-    "/api/sessions/{id}/guests",
+    "/api/sessions/{id}/files/deleted", "/api/sessions/{id}/guests",
 ]  # fmt: skip
 
 
