@@ -9,8 +9,8 @@ from django.db.models.functions import Lower
 
 from accounts.errors import AccountSuspended
 from accounts.models import PersonalToken, User
-from codecrafter.http.problems import Forbidden, NotFound
-from codecrafter.http.times import moment
+from web.problems import Forbidden, NotFound
+from web.times import moment
 
 if TYPE_CHECKING:
     from uuid import UUID

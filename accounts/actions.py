@@ -34,8 +34,8 @@ from accounts.models import BOT_DOMAIN, GONE_DOMAIN, Note, PersonalToken, Role, 
 from accounts.moderators import ensure_group
 from activity import audit
 from activity.log import forget, record
-from codecrafter.http.problems import Forbidden, Invalid
-from codecrafter.http.throttles import count_or_refuse
+from web.problems import Forbidden, Invalid
+from web.throttles import count_or_refuse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping

@@ -18,9 +18,9 @@ from accounts.access import people_named, suspension_of
 from accounts.errors import AccountSuspended, CredentialsRefused, EmailTaken, UsernameTaken, refuse_suspended
 from accounts.lockout import refuse_locked
 from activity.log import record
-from codecrafter.http.client import client_address
-from codecrafter.http.public_url import public_host
-from codecrafter.http.throttles import RateLimited
+from web.client import client_address
+from web.public_url import public_host
+from web.throttles import RateLimited
 
 logger = logging.getLogger(__name__)
 

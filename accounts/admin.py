@@ -16,7 +16,7 @@ from django.utils.html import format_html
 
 from accounts import actions
 from accounts.models import Note, Role, User, able
-from codecrafter.http.admin import Button, Choice, Counted, DeskAdmin, ReadOnlyInline, Reason, link
+from web.admin import Button, Choice, Counted, DeskAdmin, ReadOnlyInline, Reason, link
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -41,11 +41,11 @@ from accounts.serializers import (
     TokenPairSerializer,
     UserSerializer,
 )
-from codecrafter.http.conditional import check_if_match, etag, personal, unchanged
-from codecrafter.http.paging import refuse_unknown_parameters
-from codecrafter.http.problems import NotFound
-from codecrafter.http.schema import ETAG, IF_MATCH, IF_NONE_MATCH, UNCHANGED, refusals
-from codecrafter.http.throttles import RegisterThrottle
+from web.conditional import check_if_match, etag, personal, unchanged
+from web.paging import refuse_unknown_parameters
+from web.problems import NotFound
+from web.schema import ETAG, IF_MATCH, IF_NONE_MATCH, UNCHANGED, refusals
+from web.throttles import RegisterThrottle
 
 if TYPE_CHECKING:
     from uuid import UUID

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from accounts.demo import read_demo_login
-from codecrafter.http.client import is_direct_from_loopback
+from web.client import is_direct_from_loopback
 
 if TYPE_CHECKING:
     from django.http import HttpRequest

@@ -11,8 +11,8 @@ from django.conf import settings
 
 from accounts.access import people_at
 from accounts.models import User
-from codecrafter.http.client import serves_this_machine_only
-from codecrafter.http.problems import Forbidden
+from web.client import serves_this_machine_only
+from web.problems import Forbidden
 
 USERNAMES = ("demo", "demo2")
 FILE_NAME = "demo_login.json"

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from codecrafter.http.problems import Conflict, DomainError, Invalid
+from web.problems import Conflict, DomainError, Invalid
 
 if TYPE_CHECKING:
     from django.http import HttpRequest

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from django.http import HttpRequest
 
     from accounts.models import User
-    from codecrafter.http.problems import Invalid
+    from web.problems import Invalid
 
 TOKEN_DAYS = {"7": "7 days", "30": "30 days", "90": "90 days", "365": "One year", "": "No end"}
 

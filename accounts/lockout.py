@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from axes.handlers.base import AbstractAxesHandler, AxesBaseHandler
 
-from codecrafter.http.client import counted_address
-from codecrafter.http.throttles import RateLimited, count_or_refuse
+from web.client import counted_address
+from web.throttles import RateLimited, count_or_refuse
 
 if TYPE_CHECKING:
     from django.http import HttpRequest

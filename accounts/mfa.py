@@ -16,7 +16,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 
 from accounts.lockout import count_code
-from codecrafter.http.throttles import RateLimited
+from web.throttles import RateLimited
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser

@@ -22,7 +22,7 @@ from accounts.fields import (
     USERNAME_RULE,
 )
 from accounts.models import USERNAME_PATTERN, PersonalToken, Role, Scope, User
-from codecrafter.http.times import moment
+from web.times import moment
 
 TOKEN_MAX = 4096
 TOKEN_NAME_MAX = 60

@@ -25,7 +25,7 @@ from rest_framework_simplejwt.utils import datetime_from_epoch
 
 from accounts.errors import TokenExpired, TokenRefused
 from accounts.models import User
-from codecrafter.http.prepared import Columns, Prepared
+from web.prepared import Columns, Prepared
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -16,9 +16,9 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views import csrf
 
-from codecrafter.http.middleware import AsyncMiddleware
-from codecrafter.http.problems import is_api
-from codecrafter.http.throttles import RateLimited, count_or_refuse, who_is_at
+from web.middleware import AsyncMiddleware
+from web.problems import is_api
+from web.throttles import RateLimited, count_or_refuse, who_is_at
 
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse

@@ -45,10 +45,10 @@ from accounts import access, actions, mail, privacy, tokens, unsent_forms
 from accounts.errors import EmailTaken, TooMany, UsernameTaken
 from accounts.forms import BotForm, ProfileForm, SignUpForm, TokenForm, add_refusal
 from accounts.models import Scope
-from codecrafter.http.client import counted_address
-from codecrafter.http.conditional import PreconditionFailed
-from codecrafter.http.problems import DomainError, NotFound
-from codecrafter.http.throttles import RateLimited, count_or_refuse
+from web.client import counted_address
+from web.conditional import PreconditionFailed
+from web.problems import DomainError, NotFound
+from web.throttles import RateLimited, count_or_refuse
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

@@ -22,7 +22,7 @@ from activity.entries import as_uuid
 from activity.errors import ActivityOffline
 from activity.log import store
 from activity.models import Activity, AuditEntry
-from codecrafter.http.admin import ReadOnlyAdmin, link
+from web.admin import ReadOnlyAdmin, link
 
 if TYPE_CHECKING:
     from uuid import UUID

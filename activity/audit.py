@@ -19,7 +19,7 @@ from django.utils import timezone
 
 from activity.entries import bounded, storable
 from activity.models import AuditEntry
-from codecrafter.http.request_id import current_request_id
+from web.request_id import current_request_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -1,1 +1,1 @@
-"""The project: wiring that nobody imports, and codecrafter.http, what every REST edge shares."""
+"""The wiring of the project, imported by no other package."""

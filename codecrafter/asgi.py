@@ -21,9 +21,9 @@ from accounts.socket_auth import SocketAuth  # noqa: E402
 from codecrafter import database_watch  # noqa: E402
 from codecrafter.database_watch import DatabaseWatch  # noqa: E402
 from codecrafter.housekeeping import Housekeeper  # noqa: E402
-from codecrafter.http.body_limit import BodyLimit  # noqa: E402
 from codecrafter.worker import EmbeddedWorker  # noqa: E402
 from realtime.routing import websocket_urlpatterns  # noqa: E402
+from web.body_limit import BodyLimit  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

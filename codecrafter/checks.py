@@ -14,8 +14,8 @@ from django.db import connections
 from django.http.request import validate_host
 
 from accounts import demo
-from codecrafter.http.client import serves_this_machine_only
 from execution.sandbox.backends import NAMES as SANDBOX_BACKEND_NAMES
+from web.client import serves_this_machine_only
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -14,8 +14,8 @@ from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.db import connection
 
-from codecrafter.http.middleware import AsyncMiddleware
-from codecrafter.http.problems import database_away_response
+from web.middleware import AsyncMiddleware
+from web.problems import database_away_response
 
 if TYPE_CHECKING:
     from django.db.backends.postgresql.base import DatabaseWrapper

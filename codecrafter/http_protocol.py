@@ -18,8 +18,8 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from codecrafter.admission import TURNED_AWAY
-from codecrafter.http.client import customer_of, forwarded_address
-from codecrafter.http.problems import CONTENT_TYPE, problem
+from web.client import customer_of, forwarded_address
+from web.problems import CONTENT_TYPE, problem
 
 if TYPE_CHECKING:
     import asyncio

@@ -19,8 +19,8 @@ from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from codecrafter.http.middleware import AsyncMiddleware
 from codecrafter.operators import is_operator
+from web.middleware import AsyncMiddleware
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

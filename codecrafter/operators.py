@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from django.conf import settings
 
-from codecrafter.http.client import is_direct_from_loopback
+from web.client import is_direct_from_loopback
 
 if TYPE_CHECKING:
     from django.http import HttpRequest

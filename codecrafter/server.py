@@ -165,7 +165,7 @@ def serve(on_ready: Callable[[], None] = lambda: None) -> None:
         ws_ping_interval=30,
         ws_ping_timeout=20,
         timeout_keep_alive=settings.HTTP_KEEP_ALIVE_SECONDS,
-        # Addresses behind proxies are worked out in codecrafter/http/client.py.
+        # Addresses behind proxies are worked out in web/client.py.
         proxy_headers=False,
         server_header=False,
         access_log=False,

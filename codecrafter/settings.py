@@ -127,9 +127,9 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "codecrafter.metrics.RequestMetricsMiddleware",
-    "codecrafter.http.request_id.RequestIdMiddleware",
-    "codecrafter.http.caching.PrivateByDefault",
-    "codecrafter.http.public_url.AbsoluteLinks",
+    "web.request_id.RequestIdMiddleware",
+    "web.caching.PrivateByDefault",
+    "web.public_url.AbsoluteLinks",
     "codecrafter.database_watch.RefuseWhileAway",
     "django.middleware.security.SecurityMiddleware",
     "servestatic.middleware.ServeStaticMiddleware",
@@ -145,8 +145,8 @@ MIDDLEWARE = [
     "allauth.account.middleware.AccountMiddleware",
     "accounts.guests.NobodyElsewhere",
     "accounts.unsent_forms.KeepUnsentForms",
-    "codecrafter.http.page_errors.PageErrors",
-    "codecrafter.http.throttles.RateLimits",
+    "web.page_errors.PageErrors",
+    "web.throttles.RateLimits",
 ]
 ROOT_URLCONF = "codecrafter.urls"
 ASGI_APPLICATION = "codecrafter.asgi.application"
@@ -179,7 +179,7 @@ if DATABASE["ENGINE"].endswith("sqlite3"):
     DATABASE["ENGINE"] = "django_prometheus.db.backends.sqlite3"
 elif DATABASE["ENGINE"].endswith("postgresql"):
     DATABASE["OPTIONS"] = {
-        # Concerns cursors that bind on the server, which are those of codecrafter/http/prepared.py alone.
+        # Concerns cursors that bind on the server, which are those of web/prepared.py alone.
         "prepare_threshold": 0,
         # A server that does not answer is given up on, so that nobody waits for ever, at the end above all.
         "pool": {"min_size": 1, "max_size": env.int("DATABASE_POOL_SIZE", default=8), "timeout": 10},
@@ -295,7 +295,7 @@ AUTH_PASSWORD_VALIDATORS = [
 AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "accounts.backends.NameOrEmailBackend"]
 AXES_HANDLER = "accounts.lockout.Lockout"
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
-AXES_CLIENT_IP_CALLABLE = "codecrafter.http.client.counted_address"
+AXES_CLIENT_IP_CALLABLE = "web.client.counted_address"
 AXES_ENABLE_ADMIN = AXES_VERBOSE = False
 LOGIN_URL = "/login"
 CSRF_FAILURE_VIEW = "accounts.unsent_forms.csrf_failure"
@@ -416,17 +416,17 @@ REST_FRAMEWORK = {
         "rest_framework.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
-    "DEFAULT_PARSER_CLASSES": ["codecrafter.http.parsers.JSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["web.parsers.JSONParser"],
     "DEFAULT_RENDERER_CLASSES": [
         "rest_framework.renderers.JSONRenderer",
         "rest_framework.renderers.BrowsableAPIRenderer",
     ],
-    "DEFAULT_THROTTLE_CLASSES": ["codecrafter.http.throttles.GeneralThrottle"],
-    "DEFAULT_PAGINATION_CLASS": "codecrafter.http.paging.Paging",
-    "DEFAULT_SCHEMA_CLASS": "codecrafter.http.schema.Schema",
+    "DEFAULT_THROTTLE_CLASSES": ["web.throttles.GeneralThrottle"],
+    "DEFAULT_PAGINATION_CLASS": "web.paging.Paging",
+    "DEFAULT_SCHEMA_CLASS": "web.schema.Schema",
     # Escaped, a lone surrogate that a caller sent can be repeated to them; UTF-8 has no bytes for it.
     "UNICODE_JSON": False,
-    "EXCEPTION_HANDLER": "codecrafter.http.problems.exception_handler",
+    "EXCEPTION_HANDLER": "web.problems.exception_handler",
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
 SPECTACULAR_SETTINGS = {
@@ -438,7 +438,7 @@ SPECTACULAR_SETTINGS = {
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
     "SCHEMA_PATH_PREFIX": r"/api",
-    "PREPROCESSING_HOOKS": ["codecrafter.http.schema.each_path_once"],
+    "PREPROCESSING_HOOKS": ["web.schema.each_path_once"],
     "COMPONENT_SPLIT_REQUEST": True,
     "ENUM_NAME_OVERRIDES": {
         "PermissionEnum": "sessions_app.models.Permission",
@@ -546,7 +546,7 @@ LOG_LEVEL = env.str("LOG_LEVEL", default="INFO")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "filters": {"request_id": {"()": "codecrafter.http.request_id.RequestIdFilter"}},
+    "filters": {"request_id": {"()": "web.request_id.RequestIdFilter"}},
     "formatters": {"line": {"format": "{asctime} {levelname} {name} {request_id} {message}", "style": "{"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["request_id"]}},
     "root": {"handlers": ["stderr"], "level": "WARNING"},
@@ -554,6 +554,6 @@ LOGGING = {
     "loggers": {"django.request": {"level": "ERROR"}}
     | {
         name: {"level": LOG_LEVEL}
-        for name in ("codecrafter", "realtime", "execution", "sessions_app", "accounts", "activity")
+        for name in ("codecrafter", "realtime", "execution", "sessions_app", "accounts", "activity", "web")
     },
 }

@@ -16,12 +16,12 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitVie
 
 from accounts.urls import auth_urlpatterns, page_urlpatterns
 from codecrafter.health import health, ready
-from codecrafter.http.problems import api_not_found, server_error
 from codecrafter.limits import Limits
 from codecrafter.metrics import metrics
 from execution.urls import api_urlpatterns as execution_api
 from sessions_app.urls import api_urlpatterns as sessions_api
 from sessions_app.views import home
+from web.problems import api_not_found, server_error
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

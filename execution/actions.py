@@ -15,7 +15,6 @@ from django.utils import timezone
 from accounts.access import check_moderator
 from activity import audit
 from activity.log import record
-from codecrafter.http.problems import Invalid
 from execution import events, queue, turns
 from execution.access import stoppable_run, typeable_run
 from execution.availability import availability_of, switch_off, switch_on
@@ -26,6 +25,7 @@ from execution.sandbox.errors import InvalidJob
 from sessions_app import documents, languages, storage
 from sessions_app.access import Action, standing_in
 from sessions_app.errors import NotAllowed
+from web.problems import Invalid
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

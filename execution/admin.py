@@ -13,12 +13,12 @@ from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 
 from activity import audit
-from codecrafter.http.admin import Button, Choice, Counted, DeskAdmin, NoQuestions, Reason, link
 from execution import actions
 from execution.events import summary
 from execution.models import ACTIVE, AvailableLanguage, DeadLetter, Run, Status, Stream
 from execution.output import read_stream
 from sessions_app import languages
+from web.admin import Button, Choice, Counted, DeskAdmin, NoQuestions, Reason, link
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -17,12 +17,6 @@ from rest_framework.views import APIView
 
 from accounts.guests import open_to_guests
 from accounts.models import Scope
-from codecrafter.http import answers
-from codecrafter.http.client import counted_address
-from codecrafter.http.paging import Paging, refuse_unknown_parameters
-from codecrafter.http.problems import Invalid
-from codecrafter.http.schema import PAGE, page_of, refusals
-from codecrafter.http.throttles import RunThrottle, StatusThrottle
 from execution import actions
 from execution.access import readable_case, visible_run
 from execution.availability import LANGUAGES, available_languages
@@ -52,6 +46,12 @@ from execution.serializers import (
 from sessions_app import languages
 from sessions_app.access import Action, standing_in
 from sessions_app.errors import NotAllowed, SessionNotFound
+from web import answers
+from web.client import counted_address
+from web.paging import Paging, refuse_unknown_parameters
+from web.problems import Invalid
+from web.schema import PAGE, page_of, refusals
+from web.throttles import RunThrottle, StatusThrottle
 
 if TYPE_CHECKING:
     from uuid import UUID

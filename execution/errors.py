@@ -1,6 +1,6 @@
 """What can be wrong with a request about a run. A program that fails is no error: it is the run's final state.
 
-DomainError (codecrafter/http/problems.py)
+DomainError (web/problems.py)
   RunNotFound            absent, or not for you
   LanguageUnavailable    known, but no worker here can run it
   TooManyRuns            this person already has as many waiting or running as they may
@@ -11,7 +11,7 @@ DomainError (codecrafter/http/problems.py)
 
 from __future__ import annotations
 
-from codecrafter.http.problems import Conflict, DomainError, NotFound
+from web.problems import Conflict, DomainError, NotFound
 
 
 class RunNotFound(NotFound):

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from django.db import transaction
 from django.utils import timezone
 
-from codecrafter.http.times import moment
 from sessions_app import events
+from web.times import moment
 
 if TYPE_CHECKING:
     from datetime import datetime

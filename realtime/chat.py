@@ -10,8 +10,8 @@ import logging
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from codecrafter.http.problems import DomainError
 from realtime import protocol
+from web.problems import DomainError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

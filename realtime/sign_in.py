@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from accounts.models import User
 from accounts.socket_auth import authenticate_token
-from codecrafter.http.times import moment
 from realtime import connections
+from web.times import moment
 
 if TYPE_CHECKING:
     from realtime.connections import Connection

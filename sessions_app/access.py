@@ -14,10 +14,10 @@ from django.db.models import OuterRef, Subquery
 from django.dispatch import Signal
 
 from accounts.models import Scope, User
-from codecrafter.http.prepared import Columns, Prepared
 from sessions_app import storage
 from sessions_app.errors import NotAllowed, RunsFrozen, SessionLocked, SessionNotFound
 from sessions_app.models import CodeSession, Collaborator, GuestPass, Permission
+from web.prepared import Columns, Prepared
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -14,9 +14,6 @@ from django.utils import timezone
 
 from activity import audit
 from activity.log import record
-from codecrafter.http.lines import visible
-from codecrafter.http.throttles import count_or_refuse, who_is
-from codecrafter.http.times import moment
 from sessions_app import crdt, documents, events, files, history, languages, sharing, storage, zips
 from sessions_app.access import Action, Standing, standing_in
 from sessions_app.errors import (
@@ -29,6 +26,9 @@ from sessions_app.errors import (
     TextTooLarge,
 )
 from sessions_app.models import CHAT_MAX_CHARACTERS, RESTORE_DAYS, TITLE_MAX_CHARACTERS, ChatMessage, CodeSession
+from web.lines import visible
+from web.throttles import count_or_refuse, who_is
+from web.times import moment
 
 if TYPE_CHECKING:
     from typing import IO

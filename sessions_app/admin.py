@@ -12,7 +12,9 @@ from django.utils.html import format_html
 from django.utils.text import Truncator
 
 from activity import audit
-from codecrafter.http.admin import (
+from sessions_app import actions, moderation
+from sessions_app.models import ChatMessage, CodeSession, Collaborator, Report
+from web.admin import (
     Button,
     Choice,
     Counted,
@@ -24,8 +26,6 @@ from codecrafter.http.admin import (
     ToldReason,
     link,
 )
-from sessions_app import actions, moderation
-from sessions_app.models import ChatMessage, CodeSession, Collaborator, Report
 
 if TYPE_CHECKING:
     from collections.abc import Callable

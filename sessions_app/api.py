@@ -26,11 +26,6 @@ from accounts.errors import GuestNameRefused, TicketsUnavailable
 from accounts.guests import open_to_guests
 from accounts.models import Scope, User
 from accounts.socket_auth import issue_ticket
-from codecrafter.http import answers
-from codecrafter.http.conditional import PreconditionFailed, check_if_match, etag, personal, unchanged
-from codecrafter.http.paging import Paging, Together, WrongCursor, refuse_unknown_parameters
-from codecrafter.http.problems import Invalid
-from codecrafter.http.schema import ETAG, FLAG, IF_MATCH, IF_NONE_MATCH, PAGE, UNCHANGED, page_of, refusals
 from sessions_app import actions, crdt, documents, files, history, languages, moderation, sharing, zips
 from sessions_app.access import Action, Standing, archived_standing, standing_in
 from sessions_app.errors import (
@@ -92,6 +87,11 @@ from sessions_app.serializers import (
     TemplateSerializer,
     TransferInput,
 )
+from web import answers
+from web.conditional import PreconditionFailed, check_if_match, etag, personal, unchanged
+from web.paging import Paging, Together, WrongCursor, refuse_unknown_parameters
+from web.problems import Invalid
+from web.schema import ETAG, FLAG, IF_MATCH, IF_NONE_MATCH, PAGE, UNCHANGED, page_of, refusals
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -18,10 +18,10 @@ from django.db import connection, transaction
 from django.db.models import F
 from django.utils import timezone
 
-from codecrafter.http.prepared import binding_cursor
 from sessions_app import crdt, events, metrics
 from sessions_app.errors import RevisionPassed, SessionNotFound, TextTooLarge
 from sessions_app.models import CodeSession, Document, Quarantined, Segment, Snapshot, Update
+from web.prepared import binding_cursor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -1,6 +1,6 @@
 """What can be wrong with a request about a session.
 
-DomainError (codecrafter/http/problems.py)
+DomainError (web/problems.py)
   SessionNotFound     absent, archived, or not for you
   NotAllowed          you may see the session, but not do this
     SessionLocked     a moderator made it read-only for everybody
@@ -33,7 +33,7 @@ DomainError (codecrafter/http/problems.py)
 
 from __future__ import annotations
 
-from codecrafter.http.problems import Conflict, DomainError, Forbidden, Invalid, NotFound
+from web.problems import Conflict, DomainError, Forbidden, Invalid, NotFound
 
 
 class SessionNotFound(NotFound):

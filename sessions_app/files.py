@@ -13,9 +13,9 @@ from django.conf import settings
 from django.utils import timezone
 
 from activity.log import record
-from codecrafter.http.times import moment
 from sessions_app import crdt, documents, events, languages, zips
 from sessions_app.errors import EntryStays, FileNotListed, PathRefused, PathTaken, TooManyFiles
+from web.times import moment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

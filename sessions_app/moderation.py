@@ -15,10 +15,10 @@ from django.utils import timezone
 from accounts.access import check_moderator
 from activity import audit
 from activity.log import record
-from codecrafter.http.throttles import count_or_refuse
 from sessions_app import events, storage
 from sessions_app.errors import AlreadyReported, RunsFrozen, SessionLocked
 from sessions_app.models import CodeSession, Report
+from web.throttles import count_or_refuse
 
 if TYPE_CHECKING:
     from uuid import UUID

@@ -9,8 +9,6 @@ from django.conf import settings
 from django.core.validators import ProhibitNullCharactersValidator
 from rest_framework import serializers
 
-from codecrafter.http.lines import one_line
-from codecrafter.http.times import moment
 from sessions_app import crdt, languages
 from sessions_app.access import OWNER, shown_permission
 from sessions_app.languages.templates import template_of
@@ -28,6 +26,8 @@ from sessions_app.models import (
     Report,
     Segment,
 )
+from web.lines import one_line
+from web.times import moment
 
 if TYPE_CHECKING:
     from sessions_app.access import Standing

@@ -16,10 +16,6 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from accounts.errors import GuestNameRefused
 from accounts.guests import is_guest, open_to_guests, sign_guest_in
-from codecrafter.http.client import counted_address
-from codecrafter.http.lines import one_line
-from codecrafter.http.problems import Invalid
-from codecrafter.http.throttles import RateLimited, count_or_refuse
 from sessions_app import actions, documents, languages, moderation, sharing
 from sessions_app.access import OWNER, Action, Standing, archived_standing, shown_permission, standing_in
 from sessions_app.errors import (
@@ -35,6 +31,10 @@ from sessions_app.errors import (
 from sessions_app.forms import ReportForm
 from sessions_app.languages.templates import HELLO, template_of, templates_of
 from sessions_app.models import TITLE_MAX_CHARACTERS, CodeSession, Permission
+from web.client import counted_address
+from web.lines import one_line
+from web.problems import Invalid
+from web.throttles import RateLimited, count_or_refuse
 
 if TYPE_CHECKING:
     from uuid import UUID

@@ -20,13 +20,13 @@ from accounts import actions, privacy
 from accounts.models import Note, PersonalToken, Scope, User
 from activity import audit, log
 from activity.models import AuditEntry
-from codecrafter.http.problems import DomainError, Forbidden
 from execution.models import Run, RunFile, RunOutput, Status
 from execution.retention import forget_old_runs
 from sessions_app import actions as session_actions
 from sessions_app import documents, languages, moderation, own_data
 from sessions_app.models import ChatMessage, CodeSession, Collaborator, Report, Update
 from sessions_app.own_data import forget_archived
+from web.problems import DomainError, Forbidden
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

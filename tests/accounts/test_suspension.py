@@ -21,8 +21,8 @@ from accounts import actions, tokens
 from accounts.actions import sign_ins_ended
 from accounts.models import Scope, User
 from activity.models import AuditEntry
-from codecrafter.http.problems import Forbidden, Invalid
 from execution.models import Run, Status
+from web.problems import Forbidden, Invalid
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,10 +9,10 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from accounts.models import User
-from codecrafter.http import answers
 from execution import availability
 from execution.models import AvailableLanguage, Run
 from sessions_app.models import ChatMessage, CodeSession, Collaborator
+from web import answers
 
 pytestmark = pytest.mark.django_db
 LANGUAGES = "/api/execute/languages"

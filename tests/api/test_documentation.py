@@ -11,7 +11,7 @@ from pathlib import Path
 from drf_spectacular.generators import SchemaGenerator
 
 import codecrafter.urls  # noqa: F401 (everything that can refuse a request)
-from codecrafter.http.problems import DomainError
+from web.problems import DomainError
 
 PAGE = Path(__file__).resolve().parent.parent.parent / "docs" / "api.md"
 TEXT = PAGE.read_text()

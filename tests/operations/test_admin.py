@@ -21,9 +21,9 @@ from accounts.actions import set_role
 from accounts.models import Role, User
 from activity import audit
 from activity.models import Activity, AuditEntry
-from codecrafter.http.problems import Forbidden
 from execution.models import AvailableLanguage, DeadLetter, Run, RunFile, RunOutput, Status
 from sessions_app.models import ChatMessage, CodeSession, Collaborator, Report
+from web.problems import Forbidden
 
 if TYPE_CHECKING:
     from pytest_django.fixtures import DjangoCaptureOnCommitCallbacks, SettingsWrapper

@@ -20,8 +20,8 @@ from kombu.serialization import loads
 
 from accounts import socket_auth
 from codecrafter.celery import app
-from codecrafter.http import answers, counters
 from codecrafter.redis_layer import RedisLayer
+from web import answers, counters
 
 
 class Poison:

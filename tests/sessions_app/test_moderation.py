@@ -10,7 +10,6 @@ from django.utils import timezone
 
 from accounts.models import User
 from activity.models import AuditEntry
-from codecrafter.http.problems import Forbidden
 from execution.access import stoppable_run
 from execution.models import AvailableLanguage, Run, Status
 from sessions_app import actions, documents, moderation
@@ -26,6 +25,7 @@ from sessions_app.access import (
 )
 from sessions_app.errors import ClosedByModerator, NotAllowed, SessionNotFound
 from sessions_app.models import CodeSession, Report
+from web.problems import Forbidden
 
 if TYPE_CHECKING:
     from pytest_django.fixtures import SettingsWrapper

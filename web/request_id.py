@@ -8,7 +8,7 @@ import re
 import uuid
 from typing import TYPE_CHECKING
 
-from codecrafter.http.middleware import AsyncMiddleware
+from web.middleware import AsyncMiddleware
 
 if TYPE_CHECKING:
     from django.http import HttpRequest

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from rest_framework.response import Response
 
-from codecrafter.http.problems import DomainError
+from web.problems import DomainError
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import AbstractBaseUser

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from codecrafter.http.problems import CONTENT_TYPE, problem
+from web.problems import CONTENT_TYPE, problem
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

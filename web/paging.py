@@ -15,7 +15,7 @@ from django.utils import timezone
 from rest_framework.exceptions import NotFound
 from rest_framework.pagination import CursorPagination
 
-from codecrafter.http.problems import Invalid
+from web.problems import Invalid
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence

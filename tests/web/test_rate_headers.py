@@ -10,10 +10,10 @@ from django.core.cache import cache, caches
 from django.db import connection
 from rest_framework.test import APIClient
 
-from codecrafter.http import counters
-from codecrafter.http.throttles import RateLimited, count_or_refuse
 from tests.conftest import PASSWORD
 from tests.services import servers
+from web import counters
+from web.throttles import RateLimited, count_or_refuse
 
 PATH = "/api/auth/profile"
 # A quoted name with parameters, in a list (RFC 9651).

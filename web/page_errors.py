@@ -10,8 +10,8 @@ from django.http import Http404
 from django.shortcuts import render
 from django.views import defaults
 
-from codecrafter.http.middleware import AsyncMiddleware
-from codecrafter.http.problems import DomainError, is_api
+from web.middleware import AsyncMiddleware
+from web.problems import DomainError, is_api
 
 if TYPE_CHECKING:
     from django.http import HttpRequest, HttpResponse

@@ -18,11 +18,11 @@ from django.conf import settings
 from django.shortcuts import render
 from rest_framework.throttling import BaseThrottle
 
-from codecrafter.http import counters
-from codecrafter.http.bearer import has_valid_credential
-from codecrafter.http.client import counted_address
-from codecrafter.http.middleware import AsyncMiddleware
-from codecrafter.http.problems import DomainError, is_api, problem_response
+from web import counters
+from web.bearer import has_valid_credential
+from web.client import counted_address
+from web.middleware import AsyncMiddleware
+from web.problems import DomainError, is_api, problem_response
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 
-from codecrafter.http.middleware import AsyncMiddleware
+from web.middleware import AsyncMiddleware
 
 if TYPE_CHECKING:
     from django.http.response import HttpResponseBase

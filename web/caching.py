@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from django.utils.cache import patch_vary_headers
 
-from codecrafter.http.middleware import AsyncMiddleware
+from web.middleware import AsyncMiddleware
 
 if TYPE_CHECKING:
     from django.http import HttpRequest

@@ -20,7 +20,7 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.html import format_html
 
-from codecrafter.http.problems import DomainError
+from web.problems import DomainError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -9,12 +9,12 @@ from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, inline_serializer
 from rest_framework import serializers
 
-from codecrafter.http.problems import CONTENT_TYPE
+from web.problems import CONTENT_TYPE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from codecrafter.http.problems import DomainError
+    from web.problems import DomainError
 
 FLAG = {"type": "boolean"}
 IF_MATCH = OpenApiParameter("If-Match", str, OpenApiParameter.HEADER, description="The ETag of the state you read.")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rest_framework import parsers
 from rest_framework.exceptions import ParseError
 
-from codecrafter.http.problems import Invalid
+from web.problems import Invalid
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -1,1 +1,0 @@
-"""What every REST edge shares. Imports no app."""

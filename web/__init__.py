@@ -1,0 +1,1 @@
+"""What the pages and the REST API of every app share. Imports no app."""
