@@ -37,7 +37,8 @@ from django.db import connection
 from django.utils import timezone
 from accounts import tokens
 from accounts.models import User
-from sessions_app import actions, languages
+import languages
+from sessions_app import actions
 from sessions_app.models import CodeSession, Collaborator
 owner, few = (User.objects.create_user(n, n + "@example.org", "%(password)s") for n in ("owner", "few"))
 session = actions.create_session(owner, language=languages.get("python"), title="Bench")

@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import languages
 from execution.sandbox.bubblewrap import BubblewrapBackend
 from execution.sandbox.docker import DockerBackend
 from execution.sandbox.job import default_run_limits
-from sessions_app import languages
 from tests.services import servers
 
 if TYPE_CHECKING:

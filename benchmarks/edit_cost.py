@@ -42,13 +42,14 @@ import pycrdt
 from django.core.management import call_command
 from django.db import connection, transaction
 
+import languages
 from accounts.actions import delete_account
 from accounts.models import User
 from benchmarks.common import machine
 from realtime.connections import Connection
 from realtime.plain_clients import PlainConnection
 from realtime.rooms import rooms
-from sessions_app import actions, blocks, crdt, documents, languages
+from sessions_app import actions, blocks, crdt, documents
 from sessions_app.access import Action, standing_in
 
 if TYPE_CHECKING:

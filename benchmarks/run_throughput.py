@@ -26,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from typing import TYPE_CHECKING
 
+import languages
 from benchmarks.common import PROGRAMS, Listener, backend_of, machine
 from execution.sandbox.bubblewrap import BubblewrapBackend
 from execution.sandbox.control import Control
@@ -33,7 +34,6 @@ from execution.sandbox.docker import DockerBackend
 from execution.sandbox.job import prepare
 from execution.sandbox.pool import Pool, await_ready
 from execution.sandbox.supervisor import execute
-from sessions_app import languages
 
 if TYPE_CHECKING:
     from collections.abc import Callable

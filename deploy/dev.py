@@ -13,7 +13,10 @@ from watchfiles import run_process
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 # Not the front end's build: with DEBUG on, static files are served from where they are built.
-WATCHED = ("accounts", "activity", "codecrafter", "execution", "realtime", "sessions_app", "templates", "web")
+WATCHED = (
+    *("accounts", "activity", "codecrafter", "execution", "languages", "realtime", "sessions_app", "web"),
+    "templates",
+)
 
 
 def main() -> int:

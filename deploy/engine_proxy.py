@@ -26,11 +26,11 @@ from urllib.parse import parse_qsl, urlencode
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from execution.images.build import PREFIX, image_of
-from execution.images.families import FAMILIES
 from execution.sandbox import versions
 from execution.sandbox.container import DEADLINE_LABEL, LABELS, Container, environment_of
 from execution.sandbox.job import default_compile_limits, default_run_limits
-from sessions_app.languages import LANGUAGES
+from languages import LANGUAGES
+from languages.families import FAMILIES
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping

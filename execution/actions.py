@@ -12,6 +12,7 @@ from django.db.models import Max, Q, Sum
 from django.db.models.functions import Length
 from django.utils import timezone
 
+import languages
 from accounts.access import check_moderator
 from activity import audit
 from activity.log import record
@@ -22,7 +23,7 @@ from execution.errors import IdempotencyKeyReused, LanguageUnavailable, NothingT
 from execution.models import DeadLetter, Run, RunFile, RunInput, Status, TestCase
 from execution.runner import announce_end, prepare_job
 from execution.sandbox.errors import InvalidJob
-from sessions_app import documents, languages, storage
+from sessions_app import documents, storage
 from sessions_app.access import Action, standing_in
 from sessions_app.errors import NotAllowed
 from web.problems import Invalid

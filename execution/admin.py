@@ -12,12 +12,12 @@ from django.db.models.functions import Coalesce, Now
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 
+import languages
 from activity import audit
 from execution import actions
 from execution.events import summary
 from execution.models import ACTIVE, AvailableLanguage, DeadLetter, Run, Status, Stream
 from execution.output import read_stream
-from sessions_app import languages
 from web.admin import Button, Choice, Counted, DeskAdmin, NoQuestions, Reason, link
 
 if TYPE_CHECKING:

@@ -15,6 +15,7 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+import languages
 from accounts.guests import open_to_guests
 from accounts.models import Scope
 from execution import actions
@@ -43,7 +44,6 @@ from execution.serializers import (
     language_json,
     run_json,
 )
-from sessions_app import languages
 from sessions_app.access import Action, standing_in
 from sessions_app.errors import NotAllowed, SessionNotFound
 from web import answers

@@ -18,12 +18,12 @@ from django.db.models.signals import post_delete, post_save
 from django.dispatch import receiver
 from django.utils import timezone
 
+import languages
 from execution.models import AvailableLanguage, Worker
 from execution.sandbox.backends import choose_backend
 from execution.sandbox.errors import SandboxFault
 from execution.sandbox.limits import RUN
 from execution.sandbox.pool import Pool
-from sessions_app import languages
 from web import answers
 
 if TYPE_CHECKING:

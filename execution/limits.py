@@ -11,7 +11,7 @@ from execution.sandbox.job import default_run_limits
 
 if TYPE_CHECKING:
     from execution.sandbox.limits import Limits
-    from sessions_app.languages import Language
+    from languages import Language
 
 
 def ceiling(*, interactive: bool) -> dict[str, int]:

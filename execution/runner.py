@@ -20,6 +20,7 @@ from django.db import close_old_connections, transaction
 from django.db.models import F
 from django.utils import timezone
 
+import languages
 from activity.log import record
 from execution import availability, companion, events, metrics, probe, turns
 from execution.availability import WORKER_NAME, backend, keep_self_test
@@ -34,7 +35,6 @@ from execution.sandbox.errors import InvalidJob, SandboxFault
 from execution.sandbox.job import Case, CaseResult, Job, Outcome, prepare
 from execution.sandbox.job import Status as FinalStatus
 from execution.sandbox.supervisor import execute, execute_cases, sum_of_cases
-from sessions_app import languages
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

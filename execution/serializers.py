@@ -20,9 +20,9 @@ from execution.sandbox.protocol import ProtocolError, check_path
 from sessions_app.serializers import LanguageField, PersonSerializer, TextField
 
 if TYPE_CHECKING:
+    import languages
     from accounts.models import User
     from execution.availability import Availability
-    from sessions_app import languages
 
 FILES_MAX = 50
 ARGS_MAX = 64

@@ -21,7 +21,7 @@ from django.db import close_old_connections
 
 from execution import availability, probe
 from execution.sandbox import selftest
-from sessions_app.languages import LANGUAGES
+from languages import LANGUAGES, SELF_TESTS
 
 if TYPE_CHECKING:
     from execution.sandbox.backends import Backend
@@ -96,7 +96,7 @@ def _mark(key: str, version: str, backend: Backend) -> str:
     digest = hashlib.sha256()
     for word in (backend.toolset(key), backend.describe(), version, repr(LANGUAGES[key])):
         digest.update(word.encode() + b"\0")
-    for path in sorted([*SANDBOX.glob("*.*"), *(selftest.PROGRAMS / key).iterdir()]):
+    for path in sorted([*SANDBOX.glob("*.*"), *(SELF_TESTS / key).iterdir()]):
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()
 

@@ -12,9 +12,10 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
+import languages
 from activity import audit
 from activity.log import record
-from sessions_app import crdt, documents, events, files, history, languages, sharing, storage, zips
+from sessions_app import crdt, documents, events, files, history, sharing, storage, zips
 from sessions_app.access import Action, Standing, standing_in
 from sessions_app.errors import (
     ArchiveRefused,

@@ -21,12 +21,14 @@ from rest_framework.response import Response
 from rest_framework.utils.urls import replace_query_param
 from rest_framework.views import APIView
 
+import languages
 from accounts.bearer import ACCOUNT, require_scope
 from accounts.errors import GuestNameRefused, TicketsUnavailable
 from accounts.guests import open_to_guests
 from accounts.models import Scope, User
 from accounts.socket_auth import issue_ticket
-from sessions_app import actions, crdt, documents, files, history, languages, moderation, sharing, zips
+from languages.templates import templates_of
+from sessions_app import actions, crdt, documents, files, history, moderation, sharing, zips
 from sessions_app.access import Action, Standing, archived_standing, standing_in
 from sessions_app.errors import (
     AlreadyReported,
@@ -49,7 +51,6 @@ from sessions_app.errors import (
     TooManyFiles,
     TooManyInvites,
 )
-from sessions_app.languages.templates import templates_of
 from sessions_app.models import CodeSession, Collaborator
 from sessions_app.serializers import (
     BringBackInput,

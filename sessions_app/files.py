@@ -13,13 +13,14 @@ from django.conf import settings
 from django.utils import timezone
 
 from activity.log import record
-from sessions_app import crdt, documents, events, languages, zips
+from sessions_app import crdt, documents, events, zips
 from sessions_app.errors import EntryStays, FileNotListed, PathRefused, PathTaken, TooManyFiles
 from web.times import moment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    import languages
     from accounts.models import User
     from sessions_app.access import Standing
     from sessions_app.models import CodeSession

@@ -9,9 +9,10 @@ from django.conf import settings
 from django.core.validators import ProhibitNullCharactersValidator
 from rest_framework import serializers
 
-from sessions_app import crdt, languages
+import languages
+from languages.templates import template_of
+from sessions_app import crdt
 from sessions_app.access import OWNER, shown_permission
-from sessions_app.languages.templates import template_of
 from sessions_app.models import (
     REPORT_MAX_CHARACTERS,
     TITLE_MAX_CHARACTERS,

@@ -14,9 +14,11 @@ from django.urls import reverse
 from django.views.decorators.csrf import ensure_csrf_cookie
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
+import languages
 from accounts.errors import GuestNameRefused
 from accounts.guests import is_guest, open_to_guests, sign_guest_in
-from sessions_app import actions, documents, languages, moderation, sharing
+from languages.templates import HELLO, template_of, templates_of
+from sessions_app import actions, documents, moderation, sharing
 from sessions_app.access import OWNER, Action, Standing, archived_standing, shown_permission, standing_in
 from sessions_app.errors import (
     AlreadyReported,
@@ -29,7 +31,6 @@ from sessions_app.errors import (
     TooManyGuests,
 )
 from sessions_app.forms import ReportForm
-from sessions_app.languages.templates import HELLO, template_of, templates_of
 from sessions_app.models import TITLE_MAX_CHARACTERS, CodeSession, Permission
 from web.client import counted_address
 from web.lines import one_line

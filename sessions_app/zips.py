@@ -14,7 +14,7 @@ import zipfile
 import zlib
 from typing import TYPE_CHECKING
 
-from sessions_app import languages
+import languages
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

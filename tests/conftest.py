@@ -82,7 +82,8 @@ def api() -> Callable[[User | None], APIClient]:
 @pytest.fixture
 def session(alice: User, bob: User, carol: User) -> Any:
     """Alice's private session, in which bob writes and carol reads."""
-    from sessions_app import actions, languages
+    import languages
+    from sessions_app import actions
     from sessions_app.models import Collaborator
 
     made = actions.create_session(alice, language=languages.get("python"), title="Together", content="print(1)\n")

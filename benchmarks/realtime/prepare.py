@@ -17,9 +17,10 @@ import django
 
 django.setup()
 
+import languages
 from accounts import tokens
 from accounts.models import User
-from sessions_app import actions, crdt, documents, languages
+from sessions_app import actions, crdt, documents
 from sessions_app.models import Collaborator, Document, Snapshot, Update
 
 mark = os.urandom(4).hex()

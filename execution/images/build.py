@@ -18,12 +18,11 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from execution.images.families import FAMILIES, Family
-from sessions_app.languages import LANGUAGES
+from languages import LANGUAGES, SELF_TESTS
+from languages.families import FAMILIES, Family
 
 HERE = Path(__file__).parent
 SANDBOX = HERE.parent / "sandbox"
-SELF_TESTS = HERE.parent / "selftests"
 AGENT_FILES = ("agent.py", "protocol.py", "usercustomize.py")
 PREFIX = "codecrafter/sandbox"
 BASE_IMAGE = "debian:bookworm-slim"

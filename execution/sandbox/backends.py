@@ -8,7 +8,7 @@ from typing import Protocol
 from execution.sandbox.errors import SandboxFault
 from execution.sandbox.job import BASE_ENVIRONMENT
 from execution.sandbox.limits import Limits
-from sessions_app.languages import LANGUAGES
+from languages import LANGUAGES
 
 NAMES = ("auto", "docker", "bubblewrap")
 AGENT_FOLDER = "/opt/codecrafter"

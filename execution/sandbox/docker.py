@@ -16,14 +16,14 @@ import requests
 from docker.errors import DockerException, ImageNotFound, NotFound
 
 from execution.images.build import AGENT_LABEL, FAILURES_LABEL, agent_digest, image_of
-from execution.images.families import FAMILIES
 from execution.sandbox import owners, protocol
 from execution.sandbox.backends import is_python
 from execution.sandbox.container import DEADLINE_LABEL, JOB_LABEL, OWNER_LABEL, Container
 from execution.sandbox.errors import SandboxFault
 from execution.sandbox.limits import Limits
 from execution.sandbox.versions import ask_versions
-from sessions_app.languages import LANGUAGES
+from languages import LANGUAGES
+from languages.families import FAMILIES
 
 ENGINE_SECONDS = 30
 IMAGE_SECONDS = 30

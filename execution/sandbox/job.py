@@ -8,7 +8,7 @@ from typing import TypedDict
 from execution.sandbox import protocol
 from execution.sandbox.errors import InvalidJob
 from execution.sandbox.limits import COMPILE, INTERACTIVE, RUN, Limits
-from sessions_app.languages import ARTIFACT_FOLDER, Language
+from languages import ARTIFACT_FOLDER, Language
 
 MAX_ARGUMENTS = 64
 MAX_ARGUMENT_BYTES = 4096

@@ -1,12 +1,11 @@
 """Tries a language in a real sandbox: it prints, reads its input, refuses a broken program and exits with 3.
 
-The programs are execution/selftests/KEY/; called by execution/images/build.py and `manage.py selftest`.
+The programs are languages/selftests/KEY/; called by execution/images/build.py and `manage.py selftest`.
 """
 
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 from execution.sandbox.backends import Backend
 from execution.sandbox.control import Control
@@ -15,9 +14,8 @@ from execution.sandbox.job import Outcome, Status, prepare
 from execution.sandbox.output import StreamName
 from execution.sandbox.supervisor import execute
 from execution.sandbox.versions import ask_version
-from sessions_app.languages import LANGUAGES, Language
+from languages import LANGUAGES, SELF_TESTS, Language
 
-PROGRAMS = Path(__file__).parent.parent / "selftests"
 # What greet.* reads, where the folder of the language holds no input.txt.
 INPUT = b"Ada\n"
 GREETING = b"Hello, Ada!"
@@ -83,7 +81,7 @@ def self_test(language: Language, backend: Backend) -> SelfTestResult:
 
 def program(language: Language, name: str) -> bytes | None:
     """The source of greet, broken or exit3 for this language, None where it has none."""
-    for path in (PROGRAMS / language.key).glob(f"{name}.*"):
+    for path in (SELF_TESTS / language.key).glob(f"{name}.*"):
         return path.read_bytes()
     return None
 
@@ -95,7 +93,7 @@ def try_program(language: Language, source: bytes, stdin: bytes, backend: Backen
 
 
 def _first_fault(language: Language, backend: Backend) -> str:
-    stdin = PROGRAMS / language.key / "input.txt"
+    stdin = SELF_TESTS / language.key / "input.txt"
     typed = stdin.read_bytes() if stdin.exists() else INPUT
     for name, source, given, wanted in (
         ("the starter program", language.hello.encode(), b"", STARTER_OUTPUT),

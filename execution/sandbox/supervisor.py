@@ -24,7 +24,7 @@ from execution.sandbox.job import Case, CaseResult, Job, Outcome, Stats, Status,
 from execution.sandbox.limits import Limits
 from execution.sandbox.output import Delivery, Listener, OutputCut, StreamName
 from execution.sandbox.protocol import Kind
-from sessions_app.languages import ARTIFACT_FOLDER
+from languages import ARTIFACT_FOLDER
 
 START_SECONDS = 30.0
 GRACE_SECONDS = 0.25

@@ -11,7 +11,7 @@ from execution.sandbox.job import BASE_ENVIRONMENT, Job, Status, Step
 from execution.sandbox.limits import MIB, Limits
 from execution.sandbox.output import StreamName
 from execution.sandbox.supervisor import execute
-from sessions_app.languages import LANGUAGES, Language
+from languages import LANGUAGES, Language
 
 LIMITS = Limits(60_000, 120_000, 1024 * MIB, MIB, 128, 64 * MIB, cpus=2.0)
 # A family whose image was not built is no fault: its languages are absent.

@@ -16,6 +16,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+import languages
 from accounts import actions, privacy
 from accounts.models import Note, PersonalToken, Scope, User
 from activity import audit, log
@@ -23,7 +24,7 @@ from activity.models import AuditEntry
 from execution.models import Run, RunFile, RunOutput, Status
 from execution.retention import forget_old_runs
 from sessions_app import actions as session_actions
-from sessions_app import documents, languages, moderation, own_data
+from sessions_app import documents, moderation, own_data
 from sessions_app.models import ChatMessage, CodeSession, Collaborator, Report, Update
 from sessions_app.own_data import forget_archived
 from web.problems import DomainError, Forbidden

@@ -15,11 +15,12 @@ from django.urls import get_resolver
 from django.utils import timezone
 from django.utils.http import parse_header_parameters
 
+import languages
 from accounts import actions as people
 from accounts.models import Scope
 from codecrafter.asgi import application
 from execution.models import AvailableLanguage, Run
-from sessions_app import actions, languages
+from sessions_app import actions
 from sessions_app.models import ChatMessage, CodeSession, Invite, Update
 
 pytestmark = pytest.mark.django_db

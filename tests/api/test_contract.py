@@ -13,8 +13,8 @@ import zipfile
 import pytest
 from django.utils import timezone
 
+import languages
 from execution.models import AvailableLanguage
-from sessions_app import languages
 from tests.api.caller import PASSWORD, Caller
 
 pytestmark = pytest.mark.django_db

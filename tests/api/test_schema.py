@@ -29,10 +29,11 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+import languages
 from accounts import actions as people
 from accounts.models import Scope
 from execution.models import AvailableLanguage, Run
-from sessions_app import actions, languages
+from sessions_app import actions
 from sessions_app.models import Invite
 
 EXAMPLES = int(os.environ.get("API_EXAMPLES", "0"))

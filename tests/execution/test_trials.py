@@ -14,7 +14,7 @@ from execution import availability, probe, trials
 from execution.models import AvailableLanguage, Worker
 from execution.sandbox.bubblewrap import BubblewrapBackend
 from execution.sandbox.errors import SandboxFault
-from sessions_app.languages import LANGUAGES
+from languages import LANGUAGES
 from tests.services.fixtures import missing
 
 pytestmark = [pytest.mark.django_db, pytest.mark.xdist_group("bubblewrap")]

@@ -7,12 +7,12 @@ import time
 import pytest
 from django.utils import timezone
 
+import languages
 from accounts import guests
 from accounts.actions import make_bot
 from execution import actions, runner, turns
 from execution.errors import TooManyRuns
 from execution.models import AvailableLanguage, Run
-from sessions_app import languages
 from tests.live import LiveServer
 
 HELLO = {"language": "python", "code": "print('hello')"}

@@ -7,10 +7,10 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+import languages
 from execution import actions, runner, upkeep
 from execution.errors import TooManyRuns
 from execution.models import AvailableLanguage, DeadLetter, Run, RunFile
-from sessions_app import languages
 
 
 @pytest.fixture

@@ -35,7 +35,8 @@ def test_new_document_starts_with_its_text_at_revision_one(session):
 
 
 def test_append_gives_consecutive_numbers_to_many_documents_at_once(session, alice):
-    from sessions_app import actions, languages
+    import languages
+    from sessions_app import actions
 
     other = actions.create_session(alice, language=languages.get("python"), content="")
     entries = {

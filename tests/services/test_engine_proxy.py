@@ -20,9 +20,9 @@ import docker
 import pytest
 
 from execution.images.build import image_of
-from execution.images.families import FAMILIES
 from execution.sandbox.container import DEADLINE_LABEL, JOB_LABEL, LABELS, OWNER_LABEL, Container
 from execution.sandbox.limits import RUN
+from languages.families import FAMILIES
 from tests.execution.conftest import docker as docker_sandbox
 from tests.execution.sandbox.running import run
 from tests.services import fixtures, servers

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 from django.test import Client
 
+import languages
 from accounts.actions import suspend
-from sessions_app import actions, documents, files, languages
+from languages.templates import READS, templates_of
+from sessions_app import actions, documents, files
 from sessions_app.access import standing_in
-from sessions_app.languages.templates import READS, templates_of
 from sessions_app.models import ChatMessage, CodeSession, Collaborator, Update
 
 

@@ -15,9 +15,10 @@ from django.test import Client
 from django.urls import get_resolver
 from django.utils import timezone
 
+import languages
 from accounts.models import User
 from codecrafter.asgi import application
-from sessions_app import actions, documents, languages, sharing
+from sessions_app import actions, documents, sharing
 from sessions_app.access import permissions_in, standing_in
 from sessions_app.models import CodeSession, Collaborator, GuestPass, Invite
 

@@ -69,7 +69,7 @@ def test_the_dashboard_takes_as_many_queries_for_many_sessions_as_for_few(
 
 
 def test_titles_and_texts_are_escaped(as_alice, alice):
-    from sessions_app import languages
+    import languages
 
     evil = "</script><script>alert(1)</script>"
     made = actions.create_session(alice, language=languages.get("python"), title=evil, content=evil)

@@ -8,8 +8,9 @@ import zipfile
 import pytest
 from asgiref.sync import sync_to_async
 
+import languages
 from accounts.actions import delete_account, make_bot
-from sessions_app import actions, compaction, documents, languages, storage
+from sessions_app import actions, compaction, documents, storage
 from sessions_app.access import permissions_in, standing_in
 from sessions_app.models import CodeSession, Collaborator, Document, Segment, Snapshot, Update
 

@@ -4,8 +4,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
+import languages
 from accounts.models import User
-from sessions_app import actions, languages
+from sessions_app import actions
 from sessions_app.models import CodeSession
 
 WELCOME = """# Everybody who opens this session edits this text together.

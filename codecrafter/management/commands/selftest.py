@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from execution.availability import backend, keep_self_test
 from execution.sandbox import selftest
 from execution.sandbox.errors import SandboxFault
-from sessions_app.languages import LANGUAGES
+from languages import LANGUAGES
 
 
 class Command(BaseCommand):

@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import languages
 from execution.sandbox.limits import MIB, Limits
-from sessions_app import languages
-from sessions_app.languages import Language
+from languages import Language
 
 PROGRAMS = Path(__file__).with_name("programs")
 LANGUAGE_OF_SUFFIX = {".py": "python", ".c": "c", ".cpp": "cpp", ".js": "javascript", ".sh": "bash"}

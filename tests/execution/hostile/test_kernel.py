@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import languages
 from execution.sandbox import seccomp
 from execution.sandbox.job import prepare
 from execution.sandbox.syscalls import NUMBERS
-from sessions_app import languages
 from tests.execution.hostile.table import PROGRAMS, ROOMY, ROOMY_COMPILE
 from tests.execution.hostile.test_programs import everywhere
 

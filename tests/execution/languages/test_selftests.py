@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from execution.images.families import FAMILIES
 from execution.sandbox.bubblewrap import BubblewrapBackend
 from execution.sandbox.errors import SandboxFault
 from execution.sandbox.job import Status
 from execution.sandbox.selftest import program, run, self_test, try_program
-from sessions_app.languages import LANGUAGES
+from languages import LANGUAGES
+from languages.families import FAMILIES
 from tests.services.fixtures import START_SECONDS, missing
 
 LIGHT = [key for key, language in LANGUAGES.items() if FAMILIES[language.family].light]

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from execution.images.families import FAMILIES
+import languages
 from execution.sandbox.job import default_compile_limits, default_run_limits, prepare
-from execution.sandbox.selftest import PROGRAMS, STARTER_OUTPUT, program
-from sessions_app import languages
-from sessions_app.languages import LANGUAGES, Language
+from execution.sandbox.selftest import STARTER_OUTPUT, program
+from languages import LANGUAGES, SELF_TESTS, Language
+from languages.families import FAMILIES
 
 ERRORS = Path(__file__).parent / "errors"
 COMMON = ("python", "javascript", "c", "cpp", "java", "rust", "ruby", "go", "php", "perl", "lua", "bash")
@@ -97,12 +97,12 @@ def test_the_language_has_its_self_test(language: Language):
     assert program(language, "greet")
     assert program(language, "broken")
     assert bool(program(language, "exit3")) == language.exits
-    for path in (PROGRAMS / language.key).iterdir():
+    for path in (SELF_TESTS / language.key).iterdir():
         assert path.name == "input.txt" or path.stem in ("greet", "broken", "exit3")
 
 
 def test_no_self_test_is_left_without_its_language():
-    assert {path.name for path in PROGRAMS.iterdir()} == set(LANGUAGES)
+    assert {path.name for path in SELF_TESTS.iterdir()} == set(LANGUAGES)
 
 
 def test_the_documented_table_is_this_one():

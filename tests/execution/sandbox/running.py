@@ -6,11 +6,11 @@ import threading
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+import languages
 from execution.sandbox.control import Control
 from execution.sandbox.job import prepare
 from execution.sandbox.limits import MIB, Limits
 from execution.sandbox.supervisor import execute
-from sessions_app import languages
 
 if TYPE_CHECKING:
     from collections.abc import Callable

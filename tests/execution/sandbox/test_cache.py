@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import pytest
 
+import languages
 from execution.sandbox.cache import CompileCache, Compiled, PersonalCache, key_of
 from execution.sandbox.control import Control
 from execution.sandbox.job import prepare
 from execution.sandbox.limits import COMPILE
 from execution.sandbox.supervisor import execute
-from sessions_app import languages
 from tests.execution.sandbox.running import LIMITS, Watcher
 
 HELLO = b'#include <stdio.h>\nint main(void) { int unused; puts("hello"); return 3; }\n'

@@ -25,7 +25,7 @@ from execution.sandbox.job import prepare
 from execution.sandbox.limits import RUN
 from execution.sandbox.processes import OWNER_VARIABLE
 from execution.sandbox.supervisor import execute
-from sessions_app.languages import LANGUAGES
+from languages import LANGUAGES
 from tests.execution.conftest import docker
 from tests.execution.sandbox.running import Watcher, run
 from tests.services.fixtures import BUILD_IMAGES, image_environment

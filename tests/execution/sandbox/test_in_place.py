@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
+import languages
 from execution.sandbox.control import Control
 from execution.sandbox.job import prepare
 from execution.sandbox.pool import Pool
 from execution.sandbox.supervisor import execute
-from sessions_app import languages
 from tests.execution.conftest import KINDS, kind_of_backend
 from tests.execution.sandbox.running import LIMITS, Watcher, run
 

@@ -11,7 +11,7 @@ import pytest
 from execution.sandbox.control import Control
 from execution.sandbox.job import prepare
 from execution.sandbox.supervisor import execute
-from sessions_app.languages import LANGUAGES
+from languages import LANGUAGES
 from tests.execution.conftest import kind_of_backend
 from tests.execution.sandbox.running import Watcher, run
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+import languages
 from execution.sandbox.errors import InvalidJob
 from execution.sandbox.job import MAX_ARGUMENTS, default_compile_limits, default_run_limits, prepare
 from execution.sandbox.limits import COMPILE, RUN, Limits
-from sessions_app import languages
-from sessions_app.languages import LANGUAGES
+from languages import LANGUAGES
 
 
 def test_languages_answer_to_their_names():

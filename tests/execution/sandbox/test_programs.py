@@ -12,7 +12,7 @@ from execution.sandbox.control import Control
 from execution.sandbox.errors import SandboxFault
 from execution.sandbox.job import prepare
 from execution.sandbox.supervisor import execute
-from sessions_app.languages import LANGUAGES
+from languages import LANGUAGES
 from tests.execution.sandbox.running import LIMITS, Watcher, run
 
 GREETINGS = b"Hello, Ada!\nHello, Grace!\nHello, Linus!\n"

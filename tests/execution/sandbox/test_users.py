@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
-PARTS = ("execution/sandbox", "sessions_app/languages", "tests/execution/sandbox/running.py")
+PARTS = ("execution/sandbox", "languages", "tests/execution/sandbox/running.py")
 SCRIPT = """
 from execution.sandbox.bubblewrap import BubblewrapBackend
 from tests.execution.sandbox.running import LIMITS, SHORT, run

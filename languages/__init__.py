@@ -1,12 +1,17 @@
-"""The table of languages: how each is compiled, run and greeted. Data only, no Django; whoever runs code reads it.
+"""The table of languages: how each is compiled, run and greeted. Data only, without Django.
 
-A language is one row here, its packages in execution/images/families.py, and execution/selftests/KEY/.
+A language is one row here, its packages in families.py, and its programs in selftests/KEY/.
 """
 
-from sessions_app.languages import common, functional, managed, native, scripting
-from sessions_app.languages.language import ARTIFACT_FOLDER, Language
+from pathlib import Path
 
-__all__ = ["ARTIFACT_FOLDER", "LANGUAGES", "Language", "get"]
+from languages import common, functional, managed, native, scripting
+from languages.language import ARTIFACT_FOLDER, Language
+
+__all__ = ["ARTIFACT_FOLDER", "LANGUAGES", "SELF_TESTS", "Language", "get"]
+
+# One folder for each key, with the programs that prove that the language works.
+SELF_TESTS = Path(__file__).parent / "selftests"
 
 # The common ones first, in their own order, then all others by name.
 _ROWS = (

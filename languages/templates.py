@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sessions_app.languages.language import Language
+from languages.language import Language
 
 HELLO, INPUT, EMPTY = "hello", "input", "empty"
 

@@ -1,6 +1,6 @@
 """Languages that run on a virtual machine shared with others: Java's, .NET's, Neko."""
 
-from sessions_app.languages.language import ARTIFACT_FOLDER, JVM, MIB, PROGRAM, Language
+from languages.language import ARTIFACT_FOLDER, JVM, MIB, PROGRAM, Language
 
 GROOVY = "/usr/share/java/groovy-all.jar"
 CLOJURE = "/usr/share/java/clojure.jar:/usr/share/java/spec.alpha.jar:/usr/share/java/core.specs.alpha.jar"

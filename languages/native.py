@@ -1,6 +1,6 @@
 """Languages that a compiler turns into a program of the machine, and what is close to that."""
 
-from sessions_app.languages.language import ARTIFACT_FOLDER, GNU_ERROR, MIB, PROGRAM, SCRATCH, Language
+from languages.language import ARTIFACT_FOLDER, GNU_ERROR, MIB, PROGRAM, SCRATCH, Language
 
 ROWS = (
     Language(

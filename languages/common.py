@@ -1,6 +1,6 @@
 """The languages most people come for, in the order they are offered."""
 
-from sessions_app.languages.language import ARTIFACT_FOLDER, GNU_ERROR, JVM, MIB, PROGRAM, Language
+from languages.language import ARTIFACT_FOLDER, GNU_ERROR, JVM, MIB, PROGRAM, Language
 
 ROWS = (
     Language(

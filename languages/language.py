@@ -24,7 +24,7 @@ class Language:
     run: tuple[str, ...]
     # The starter program: it greets Ada, Grace and Linus.
     hello: str
-    # The image that holds its tools: execution/images/families.py.
+    # The image that holds its tools: families.py.
     family: str = "core"
     compile: tuple[str, ...] | None = None
     aliases: tuple[str, ...] = ()

@@ -1,6 +1,6 @@
 """Languages whose source is run as it stands: shells, query languages, mathematics and other interpreters."""
 
-from sessions_app.languages.language import MIB, PROGRAM, Language
+from languages.language import MIB, PROGRAM, Language
 
 ROWS = (
     Language(

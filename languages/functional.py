@@ -1,6 +1,6 @@
 """Lisps, the ML family, Erlang's and logic."""
 
-from sessions_app.languages.language import MIB, PROGRAM, SCRATCH, Language
+from languages.language import MIB, PROGRAM, SCRATCH, Language
 
 # One scheduler of each kind: the machine would start a thread for every processor of the host.
 ERLANG_FLAGS = "+S 1:1 +SDcpu 1:1 +SDio 1 +A 1 +sbwt none"
