@@ -10,7 +10,7 @@ import logging
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from realtime import protocol
+from realtime.wire import protocol
 from web.problems import DomainError
 
 if TYPE_CHECKING:

@@ -17,8 +17,9 @@ from uuid import uuid4
 
 from django.utils.crypto import constant_time_compare
 
-from realtime import metrics, protocol
+from realtime import metrics
 from realtime.limits import Pace
+from realtime.wire import close_codes, protocol
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -42,12 +43,6 @@ BEHIND_HELD_MAX_FRAMES = 8 * 1024
 EARLY_ANSWERS_MAX = 3
 # While more than this waits to be written, the socket is not read: what it asks for is not heaped up.
 READING_MAX_BYTES = 1024 * 1024
-
-SIGNED_OUT, LOST_ACCESS, ABSENT = 4401, 4403, 4404
-BAD_FRAME, OTHER_EPOCH, TOO_LARGE, TOO_MANY = 4400, 4409, 4413, 4429
-UNAVAILABLE, SILENT, RESTARTING, TRY_AGAIN, FAILED = 4503, 4508, 1012, 1013, 1011
-# Outside 4400 to 4499, so that clients come back, with the cookie that the browser holds by then.
-SIGN_IN_CHANGED = 4501
 
 
 class _Kind(Enum):
@@ -167,7 +162,7 @@ class Connection:
         self._may_ask = asyncio.Event()
         self._may_ask.set()
 
-    def identity(self) -> dict[str, object]:
+    def shown_identity(self) -> dict[str, object]:
         identity: dict[str, object] = {
             "id": self.user_id,
             "name": self.username,
@@ -250,7 +245,7 @@ class Connection:
         if item.kind is _Kind.ANSWER:
             # One answer may be as large as a document; many that nobody reads are an attack.
             if self._outbox_bytes > ANSWERS_MAX_BYTES:
-                self.close(TRY_AGAIN, "too slow")
+                self.close(close_codes.TRY_AGAIN, "too slow")
         elif self._outbox_bytes > OUTBOX_MAX_BYTES:
             self._shed()
         self._wake_writer()
@@ -263,7 +258,7 @@ class Connection:
         self._lost_cursors |= any(item.kind is _Kind.AWARENESS for item in self._outbox)
         self._keep({_Kind.TEXT, _Kind.ANSWER, _Kind.DENIED})
         if sum(len(item.payload) for item in self._outbox if item.kind is _Kind.TEXT) > OUTBOX_TEXT_MAX_BYTES:
-            self.close(TRY_AGAIN, "too slow")
+            self.close(close_codes.TRY_AGAIN, "too slow")
 
     def _keep(self, kinds: set[_Kind]) -> None:
         self._outbox = deque(item for item in self._outbox if item.kind in kinds)

@@ -18,13 +18,14 @@ from channels.consumer import AsyncConsumer
 from django.conf import settings
 
 from accounts.models import Scope, User
-from realtime import connections, metrics
+from realtime import metrics
 from realtime.chat import Sayings
 from realtime.connections import Connection
 from realtime.plain_clients import PlainConnection
-from realtime.protocol import JSON_SUBPROTOCOL, PLAIN_MESSAGES, SUBPROTOCOL, ProtocolError
 from realtime.rooms import Full, Unavailable, rooms
 from realtime.sign_in import SignIn
+from realtime.wire import close_codes
+from realtime.wire.protocol import JSON_SUBPROTOCOL, PLAIN_MESSAGES, SUBPROTOCOL, ProtocolError
 from sessions_app.access import within_scopes
 from sessions_app.errors import SessionNotFound
 
@@ -61,7 +62,7 @@ class SessionConsumer(AsyncConsumer):
                 room, connection, measure = await self._admit(scope, spoken)
         except TimeoutError:
             metrics.LIMITED.labels("admission").inc()
-            await send({"type": "websocket.close", "code": connections.UNAVAILABLE, "reason": "not open in time"})
+            await send({"type": "websocket.close", "code": close_codes.UNAVAILABLE, "reason": "not open in time"})
             return
         except _Refusal as refusal:
             await send({"type": "websocket.close", "code": refusal.code, "reason": refusal.reason})
@@ -73,13 +74,13 @@ class SessionConsumer(AsyncConsumer):
         try:
             session_id = uuid.UUID(scope["url_route"]["kwargs"]["session_id"])
         except (KeyError, ValueError):
-            raise _Refusal(connections.ABSENT, "no such session") from None
+            raise _Refusal(close_codes.ABSENT, "no such session") from None
         user = scope.get("user")
         if scope.get("auth_failure") is not None or not isinstance(user, User):
-            raise _Refusal(connections.SIGNED_OUT, "sign in first")
+            raise _Refusal(close_codes.SIGNED_OUT, "sign in first")
         live = rooms()
         if live.is_draining:
-            raise _Refusal(connections.RESTARTING, "the server restarts")
+            raise _Refusal(close_codes.RESTARTING, "the server restarts")
         try:
             asked, was_loaded = live.guard.asked, live.is_loaded(session_id)
             granted, measure = await live.access(user, session_id)
@@ -89,9 +90,9 @@ class SessionConsumer(AsyncConsumer):
                 await asyncio.sleep(pace.pause()[0])
             room = await live.open(session_id)
         except SessionNotFound:
-            raise _Refusal(connections.ABSENT, "no such session") from None
+            raise _Refusal(close_codes.ABSENT, "no such session") from None
         except Unavailable:
-            raise _Refusal(connections.UNAVAILABLE, "the document cannot be opened now") from None
+            raise _Refusal(close_codes.UNAVAILABLE, "the document cannot be opened now") from None
         asked_for = _query(scope)
         _require_epoch(asked_for, room)
         kind = PlainConnection if spoken == JSON_SUBPROTOCOL else Connection
@@ -120,7 +121,7 @@ class SessionConsumer(AsyncConsumer):
         try:
             live.make_place(room, connection)
         except Full as full:
-            raise _Refusal(connections.TOO_MANY, str(full)) from None
+            raise _Refusal(close_codes.TOO_MANY, str(full)) from None
         if live.guard.asked != asked or not was_loaded:
             # Something has changed since the permission was read, or nobody listened for it.
             live.guard.check_soon(room)
@@ -131,7 +132,7 @@ def _query(scope: dict[str, Any]) -> dict[str, str]:
     try:
         given = parse_qs(scope.get("query_string", b"").decode("latin-1"), max_num_fields=20)
     except ValueError:
-        raise _Refusal(connections.OTHER_EPOCH, "the query cannot be read") from None
+        raise _Refusal(close_codes.OTHER_EPOCH, "the query cannot be read") from None
     return {name: values[0] for name, values in given.items()}
 
 
@@ -142,7 +143,7 @@ def _require_epoch(asked_for: Mapping[str, str], room: Room) -> None:
     except ValueError:
         matches = False
     if not matches:
-        raise _Refusal(connections.OTHER_EPOCH, "another history of this document")
+        raise _Refusal(close_codes.OTHER_EPOCH, "another history of this document")
 
 
 async def _converse(scope: dict[str, Any], room: Room, connection: Connection, receive: Any, send: Send) -> None:
@@ -171,7 +172,7 @@ async def _converse(scope: dict[str, Any], room: Room, connection: Connection, r
 
 def _expel_silent(room: Room, connection: Connection) -> None:
     metrics.LIMITED.labels("first_frame").inc()
-    room.expel(connection, connections.SILENT, "nothing was said")
+    room.expel(connection, close_codes.SILENT, "nothing was said")
 
 
 async def _read(
@@ -206,11 +207,11 @@ async def _read(
             await _take_text(room, connection, sayings, sign_in, message.get("text") or "")
             continue
         if isinstance(connection, PlainConnection):
-            room.expel(connection, connections.BAD_FRAME, "binary frame")
+            room.expel(connection, close_codes.BAD_FRAME, "binary frame")
             return
         if len(frame) > settings.SOCKET_MAX_BYTES:
             connection.tell_error("too_large", "The frame is larger than this server takes.")
-            room.expel(connection, connections.TOO_LARGE, "frame too large")
+            room.expel(connection, close_codes.TOO_LARGE, "frame too large")
             return
         if not room.ready.is_set():
             await room.ready.wait()
@@ -220,10 +221,10 @@ async def _read(
             await room.receive(connection, frame)
         except ProtocolError as error:
             connection.tell_error("bad_frame", str(error))
-            room.expel(connection, connections.BAD_FRAME, "bad frame")
+            room.expel(connection, close_codes.BAD_FRAME, "bad frame")
         except Exception:
             logger.exception("a frame of user %s failed in %s", connection.user_id, room.session_id)
-            room.expel(connection, connections.FAILED, "internal error")
+            room.expel(connection, close_codes.FAILED, "internal error")
 
 
 async def _wait_for_space(room: Room, connection: Connection) -> bool:
@@ -233,7 +234,7 @@ async def _wait_for_space(room: Room, connection: Connection) -> bool:
     try:
         await asyncio.wait_for(room.has_space.wait(), SPACE_SECONDS)
     except TimeoutError:
-        room.expel(connection, connections.TRY_AGAIN, "the server cannot save now")
+        room.expel(connection, close_codes.TRY_AGAIN, "the server cannot save now")
         return False
     return True
 
@@ -241,10 +242,10 @@ async def _wait_for_space(room: Room, connection: Connection) -> bool:
 async def _take_text(room: Room, connection: Connection, sayings: Sayings, sign_in: SignIn, text: str) -> None:
     """A stock client that sends text frames speaks some other protocol."""
     if not connection.speaks_json:
-        room.expel(connection, connections.BAD_FRAME, "text frame")
+        room.expel(connection, close_codes.BAD_FRAME, "text frame")
         return
     if len(text) > settings.SOCKET_MAX_BYTES:
-        room.expel(connection, connections.TOO_LARGE, "frame too large")
+        room.expel(connection, close_codes.TOO_LARGE, "frame too large")
         return
     try:
         message = json.loads(text)
@@ -271,10 +272,10 @@ async def _take_plain(room: Room, connection: PlainConnection, message: dict[str
         try:
             about = await rooms().about(room.session_id)
         except SessionNotFound:
-            room.expel(connection, connections.ABSENT, "no such session")
+            room.expel(connection, close_codes.ABSENT, "no such session")
             return
         except Unavailable:
-            room.expel(connection, connections.UNAVAILABLE, "the session cannot be read now")
+            room.expel(connection, close_codes.UNAVAILABLE, "the session cannot be read now")
             return
     elif (
         message["type"] == "code-change" and not room.has_space.is_set() and not await _wait_for_space(room, connection)
@@ -288,4 +289,4 @@ async def _take_plain(room: Room, connection: PlainConnection, message: dict[str
             room.plain.take(connection, message)
     except Exception:
         logger.exception("a message of user %s failed in %s", connection.user_id, room.session_id)
-        room.expel(connection, connections.FAILED, "internal error")
+        room.expel(connection, close_codes.FAILED, "internal error")

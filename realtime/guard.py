@@ -16,7 +16,7 @@ from django.conf import settings
 from accounts.models import User, able
 from accounts.socket_auth import open_sessions, open_tokens
 from accounts.tokens import live_families
-from realtime import connections
+from realtime.wire import close_codes
 from sessions_app.access import permissions_in, within_scopes
 from sessions_app.models import GuestPass
 
@@ -85,14 +85,14 @@ class Guard:
                 self.check_soon(room)
                 continue
             if (user := users.get(member.author)) is None:
-                room.expel(member, connections.SIGNED_OUT, "the account is not active")
+                room.expel(member, close_codes.SIGNED_OUT, "the account is not active")
             elif not _is_signed_in(member, user.get_session_auth_hash(), sign_ins):
                 # Signing in again and changing the password give the browser a new cookie: it may come back with that
                 # one, and is told that it is signed out when it has none.
-                code = connections.SIGN_IN_CHANGED if member.comes_by_cookie else connections.SIGNED_OUT
+                code = close_codes.SIGN_IN_CHANGED if member.comes_by_cookie else close_codes.SIGNED_OUT
                 room.expel(member, code, "the sign-in has changed")
             elif (permission := permissions[room.session_id, member.author]) is None:
-                room.expel(member, connections.LOST_ACCESS, "no access any more")
+                room.expel(member, close_codes.LOST_ACCESS, "no access any more")
             else:
                 room.rename(member, user.username)
                 room.set_permission(member, str(within_scopes(permission, member.scopes)))

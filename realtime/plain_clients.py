@@ -1,7 +1,7 @@
 """The clients of codecrafter.json.v1 in one room: without a CRDT, they send and get deltas of the entry file's text.
 
 A room has this once such a client came. Their changes become ordinary updates of the replica; what pages change comes
-back as deltas through the same line of versions (realtime/plain.py), so everybody is told one order of changes.
+back as deltas through the same line of versions (realtime/wire/plain.py), so everybody is told one order of changes.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from realtime import metrics, plain, protocol
+from realtime import metrics
 from realtime.connections import Connection, Shared
+from realtime.wire import plain, protocol
 from sessions_app import crdt
 from sessions_app.access import can_edit
 

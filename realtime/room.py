@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from django.conf import settings
 
-from realtime import connections, metrics, protocol
-from realtime.awareness import AwarenessTable
+from realtime import connections, metrics
 from realtime.connections import Frame, Shared
 from realtime.hues import Hues
 from realtime.plain_clients import PlainClients
+from realtime.wire import close_codes, protocol
+from realtime.wire.awareness import AwarenessTable
 from sessions_app import crdt, documents, events
 from sessions_app.access import can_edit
 from sessions_app.models import CHAT_MAX_CHARACTERS
@@ -348,7 +349,7 @@ class Room:
         frame = connection.arrived()
         self._merge(connection, frame, update)
         if connection.holds_too_much:
-            self.expel(connection, connections.TRY_AGAIN, "updates are missing")
+            self.expel(connection, close_codes.TRY_AGAIN, "updates are missing")
         return frame
 
     def _take_answer(self, connection: Connection, update: bytes) -> None:
@@ -357,7 +358,7 @@ class Room:
         connection.early_answers = connection.early_answers + 1 if frame.waits_for is not None else 0
         if connection.early_answers >= connections.EARLY_ANSWERS_MAX:
             self._refuse(connection, frame, "invalid", "The text builds on changes that are not here.")
-            self.expel(connection, connections.BAD_FRAME, "updates are missing")
+            self.expel(connection, close_codes.BAD_FRAME, "updates are missing")
         elif connection.first_held is None:
             connection.asked_at = None
 
@@ -391,7 +392,7 @@ class Room:
                 return
             except crdt.Early:
                 metrics.RESYNCS.labels("missing").inc()
-                self.expel(connection, connections.TRY_AGAIN, "updates are missing")
+                self.expel(connection, close_codes.TRY_AGAIN, "updates are missing")
                 return
         for number, part in enumerate(sliced.slices, 1):
             started = self._loop.time()
@@ -403,7 +404,7 @@ class Room:
                 return
             if frame.waits_for is not None:
                 # Held without those behind it, it would be acknowledged for all of them.
-                self.expel(connection, connections.TRY_AGAIN, "updates are missing")
+                self.expel(connection, close_codes.TRY_AGAIN, "updates are missing")
                 return
 
     def _merge(self, connection: Connection, frame: Frame, update: bytes, *, is_last: bool = True) -> None:
@@ -426,7 +427,7 @@ class Room:
             self._turn_away(connection, frame, error)
         except crdt.Broken as error:
             self._refuse(connection, frame, "invalid", "The update cannot be merged.")
-            self.expel(connection, connections.BAD_FRAME, "update cannot be merged")
+            self.expel(connection, close_codes.BAD_FRAME, "update cannot be merged")
             self._host.broke(self, connection.user_id, update, error)
             self._host.rebuild_soon(self)
         except crdt.Early as early:
@@ -467,19 +468,19 @@ class Room:
     def _turn_away(self, connection: Connection, frame: Frame, error: Exception) -> None:
         if isinstance(error, crdt.TooLarge):
             self._refuse(connection, frame, "too_large", self.limit_words(error))
-            self.expel(connection, connections.TOO_LARGE, "too large")
+            self.expel(connection, close_codes.TOO_LARGE, "too large")
         elif isinstance(error, crdt.NoFile):
             self._refuse(connection, frame, "invalid", "The text belongs to no file, so nobody could read it.")
-            self.expel(connection, connections.BAD_FRAME, "text of no file")
+            self.expel(connection, close_codes.BAD_FRAME, "text of no file")
         elif isinstance(error, crdt.NotPlain):
             self._refuse(connection, frame, "invalid", "The update holds something other than text.")
-            self.expel(connection, connections.BAD_FRAME, "not text")
+            self.expel(connection, close_codes.BAD_FRAME, "not text")
         elif isinstance(error, crdt.HalfCharacter):
             self._refuse(connection, frame, "invalid", "The update cuts a character in two.")
-            self.expel(connection, connections.BAD_FRAME, "half a character")
+            self.expel(connection, close_codes.BAD_FRAME, "half a character")
         else:
             self._refuse(connection, frame, "invalid", "The update cannot be read.")
-            self.expel(connection, connections.BAD_FRAME, "corrupt update")
+            self.expel(connection, close_codes.BAD_FRAME, "corrupt update")
 
     def take_held_soon(self) -> None:
         """Look in another turn of the loop whether the turn of a held frame has come: whoever let it in is done then,
@@ -506,7 +507,7 @@ class Room:
             self._merge(connection, frame, frame.update)
         except Exception:
             logger.exception("a held frame of user %s failed in %s", connection.user_id, self.session_id)
-            self.expel(connection, connections.FAILED, "internal error")
+            self.expel(connection, close_codes.FAILED, "internal error")
         self.take_held_soon()
 
     def _due_frame(self, connection: Connection) -> Frame | None:

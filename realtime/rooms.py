@@ -23,12 +23,13 @@ from django.conf import settings
 from django.db import IntegrityError, InterfaceError, OperationalError, connection
 
 from accounts.models import User, able
-from realtime import connections, limits, metrics, protocol
+from realtime import connections, limits, metrics
 from realtime.guard import Guard
 from realtime.layer_watch import LayerWatch
 from realtime.limits import Pace
 from realtime.log_writer import LogWriter
 from realtime.room import Room
+from realtime.wire import close_codes, protocol
 from sessions_app import actions, crdt, documents, events, tasks
 from sessions_app.access import can_edit, standing_in
 from sessions_app.errors import SessionNotFound
@@ -223,7 +224,7 @@ class Rooms:
     def _give_way(self, sockets: list[Connection], limit: str) -> None:
         metrics.LIMITED.labels(limit).inc()
         quietest = min(sockets, key=lambda socket: socket.last_heard)
-        self._sockets[quietest.user_id][quietest].expel(quietest, connections.TOO_MANY, "open too many times")
+        self._sockets[quietest.user_id][quietest].expel(quietest, close_codes.TOO_MANY, "open too many times")
 
     async def slice(self, update: bytes) -> crdt.Sliced:
         """Read a long update. Raises Malformed."""
@@ -291,7 +292,7 @@ class Rooms:
         times.append(time.monotonic())
         if len(times) >= BROKE_MAX and settings.RATE_LIMITS:
             for socket, its_room in list(self._sockets.get(user_id, {}).items()):
-                its_room.expel(socket, connections.TOO_MANY, "too many of your updates could not be merged")
+                its_room.expel(socket, close_codes.TOO_MANY, "too many of your updates could not be merged")
         if len(times) == 1:
             logger.warning("an update of user %s broke the replica of %s: %s", user_id, room.session_id, error)
             self._spawn(self._quarantine(room.session_id, UUID(user_id), update, str(error)))
@@ -467,7 +468,7 @@ class Rooms:
 
     async def _send_away(self, room: Room, leaving: connections.Connection, after_seconds: float) -> None:
         await asyncio.sleep(after_seconds)
-        room.expel(leaving, connections.RESTARTING, "the server restarts")
+        room.expel(leaving, close_codes.RESTARTING, "the server restarts")
         # One turn for the socket's writer.
         await asyncio.sleep(0.05)
 
@@ -488,7 +489,7 @@ class Rooms:
             for task in [*self._running, *self._opening.values(), self._people_listener]:
                 task.cancel()
             for room in list(self._rooms.values()):
-                room.expel_all(connections.RESTARTING, "the server restarts")
+                room.expel_all(close_codes.RESTARTING, "the server restarts")
                 self._forget(room)
             if not self.is_draining:
                 _open.pop(self._loop, None)
@@ -548,7 +549,7 @@ class Rooms:
             given = appended.get(room.session_id)
             if given is None:
                 room.in_flight.clear()
-                room.expel_all(connections.ABSENT, "the session is gone")
+                room.expel_all(close_codes.ABSENT, "the session is gone")
                 continue
             rows = entries[room.session_id]
             metrics.COMMITTED.inc(len(rows))
@@ -618,7 +619,7 @@ class Rooms:
                 return
             except (crdt.Malformed, crdt.Broken, documents.LogDamaged, SessionNotFound):
                 logger.exception("the document of %s cannot be rebuilt", room.session_id)
-                room.expel_all(connections.UNAVAILABLE, "the document cannot be opened")
+                room.expel_all(close_codes.UNAVAILABLE, "the document cannot be opened")
                 self._forget(room)
                 return
             except Exception:

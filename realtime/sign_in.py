@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from accounts.models import User
 from accounts.socket_auth import authenticate_token
-from realtime import connections
+from realtime.wire import close_codes
 from web.times import moment
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class SignIn:
         self._timers = [
             self._loop.call_later(max(0, left - WARNING_SECONDS), self._warn, ends),
             self._loop.call_later(
-                max(0, left), self._room.expel, self._connection, connections.SIGNED_OUT, "the sign-in has expired"
+                max(0, left), self._room.expel, self._connection, close_codes.SIGNED_OUT, "the sign-in has expired"
             ),
         ]
 

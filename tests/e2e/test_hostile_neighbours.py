@@ -12,7 +12,7 @@ from playwright.sync_api import expect
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from realtime.protocol import AwarenessEntry, encode_awareness, encode_update
+from realtime.wire.protocol import AwarenessEntry, encode_awareness, encode_update
 from tests.e2e.conftest import Visitor
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from rest_framework_simplejwt.tokens import AccessToken
 
 from accounts import tokens
 from codecrafter.asgi import application
-from realtime import protocol
+from realtime.wire import protocol
 from sessions_app import documents
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import pycrdt
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from realtime.protocol import AwarenessEntry, encode_awareness
+from realtime.wire.protocol import AwarenessEntry, encode_awareness
 from tests.realtime.page import page
 
 if TYPE_CHECKING:

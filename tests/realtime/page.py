@@ -12,7 +12,7 @@ import pycrdt
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from realtime.protocol import SUBPROTOCOL, Awareness, AwarenessEntry, decode, encode_awareness
+from realtime.wire.protocol import SUBPROTOCOL, Awareness, AwarenessEntry, decode, encode_awareness
 from tests.live import Person
 
 if TYPE_CHECKING:

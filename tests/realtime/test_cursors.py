@@ -7,10 +7,11 @@ from uuid import UUID
 
 import pytest
 
-from realtime import connections, protocol
-from realtime.awareness import AwarenessTable
+from realtime import connections
 from realtime.connections import Shared
-from realtime.protocol import AwarenessEntry, decode, encode_awareness
+from realtime.wire import protocol
+from realtime.wire.awareness import AwarenessTable
+from realtime.wire.protocol import AwarenessEntry, decode, encode_awareness
 from tests.realtime.page import Page, at, caret, page
 from tests.realtime.test_room import connection, written
 

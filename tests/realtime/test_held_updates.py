@@ -9,7 +9,8 @@ import pycrdt
 import pytest
 from asgiref.sync import sync_to_async
 
-from realtime import connections, protocol, rooms
+from realtime import connections, rooms
+from realtime.wire import close_codes, protocol
 from sessions_app import crdt, documents
 from sessions_app.models import Update
 from tests.realtime import yjs
@@ -48,7 +49,7 @@ async def test_held_frame_that_turns_out_too_large_leaves_nothing_behind(session
             async with socket(bob, session) as greedy:
                 await say(greedy, yjs.update({number + 1: (0, [yjs.string("x" * 200, left=(number, 0))])}))
                 await say(greedy, yjs.update({number: (0, [yjs.string("y", left=TEXT)])}))
-                assert await greedy.close_code() == connections.TOO_LARGE
+                assert await greedy.close_code() == close_codes.TOO_LARGE
         await until(lambda: len(room_of(session).connections) == 1)
         await writer.type(session, "z")
         await writer.text("ack")
@@ -69,7 +70,7 @@ async def test_held_frame_that_breaks_the_replica_harms_nobody_who_lets_it_in(se
             yjs.update({51: (0, [yjs.string("early", left=(100, 3))])}),
         )
         assert (await holder.text("refused"))["code"] == "invalid"
-        assert await holder.close_code() == connections.BAD_FRAME
+        assert await holder.close_code() == close_codes.BAD_FRAME
         assert (await victim.text("ack"))["received"] == 1
     assert "good" in (text := await text_of(session))
     assert "evil" not in text
@@ -105,7 +106,7 @@ async def test_frames_behind_one_that_never_completes_are_bounded(session, alice
         await say(one, yjs.update({7: (0, [yjs.string("x", left=(6, 0))])}))
         for _ in range(5):
             await say(one, *[crdt.EMPTY_UPDATE] * 20)
-        assert await one.close_code() == connections.TRY_AGAIN
+        assert await one.close_code() == close_codes.TRY_AGAIN
 
 
 async def test_page_whose_whole_text_builds_on_what_is_nowhere_is_told_so(session, alice, monkeypatch):
@@ -120,7 +121,7 @@ async def test_page_whose_whole_text_builds_on_what_is_nowhere_is_told_so(sessio
                 await one.binary(b"\x00\x00")
         refused = await one.text("refused")
         assert (refused["code"], refused["received"]) == ("invalid", 1 + connections.EARLY_ANSWERS_MAX)
-        assert await one.close_code() == connections.BAD_FRAME
+        assert await one.close_code() == close_codes.BAD_FRAME
 
 
 async def test_what_was_held_of_somebody_who_may_only_read_now_is_refused(session, alice, bob):
@@ -207,9 +208,9 @@ async def test_person_whose_updates_break_the_document_again_and_again_stays_out
         for _ in range(rooms.BROKE_MAX):
             async with socket(bob, session) as hostile:
                 await say(hostile, yjs.update(ring))
-                assert await hostile.close_code() == connections.BAD_FRAME
-        assert await other_tab.close_code() == connections.TOO_MANY
+                assert await hostile.close_code() == close_codes.BAD_FRAME
+        assert await other_tab.close_code() == close_codes.TOO_MANY
         async with socket(bob, session) as outside:
-            assert await outside.close_code() == connections.TOO_MANY
+            assert await outside.close_code() == close_codes.TOO_MANY
         await one.type(session, "x")
         assert (await one.text("ack"))["received"] == 1

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pycrdt
 import pytest
 
-from realtime.protocol import AwarenessEntry, encode_awareness
+from realtime.wire.protocol import AwarenessEntry, encode_awareness
 from tests.realtime.page import Page, caret, close_code, page
 from tests.realtime.raw import close_of, flood, masked, raw_socket
 

@@ -11,7 +11,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from realtime.protocol import AwarenessEntry, encode_awareness
+from realtime.wire.protocol import AwarenessEntry, encode_awareness
 from tests.live import LiveServer, Person
 from tests.realtime.page import Page, caret, close_code, page
 from tests.realtime.test_stock_client import Stock, stock

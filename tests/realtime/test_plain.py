@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime import plain
-from realtime.plain import Op
+from realtime.wire import plain
+from realtime.wire.plain import Op
 from sessions_app import crdt
 
 TEXTS = st.text(st.sampled_from("ab\n é日😀👩"), max_size=12)

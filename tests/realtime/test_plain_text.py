@@ -7,7 +7,7 @@ import asyncio
 import pycrdt
 import pytest
 
-from realtime.protocol import encode_update
+from realtime.wire.protocol import encode_update
 from sessions_app import blocks, crdt
 from tests.live import LiveServer, Person
 from tests.realtime.page import page

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime import protocol
-from realtime.protocol import (
+from realtime.wire import protocol
+from realtime.wire.protocol import (
     Awareness,
     AwarenessEntry,
     ProtocolError,

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from realtime.awareness import AwarenessTable
-from realtime.protocol import Awareness, AwarenessEntry, decode
+from realtime.wire.awareness import AwarenessTable
+from realtime.wire.protocol import Awareness, AwarenessEntry, decode
 from tests.live import ROOT, LiveServer
 from tests.realtime.page import page
 from tests.realtime.test_room import connection

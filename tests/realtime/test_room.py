@@ -16,10 +16,11 @@ from websockets.frames import Frame, Opcode
 from accounts.actions import suspend
 from accounts.models import User
 from codecrafter.asgi import application
-from realtime import connections, protocol, rooms
-from realtime.awareness import AwarenessTable
+from realtime import connections, rooms
 from realtime.connections import Connection, Shared
-from realtime.protocol import AwarenessEntry
+from realtime.wire import protocol
+from realtime.wire.awareness import AwarenessTable
+from realtime.wire.protocol import AwarenessEntry
 from sessions_app import blocks, crdt, documents, events
 from sessions_app.models import CodeSession, Update
 from tests.realtime.asgi import Socket, socket, until

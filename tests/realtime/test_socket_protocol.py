@@ -15,7 +15,7 @@ import uvloop
 
 from codecrafter.admission import Admission
 from codecrafter.socket_protocol import SocketProtocol
-from realtime.protocol import encode_websocket_frame
+from realtime.wire.protocol import encode_websocket_frame
 from tests.realtime.raw import HANDSHAKE, masked
 
 REQUEST = "\r\n".join(["GET / HTTP/1.1", "Host: here", *(f"{k}: {v}" for k, v in HANDSHAKE.items()), "", ""]).encode()

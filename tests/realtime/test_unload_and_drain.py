@@ -15,7 +15,7 @@ import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from realtime.protocol import encode_update
+from realtime.wire.protocol import encode_update
 from tests.live import LiveServer, Person
 from tests.realtime.page import close_code, page
 from tests.realtime.test_plain_text import HOSTILE

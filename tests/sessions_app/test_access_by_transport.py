@@ -17,7 +17,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from realtime.protocol import JSON_SUBPROTOCOL, SUBPROTOCOL
+from realtime.wire.protocol import JSON_SUBPROTOCOL, SUBPROTOCOL
 from sessions_app.access import IN_LOCKED, JOINED_ONLY, MODERATOR, NOT_IN_FROZEN, PERMISSIONS, TABLE, Action
 from tests.live import PASSWORD
 from tests.realtime.page import Page, page

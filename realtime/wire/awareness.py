@@ -13,9 +13,9 @@ from __future__ import annotations
 import time
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from realtime.protocol import (
+from realtime.wire.protocol import (
     MAX_NUMBER,
     Awareness,
     AwarenessEntry,
@@ -27,8 +27,6 @@ from sessions_app.crdt import is_file_id
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
-
-    from realtime.connections import Connection
 
 # A page has one client id; a few more allow for one that reloads its document on the same socket.
 MAX_CLIENT_IDS = 4
@@ -44,13 +42,24 @@ OTHERS_MAX = 12
 GIVEN_MAX = 32
 
 
+class Holder(Protocol):
+    """What the table asks of a socket, and the client ids that it keeps there."""
+
+    client_ids: set[int]
+
+    @property
+    def user_id(self) -> str: ...
+
+    def shown_identity(self) -> dict[str, object]: ...
+
+
 @dataclass(slots=True)
 class _Known:
     clock: int
     state: dict[str, Any] | None
     heard_at: float
     # In this process; None for a client on another process, or one that left.
-    connection: Connection | None
+    connection: Holder | None
     process: str
     # Whose it is, also after it left; empty when nobody said.
     user_id: str
@@ -89,7 +98,7 @@ class AwarenessTable:
     def __init__(self) -> None:
         self._known: dict[int, _Known] = {}
 
-    def take(self, connection: Connection, entries: Iterable[AwarenessEntry], now: float) -> set[int]:
+    def take(self, connection: Holder, entries: Iterable[AwarenessEntry], now: float) -> set[int]:
         """States that a socket announced; returns the client ids of which there is news."""
         changed: set[int] = set()
         for entry in entries:
@@ -97,7 +106,7 @@ class AwarenessTable:
                 continue
             state = None
             if entry.state is not None:
-                state = {"cursor": _cursor(entry.state.get("cursor")), "user": connection.identity()}
+                state = {"cursor": _cursor(entry.state.get("cursor")), "user": connection.shown_identity()}
             known = self._known.get(entry.client_id)
             if known is None:
                 known = self._known[entry.client_id] = _Known(-1, None, now, connection, "", "", entry.clock)
@@ -110,7 +119,7 @@ class AwarenessTable:
                 changed.add(entry.client_id)
         return changed
 
-    def bind(self, connection: Connection, entry: AwarenessEntry) -> bool:
+    def bind(self, connection: Holder, entry: AwarenessEntry) -> bool:
         """Whether the entry is the word of a client of this socket, which holds it from now on."""
         known = self._known.get(entry.client_id)
         if entry.client_id in connection.client_ids:
@@ -160,16 +169,16 @@ class AwarenessTable:
                     known.clock, known._encoded = entry.clock, None
         return changed
 
-    def refresh(self, connection: Connection, now: float) -> set[int]:
+    def refresh(self, connection: Holder, now: float) -> set[int]:
         """Show the connection's changed permission, name or hue."""
         return self._rewrite(connection.client_ids, connection, now)
 
-    def leave(self, connection: Connection, now: float) -> set[int]:
+    def leave(self, connection: Holder, now: float) -> set[int]:
         changed = self._rewrite(connection.client_ids, None, now)
         connection.client_ids.clear()
         return changed
 
-    def linger(self, connection: Connection, now: float) -> None:
+    def linger(self, connection: Holder, now: float) -> None:
         """The socket broke: its states stay for a while, for a page that comes back."""
         for client_id in connection.client_ids:
             known = self._known.get(client_id)
@@ -182,7 +191,7 @@ class AwarenessTable:
         gone = [k for k, known in self._known.items() if known.broke_at is not None and known.broke_at <= broken_by]
         return self._rewrite(gone, None, now)
 
-    def _rewrite(self, ids: Iterable[int], connection: Connection | None, now: float) -> set[int]:
+    def _rewrite(self, ids: Iterable[int], connection: Holder | None, now: float) -> set[int]:
         """Give the clients' states the identity of this connection; without one, they leave."""
         changed: set[int] = set()
         for client_id in ids:
@@ -192,7 +201,7 @@ class AwarenessTable:
             known.connection, known.process, known.broke_at = connection, "", None
             if known.state is None:
                 continue
-            state = None if connection is None else {**known.state, "user": connection.identity()}
+            state = None if connection is None else {**known.state, "user": connection.shown_identity()}
             if state != known.state:
                 known.change(_next_clock(known), state, now)
                 changed.add(client_id)
@@ -246,7 +255,7 @@ class AwarenessTable:
     def present(self) -> set[int]:
         return {client_id for client_id, known in self._known.items() if known.state is not None}
 
-    def shown_to(self, connection: Connection) -> set[int]:
+    def shown_to(self, connection: Holder) -> set[int]:
         """The present clients but the socket's own: of its person nobody before it has said which those are."""
         if connection.client_ids:
             return self.present() - connection.client_ids
