@@ -11,6 +11,7 @@ RUN --mount=type=secret,id=ca \
     && npm ci --ignore-scripts --no-audit --no-fund
 COPY frontend ./
 COPY templates /src/templates
+COPY languages/editor.ts /src/languages/
 RUN npm run --silent build
 
 FROM ${PYTHON_IMAGE} AS packages

@@ -258,7 +258,7 @@ def frontend_sources() -> list[Path]:
     for directory, below, names in os.walk(FRONTEND):
         below[:] = [name for name in below if name not in ("node_modules", "dist") and not name.startswith(".")]
         found += (Path(directory, name) for name in names)
-    return sorted(found)
+    return sorted([*found, *(ROOT / "languages").glob("*.ts")])
 
 
 def frontend_modules() -> dict[str, str]:
@@ -319,22 +319,11 @@ SERVICES: dict[str, str | Callable[[], bool]] = {
     "fonts-dejavu-core": has_font,
     "fonts-liberation": lambda: Path("/usr/share/fonts/truetype/liberation").is_dir(),
 }
-# The sandbox shows programs /usr and nothing else, so a tool elsewhere on the PATH does not count.
-LANGUAGES = {
-    "python3": "/usr/bin/python3",
-    "gcc": "/usr/bin/gcc",
-    "g++": "/usr/bin/g++",
-    "libc6-dev": "/usr/include/stdio.h",
-    "nodejs": "/usr/bin/node",
-    "ruby": "/usr/bin/ruby",
-    "perl": "/usr/bin/perl",
-    "lua5.4": "/usr/bin/lua5.4",
-    "php-cli": "/usr/bin/php",
-    "gawk": "/usr/bin/gawk",
-    "jq": "/usr/bin/jq",
-    "sqlite3": "/usr/bin/sqlite3",
-    "tcl": "/usr/bin/tclsh",
-}
+
+
+def language_tools() -> dict[str, str]:
+    lines = (ROOT / "languages" / "host-tools.txt").read_text().splitlines()
+    return dict(line.split() for line in lines if not line.startswith("#"))
 
 
 # Docker Compose
@@ -420,7 +409,7 @@ def check() -> None:
 
 
 def tests() -> None:
-    need_packages(absent({**SERVICES, **LANGUAGES}), "tests of what is absent are skipped")
+    need_packages(absent({**SERVICES, **language_tools()}), "tests of what is absent are skipped")
     if not need_compose():
         say("Docker Compose 2 is missing: the test of the whole stack is skipped")
     environment_with(ROOT / "requirements-dev.txt")
@@ -466,7 +455,7 @@ def doctor() -> int:
         ("bubblewrap", SANDBOX),
         ("Docker engine", {"docker.io": "dockerd"}),
         ("test services", SERVICES),
-        ("language tools", LANGUAGES),
+        ("language tools", language_tools()),
     ):
         missing = absent(packages)
         lines.append((name, not missing, "installed", f"apt-get install -y {' '.join(missing)}"))

@@ -22,6 +22,7 @@ from django.db import close_old_connections
 from execution import availability, probe
 from execution.sandbox import selftest
 from languages import LANGUAGES, SELF_TESTS
+from languages.families import FAMILIES
 
 if TYPE_CHECKING:
     from execution.sandbox.backends import Backend
@@ -94,7 +95,8 @@ def _try(key: str, backend: Backend, stopped: threading.Event) -> selftest.SelfT
 def _mark(key: str, version: str, backend: Backend) -> str:
     """Changes with whatever a trial depends on: the tools, the sandbox, and what is tried."""
     digest = hashlib.sha256()
-    for word in (backend.toolset(key), backend.describe(), version, repr(LANGUAGES[key])):
+    language = LANGUAGES[key]
+    for word in (backend.toolset(key), backend.describe(), version, repr(language), repr(FAMILIES[language.family])):
         digest.update(word.encode() + b"\0")
     for path in sorted([*SANDBOX.glob("*.*"), *(SELF_TESTS / key).iterdir()]):
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")

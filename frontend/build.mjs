@@ -50,6 +50,8 @@ const modules = {
   entryPoints: { editor: join(here, "src", "main.ts"), site: join(here, "src", "site.ts") },
   format: "esm",
   splitting: true,
+  // For languages/editor.ts, which lies outside.
+  nodePaths: [join(here, "node_modules")],
   target: "es2022",
   // Django's hashed static files do not rewrite import(), so the chunks carry their own hash.
   chunkNames: "chunks/[name]-[hash]",

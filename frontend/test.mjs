@@ -6,7 +6,8 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import * as esbuild from "esbuild";
 
-const tests = join(dirname(fileURLToPath(import.meta.url)), "tests");
+const here = dirname(fileURLToPath(import.meta.url));
+const tests = join(here, "tests");
 const output = await mkdtemp(join(tmpdir(), "codecrafter-frontend-"));
 try {
   const names = (await readdir(tests)).filter((name) => name.endsWith(".test.ts"));
@@ -16,6 +17,7 @@ try {
     format: "esm",
     platform: "node",
     outdir: output,
+    nodePaths: [join(here, "node_modules")],
     outExtension: { ".js": ".mjs" },
     logLevel: "warning",
   });

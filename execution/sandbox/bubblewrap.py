@@ -24,6 +24,7 @@ from execution.sandbox.limits import COMPILE, Limits
 from execution.sandbox.processes import end_orphans, usage_of_tree
 from execution.sandbox.spawner import SPAWNER
 from execution.sandbox.versions import ask_versions
+from languages.families import FAMILIES
 
 PYTHON = "/usr/bin/python3"
 AGENT_FILES = ("agent.py", "protocol.py", "usercustomize.py")
@@ -36,8 +37,8 @@ REMEDY_INSTALL = "Install it: apt-get install bubblewrap"
 # What the tools read, as patterns; everything else of /etc is absent. A program reads what every account may.
 ETC_FROM_HOST = (
     *("alternatives", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "localtime", "profile.d/apps-bin-path.sh"),
-    *("java", "java-*-openjdk", "perl", "php", "lua", "R", "fpc.cfg", "fpc-*.cfg", "mono", "octave.conf", "racket"),
     *("matplotlibrc", "fonts"),
+    *sorted({pattern for family in FAMILIES.values() for pattern in family.etc}),
 )
 ETC_OWN = {
     "passwd": f"root:x:0:0:root:/nowhere:/bin/false\nrunner:x:{SANDBOX_ID}:{SANDBOX_ID}::/tmp:/bin/sh\n",

