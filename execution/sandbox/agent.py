@@ -221,8 +221,9 @@ class OpenFiles:
         for process in processes:
             names = names_in(f"{process.folder}/fd")
             if names is None:
-                # It forbids to look into it.
-                files += usercustomize.OPEN_FILES
+                # Root owns the folders of a process that is ending, too; only one that keeps its memory hides its files.
+                if memory_of(process.folder).folder:
+                    files += usercustomize.OPEN_FILES
                 continue
             files += len(names)
             if files > MAX_OPEN_FILES:

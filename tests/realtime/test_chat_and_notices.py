@@ -33,7 +33,7 @@ async def test_what_is_said_is_stored_and_everybody_hears_it_once(session, alice
             "id": str(row.pk),
             "user": shown(carol),
             "text": "hello\nyou",
-            "created_at": row.created_at.isoformat(),
+            "created_at": row.created_at.isoformat().replace("+00:00", "Z"),
             "ref": "r1",
         }
         assert (row.session_id, row.user_id, row.text) == (session.pk, carol.pk, "hello\nyou")
