@@ -10,7 +10,7 @@ import time
 from django.db import close_old_connections
 
 from execution import availability
-from execution.sandbox.errors import SandboxFault
+from execution.sandbox.errors import FULL, SandboxFault
 from execution.sandbox.limits import RUN
 from execution.sandbox.pool import await_ready
 
@@ -51,7 +51,8 @@ def _fault() -> SandboxFault | None:
         finally:
             handle.close()
     except SandboxFault as fault:
-        return fault
+        # An engine that says that it has as many sandboxes as it may have is well.
+        return None if fault.code == FULL else fault
     return None
 
 

@@ -31,7 +31,7 @@ from execution.models import AvailableLanguage, Run, Status, TestCase
 from execution.output import OutputBudget
 from execution.sandbox import selftest
 from execution.sandbox.cache import CompileCache, PersonalCache
-from execution.sandbox.errors import InvalidJob, SandboxFault
+from execution.sandbox.errors import FULL, InvalidJob, SandboxFault
 from execution.sandbox.job import Case, CaseResult, Job, Outcome, prepare
 from execution.sandbox.job import Status as FinalStatus
 from execution.sandbox.supervisor import execute, execute_cases, sum_of_cases
@@ -46,6 +46,9 @@ Ended = TypeVar("Ended", Outcome, CaseResult)
 
 # What a person reads whose run waits for a sandbox.
 WAITS = "Runs wait: the sandbox that programs run in does not answer. This one starts by itself as soon as it does."
+# The same where no more sandboxes may exist, and how long such a run waits before it is tried again.
+WAITS_FOR_ROOM = "All sandboxes are in use. This run starts by itself as soon as one is free."
+ROOM_SECONDS = 2.0
 # How long a worker that cannot run what it is sent waits before it leaves the message to others.
 LEAVE_SECONDS = 0.5
 # Faults that may mean that this one language is not there.
@@ -200,7 +203,10 @@ def _run_claimed(claimed: Run, send: Callable[[UUID], None]) -> None:
         _finish_with_error(claimed, f"The program was not accepted: {error}")
     except SandboxFault as fault:
         beside.close()
-        _hand_back(claimed, fault, send)
+        if fault.code == FULL:
+            _wait_for_room(claimed, send)
+        else:
+            _hand_back(claimed, fault, send)
     except Exception:
         logger.exception("run %s failed on our side", claimed.pk)
         beside.close()
@@ -228,6 +234,13 @@ def _leave_to_others(run_id: UUID, send: Callable[[UUID], None]) -> None:
                 events.announce_state(run)
     time.sleep(LEAVE_SECONDS)
     send(run_id)
+
+
+def _wait_for_room(claimed: Run, send: Callable[[UUID], None]) -> None:
+    """Try again a little later, here or elsewhere; nothing is broken, so this was not an attempt."""
+    stats = {"message": WAITS_FOR_ROOM}
+    if _queue_again(claimed, attempt=claimed.attempt - 1, stats=stats) and not _going_down.wait(ROOM_SECONDS):
+        send(claimed.pk)
 
 
 def _hand_back(claimed: Run, fault: SandboxFault, send: Callable[[UUID], None]) -> None:

@@ -8,18 +8,19 @@ import struct
 import time
 from collections.abc import Callable, Hashable
 from datetime import datetime
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 import docker
 import requests
-from docker.errors import DockerException, ImageNotFound, NotFound
+from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 
 from execution.images.build import AGENT_LABEL, FAILURES_LABEL, agent_digest, image_of
 from execution.sandbox import owners, protocol
 from execution.sandbox.backends import is_python
 from execution.sandbox.container import DEADLINE_LABEL, JOB_LABEL, OWNER_LABEL, Container
-from execution.sandbox.errors import SandboxFault
+from execution.sandbox.errors import FULL, SandboxFault
 from execution.sandbox.limits import Limits
 from execution.sandbox.versions import ask_versions
 from languages import LANGUAGES
@@ -82,6 +83,8 @@ class DockerBackend:
         except ENGINE_ERRORS as error:
             if container:
                 self._remove(container)
+            if isinstance(error, APIError) and error.status_code == HTTPStatus.TOO_MANY_REQUESTS:
+                raise SandboxFault(FULL, "Wait, or raise SANDBOX_MAX_COUNT.", f"{label}: {error}") from error
             raise SandboxFault("engine_failed", "Run `make doctor`.", f"{label}: {error}") from error
         return handle
 

@@ -5,6 +5,9 @@ SandboxError
 |- SandboxFault   the host's fault: no engine, no image, a sandbox that died; carries a stable code and the remedy
 """
 
+# The code of the fault that means: no more sandboxes may exist now. It passes by itself.
+FULL = "sandboxes_full"
+
 
 class SandboxError(Exception):
     """The root of this package's errors."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 
 from execution.sandbox import protocol
 from execution.sandbox.backends import Backend, Handle
-from execution.sandbox.errors import SandboxFault
+from execution.sandbox.errors import FULL, SandboxFault
 from execution.sandbox.limits import Limits
 from execution.sandbox.protocol import Kind
 
@@ -103,7 +103,27 @@ class Pool:
             if parked.is_well():
                 return _Taken(parked.handle, self, shelf, parked=True)
             self._doom(parked.handle, shelf)
-        return _Taken(self._backend.open(limits, label, language), self, shelf, parked=False)
+        return _Taken(self._open_new(limits, label, language), self, shelf, parked=False)
+
+    def _open_new(self, limits: Limits, label: str, language: str) -> Handle:
+        """Start a sandbox. Where no more may exist, one that is parked for other runs makes room."""
+        while True:
+            try:
+                return self._backend.open(limits, label, language)
+            except SandboxFault as fault:
+                if fault.code != FULL or not self._give_one_up():
+                    raise
+
+    def _give_one_up(self) -> bool:
+        with self._changed:
+            stocked = [shelf for shelf in self._shelves.values() if shelf.parked]
+            if not stocked:
+                return False
+            oldest = min(stocked, key=lambda shelf: shelf.used_at)
+            oldest.wanted = len(oldest.parked) - 1
+            handle = oldest.parked.popleft().handle
+        handle.close()
+        return True
 
     def expect(self, limits: Limits, language: str = "") -> None:
         """Keep `minimum` of this shape parked from now on, used or not."""

@@ -1,4 +1,6 @@
-"""A worker process whose sandbox fails while a file is there: all of it, or, if the file says so, with runs only.
+"""A worker process whose sandbox fails while a file is there: all of it, or as the file says.
+
+`runs`: with runs only. `full`: as where no more sandboxes may exist.
 
 python -m tests.execution.breakable_worker FILE [arguments of celery]
 """
@@ -12,7 +14,7 @@ from typing import Any
 from celery.__main__ import main
 
 from execution.sandbox.bubblewrap import BubblewrapBackend
-from execution.sandbox.errors import SandboxFault
+from execution.sandbox.errors import FULL, SandboxFault
 
 _broken = Path(sys.argv.pop(1))
 _open = BubblewrapBackend.open
@@ -20,7 +22,8 @@ _open = BubblewrapBackend.open
 
 def _open_unless_broken(self: BubblewrapBackend, limits: Any, label: str, language: str = "") -> Any:
     if _broken.exists() and not (_broken.read_text() == "runs" and label == "probe"):
-        raise SandboxFault("engine_failed", "Start the container engine.", "scripted")
+        code = FULL if _broken.read_text() == "full" else "engine_failed"
+        raise SandboxFault(code, "Start the container engine.", "scripted")
     return _open(self, limits, label, language)
 
 

@@ -105,6 +105,23 @@ def test_a_worker_whose_sandbox_is_broken_leaves_the_runs_to_the_others(live):
             assert (done["status"], done["stdout"]) == ("completed", "hello\n")
 
 
+def test_a_run_waits_where_no_more_sandboxes_may_exist_and_nothing_counts_as_broken(live):
+    alice = live.person("alice")
+    with worker(live, "full") as broken:
+        broken.write_text("full")
+        job = alice.call("POST", "/api/execute", 202, json=HELLO)["job_id"]
+        message = until(lambda: alice.call("GET", f"/api/execute/status/{job}", 200)["stats"].get("message"))
+        assert "All sandboxes are in use." in message
+        # Longer than three attempts take.
+        time.sleep(7)
+        assert ended(alice, job) is None
+        assert checks(live)["sandbox"]["status"] == "ok"
+        broken.unlink()
+        done = until(lambda: ended(alice, job))
+        assert (done["status"], done["stdout"]) == ("completed", "hello\n")
+        assert "message" not in done["stats"]
+
+
 @pytest.mark.parametrize("names", [("odd",), ("odd", "even")])
 def test_a_run_that_fails_in_fit_sandboxes_ends_in_error_after_its_attempts(names, live):
     alice = live.person("alice")

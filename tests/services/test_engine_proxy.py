@@ -21,6 +21,7 @@ import pytest
 
 from execution.images.build import image_of
 from execution.sandbox.container import DEADLINE_LABEL, JOB_LABEL, LABELS, OWNER_LABEL, Container
+from execution.sandbox.errors import FULL, SandboxFault
 from execution.sandbox.limits import RUN
 from languages.families import FAMILIES
 from tests.execution.conftest import docker as docker_sandbox
@@ -494,6 +495,23 @@ def test_no_more_sandboxes_are_made_than_there_may_be(through: docker.APIClient,
         engine.api.remove_container(container["Id"], force=True)
     assert set(made) == {201, 429}
     assert made.count(201) == len(found) <= COUNT
+
+
+def test_a_full_engine_is_told_from_a_broken_one(
+    docker_engine: str,
+    proxy: int,
+    through: docker.APIClient,
+    engine: docker.DockerClient,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{proxy}")
+    backend = docker_sandbox()
+    for _ in range(COUNT):
+        call(through, "POST", "/containers/create", SANDBOX)
+    with pytest.raises(SandboxFault, match=FULL):
+        backend.open(RUN, "one too many")
+    for container in engine.api.containers(all=True, filters={"label": DEADLINE_LABEL}):
+        engine.api.remove_container(container["Id"], force=True)
 
 
 def test_no_answer_tells_of_more_than_a_sandbox_needs(through: docker.APIClient, ours: str) -> None:

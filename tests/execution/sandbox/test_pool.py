@@ -16,7 +16,7 @@ import pytest
 from execution.sandbox import owners
 from execution.sandbox.cgroups import Cgroups
 from execution.sandbox.container import DEADLINE_LABEL, JOB_LABEL, OWNER_LABEL
-from execution.sandbox.errors import SandboxFault
+from execution.sandbox.errors import FULL, SandboxFault
 from execution.sandbox.limits import MIB, RUN
 from execution.sandbox.pool import PARKED, Pool
 from tests.execution.conftest import docker
@@ -47,13 +47,14 @@ class Recording:
         self._backend = backend
         self.made = []
         self.failures = 0
+        self.code = "engine_failed"
         self._lock = threading.Lock()
 
     def open(self, limits, label, language=""):
         with self._lock:
             if self.failures:
                 self.failures -= 1
-                raise SandboxFault("engine_failed", "Try again.")
+                raise SandboxFault(self.code, "Try again.")
         handle = self._backend.open(limits, label, language)
         with self._lock:
             self.made.append((handle, label))
@@ -227,6 +228,18 @@ def test_what_cannot_be_parked_is_tried_again_and_runs_say_why(pool, recording):
         run(pool, "python", "")
     assert eventually(lambda: pool.parked() == 1)
     assert recording.failures == 0
+
+
+def test_where_no_more_may_exist_a_parked_sandbox_makes_room_for_a_run(pool, recording):
+    fill(pool)
+    recording.code = FULL
+    recording.failures = 1
+    larger = replace(LIMITS, memory_bytes=LIMITS.memory_bytes + MIB)
+    ran = run(pool, "python", "print('hello')", limits=larger)
+    assert (ran.stdout, ran.outcome.stats["start"]) == (b"hello\n", "cold")
+    recording.failures = 99
+    with pytest.raises(SandboxFault, match=FULL):
+        run(pool, "python", "", limits=replace(LIMITS, memory_bytes=LIMITS.memory_bytes + 2 * MIB))
 
 
 def test_closing_leaves_nothing_and_takes_no_more(recording):
