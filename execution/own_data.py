@@ -1,4 +1,4 @@
-"""The part of execution in accounts/privacy.py: a person's runs, with what went in and what came out."""
+"""The part of execution in accounts/privacy.py: the runs of a person and their bots, with what went in and came out."""
 
 from __future__ import annotations
 
@@ -30,10 +30,17 @@ def export(user: User) -> Iterator[File]:
     yield "run_output.jsonl", as_lines(_output_of(user))
 
 
+def _people(user: User) -> list[User]:
+    """The person and their bots."""
+    return [user, *user.bots.all()]
+
+
 def _runs_of(user: User) -> Iterator[dict[str, Any]]:
-    for run in Run.objects.filter(user=user).order_by("created_at").iterator(chunk_size=1):
+    runs = Run.objects.filter(user__in=_people(user)).select_related("user")
+    for run in runs.order_by("created_at").iterator(chunk_size=1):
         yield {
             "job_id": run.pk,
+            "user": run.user and run.user.username,
             "session_id": run.session_id,
             "language": run.language,
             "status": run.status,
@@ -48,23 +55,24 @@ def _runs_of(user: User) -> Iterator[dict[str, Any]]:
 
 
 def _files_of(user: User) -> Iterator[dict[str, Any]]:
-    for file in RunFile.objects.filter(run__user=user).order_by("id").iterator(chunk_size=1):
+    for file in RunFile.objects.filter(run__user__in=_people(user)).order_by("id").iterator(chunk_size=1):
         yield {"job_id": file.run_id, "path": file.path, "content": _text(file.content)}
 
 
 def _typed_by(user: User) -> Iterator[dict[str, Any]]:
-    for typed in RunInput.objects.filter(run__user=user, user=user).order_by("id").iterator(chunk_size=1):
+    people = _people(user)
+    for typed in RunInput.objects.filter(run__user__in=people, user__in=people).order_by("id").iterator(chunk_size=1):
         yield {"job_id": typed.run_id, "number": typed.number, "text": _text(typed.data)}
 
 
 def _cases_of(user: User) -> Iterator[dict[str, Any]]:
-    cases = TestCase.objects.filter(run__user=user).order_by("id")
+    cases = TestCase.objects.filter(run__user__in=_people(user)).order_by("id")
     for run_id, number, name, verdict in cases.values_list("run_id", "number", "name", "verdict").iterator():
         yield {"job_id": run_id, "number": number, "name": name, "verdict": verdict}
 
 
 def _output_of(user: User) -> Iterator[dict[str, Any]]:
-    for piece in RunOutput.objects.filter(run__user=user).order_by("id").iterator(chunk_size=1):
+    for piece in RunOutput.objects.filter(run__user__in=_people(user)).order_by("id").iterator(chunk_size=1):
         yield {"job_id": piece.run_id, "stream": piece.stream, "offset": piece.offset, "text": _text(piece.data)}
 
 
@@ -79,7 +87,7 @@ def _text(data: bytes | memoryview) -> str | dict[str, str]:
 @transaction.atomic
 def erase(user: User) -> bool:
     """Runs outside of sessions go; those in the sessions of others stay there, by nobody."""
-    people = [user, *user.bots.all()]
+    people = _people(user)
     if alone := list(Run.objects.filter(user__in=people, session=None).values_list("pk", flat=True)[:_ERASED_AT_ONCE]):
         Run.objects.filter(pk__in=alone).delete()
         return True

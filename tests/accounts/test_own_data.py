@@ -21,7 +21,7 @@ from accounts import actions, privacy
 from accounts.models import Note, PersonalToken, Scope, User
 from activity import audit, log
 from activity.models import AuditEntry
-from execution.models import Run, RunFile, RunOutput, Status
+from execution.models import Run, RunFile, RunInput, RunOutput, Status, TestCase
 from execution.retention import forget_old_runs
 from sessions_app import actions as session_actions
 from sessions_app import documents, moderation, own_data
@@ -304,6 +304,21 @@ def test_what_a_bot_owns_is_taken_along_handed_over_and_deleted_with_its_person(
     assert [[heir.username for heir in one.heirs] for one in own_data.estate(alice)] == [["bob"]]
     actions.delete_account(alice, {given.pk: bob.pk})
     assert list(CodeSession.objects.values_list("pk", "owner__username")) == [(given.pk, "bob")]
+
+
+def test_the_runs_of_a_bot_are_taken_along_with_those_of_its_person(alice: User, bob: User) -> None:
+    bot = actions.make_bot(alice, "alice-bot")
+    runs = [Run.objects.create(user=user, language="python", stdin=b"in") for user in (alice, bot, bob)]
+    for run in runs:
+        RunFile.objects.create(run=run, path="main.py", content=b"")
+        RunInput.objects.create(run=run, number=1, user=run.user, data=b"typed")
+        RunOutput.objects.create(run=run, stream="stdout", offset=0, data=b"out")
+        TestCase.objects.create(run=run, number=1)
+    files = unpacked(alice)
+    for name in ("runs", "run_files", "run_input", "run_output", "run_cases"):
+        rows = [json.loads(line) for line in files[f"{name}.jsonl"].splitlines()]
+        assert [row["job_id"] for row in rows] == [str(run.pk) for run in runs[:2]], name
+    assert [json.loads(line)["user"] for line in files["runs.jsonl"].splitlines()] == ["alice", "alice-bot"]
 
 
 def test_what_a_moderator_closed_outlasts_its_owner(session: Any, alice: User, bob: User, mod: User) -> None:
