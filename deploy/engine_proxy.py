@@ -48,8 +48,10 @@ MESSAGE_MAX_CHARS = 500
 READ_SECONDS = 10
 ENGINE_SECONDS = 60
 MAX_CONNECTIONS = 500
-# No sandbox is made to last longer, whatever its deadline says.
+# No sandbox is made to last longer, whatever its deadline says, unless one run may take longer by itself.
 LIFE_SECONDS = 2 * 3600
+# Room for a sandbox to start and to be removed after the longest run.
+LIFE_MARGIN_SECONDS = 600
 
 REQUEST_LINE = re.compile(r"([A-Z]{1,16}) (?:/v1\.([1-9][0-9]{0,2}))?/([!-~]*) HTTP/1\.[01]")
 HEADER = re.compile(r"([A-Za-z0-9-]+):[ \t]*([\t -~]*)")
@@ -90,6 +92,7 @@ class Policy:
     environments: frozenset[tuple[str, ...]]
     most: Container
     count: int
+    life_seconds: float
 
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> Policy:
@@ -99,6 +102,7 @@ class Policy:
         for language in LANGUAGES.values():
             limits += [default_run_limits(language), default_compile_limits(language)]
         asked = int(environment.get("RUN_MAX_MEMORY_BYTES") or 0)
+        longest_ms = max(int(environment.get(name) or 0) for name in ("RUN_MAX_WALL_MS", "RUN_MAX_INTERACTIVE_WALL_MS"))
         most = replace(
             versions.LIMITS,
             memory_bytes=max(asked, *(limit.memory_bytes for limit in limits)),
@@ -112,6 +116,7 @@ class Policy:
             environments=frozenset(environment_of(key) for key in LANGUAGES),
             most=Container.of("", "", most, "", {}),
             count=int(environment.get("SANDBOX_MAX_COUNT") or 200),
+            life_seconds=max(LIFE_SECONDS, longest_ms / 1000 + LIFE_MARGIN_SECONDS),
         )
 
     def read(self, body: bytes) -> Container:
@@ -135,7 +140,7 @@ class Policy:
             require(re.fullmatch(r"[ -~]{0,200}", value) is not None, "a label is too long, or not printable")
         deadline = asked.labels[DEADLINE_LABEL]
         require(re.fullmatch(r"[0-9]{1,12}", deadline) is not None, "the deadline is not a time")
-        require(int(deadline) <= time.time() + LIFE_SECONDS, "the deadline is too far away")
+        require(int(deadline) <= time.time() + self.life_seconds, "the deadline is too far away")
 
 
 @dataclass(frozen=True)
@@ -440,7 +445,7 @@ class Proxy:
         async with self.engine.attached(container) as (engine_reader, engine_writer):
             writer.write(UPGRADED)
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LIFE_SECONDS):
+                async with asyncio.timeout(self.policy.life_seconds):
                     await both_ways((reader, engine_writer), (engine_reader, writer))
 
 

@@ -349,6 +349,16 @@ async def test_what_an_operator_allows_can_be_asked_for() -> None:
             assert (await proxy.ask("POST /containers/create", body=json.dumps(wanted).encode()))[0] == status
 
 
+@pytest.mark.parametrize("name", ["RUN_MAX_WALL_MS", "RUN_MAX_INTERACTIVE_WALL_MS"])
+async def test_a_sandbox_may_last_as_long_as_the_longest_run(name: str) -> None:
+    day = 24 * 3600
+    deadline = str(int(time.time()) + day + 120)
+    wanted = Container.of(IMAGE, "", RUN, "c", OUR_LABELS | {DEADLINE_LABEL: deadline}).create_body()
+    for environment, status in (({name: str(day * 1000)}, 201), ({}, 403)):
+        async with before(environment) as proxy:
+            assert (await proxy.ask("POST /containers/create", body=json.dumps(wanted).encode()))[0] == status
+
+
 async def test_no_answer_of_the_engine_goes_through_as_it_is(proxy: Before) -> None:
     assert await proxy.ask(f"GET /images/{IMAGE}/json") == (200, {"Id": "sha256:1", "Config": {"Labels": {}}})
     status, told = await proxy.ask(f"GET /containers/{OURS}/json")
