@@ -1,12 +1,14 @@
 """How much people keep here, and how much they may: QUOTA_SESSIONS and QUOTA_BYTES, asked where something is made.
 
 What a bot owns counts as its person's. Bytes are those of the update log: texts, history and snapshots. An archived
-session counts until it is deleted. With SQLite the free space of the disk is looked at too.
+session counts until it is deleted. With SQLite the free space of the disk is looked at too, and of that of temporary
+files.
 """
 
 from __future__ import annotations
 
 import os
+import tempfile
 from typing import TYPE_CHECKING, NamedTuple
 
 from django.conf import settings
@@ -101,8 +103,11 @@ def require_disk() -> None:
 def _has_disk() -> bool:
     if connection.vendor != "sqlite" or not settings.DISK_RESERVE_BYTES:
         return True
-    disk = os.statvfs(settings.DATA_DIR)
-    return disk.f_bavail * disk.f_frsize > settings.DISK_RESERVE_BYTES
+    data, temporary = os.statvfs(settings.DATA_DIR), os.statvfs(tempfile.gettempdir())
+    if data.f_bavail * data.f_frsize <= settings.DISK_RESERVE_BYTES:
+        return False
+    # A folder of its own for temporary files may be smaller, all of it, than what is left free of a disk.
+    return temporary.f_bavail > min(settings.DISK_RESERVE_BYTES // temporary.f_frsize, temporary.f_blocks // 10)
 
 
 def _mib(size: int) -> str:

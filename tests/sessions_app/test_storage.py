@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
+import tempfile
 import zipfile
+from types import SimpleNamespace
 
 import pytest
 from asgiref.sync import sync_to_async
@@ -174,6 +177,18 @@ def test_nothing_new_is_taken_while_the_disk_is_nearly_full(api, alice, session,
     ]
     assert [(call.status_code, call.json()["code"]) for call in calls] == [(507, "disk_low")] * 3
     assert api(alice).get(path).json()["content"] == "print(1)\n"
+
+
+@pytest.mark.parametrize(("free", "status"), [(5, 507), (50, 201)])
+def test_a_small_folder_of_temporary_files_counts_as_a_disk(free, status, api, alice, settings, monkeypatch, tmp_path):
+    if storage.connection.vendor != "sqlite":
+        pytest.skip("the database is on another disk")
+    statvfs, temporary = os.statvfs, tmp_path / "temporary"
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    small = SimpleNamespace(f_bavail=free, f_blocks=100, f_frsize=4096)
+    monkeypatch.setattr(os, "statvfs", lambda path: small if path == str(temporary) else statvfs(path))
+    settings.DISK_RESERVE_BYTES = MIB
+    assert api(alice).post("/api/sessions", {"title": "One more"}).status_code == status
 
 
 def test_people_see_what_they_use(api, client, alice, session, settings):
