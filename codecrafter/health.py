@@ -28,6 +28,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from activity import log
+from codecrafter import housekeeping
 from codecrafter.operators import is_operator
 from execution.availability import WORKER_SILENCE
 from execution.models import Run, Status, Worker
@@ -48,6 +49,9 @@ CHECK_SECONDS = 2.0
 REPORT_SECONDS = 1.0
 # A queue that moves has no run that waited so long.
 QUEUE_WAIT = timedelta(seconds=60)
+# Some of the periodic work is due every ten seconds; the longest of it takes less than this.
+UPKEEP_SILENCE_SECONDS = 120
+_began_at = time.time()
 
 
 class State(StrEnum):
@@ -141,6 +145,15 @@ def _sandbox() -> Finding:
     return Finding(State.OK, ", ".join(kinds))
 
 
+def _upkeep() -> Finding:
+    """Whether periodic work is done anywhere, whichever thread or process died or hangs."""
+    silence = time.time() - max(cache.get(housekeeping.DONE_AT) or 0, _began_at)
+    if silence <= UPKEEP_SILENCE_SECONDS:
+        return Finding(State.OK)
+    remedy = "restart this server" if settings.EMBEDDED else "start celery beat, or restart the workers"
+    return Finding(State.DEGRADED, f"no periodic work was done for {silence:.0f} s: {remedy}")
+
+
 CHECKS: dict[str, Callable[[], Finding]] = {
     "database": _database,
     "migrations": _migrations,
@@ -150,6 +163,7 @@ CHECKS: dict[str, Callable[[], Finding]] = {
     "activity_log": _activity_log,
     "worker": _worker,
     "sandbox": _sandbox,
+    "upkeep": _upkeep,
 }
 # Without these nothing can be served.
 ESSENTIAL = ("database", "migrations")

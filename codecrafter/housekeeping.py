@@ -9,6 +9,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from django.core.cache import cache
 from django.core.management import call_command
 from django.db import close_old_connections
 from django.utils.module_loading import import_string
@@ -16,6 +17,8 @@ from django.utils.module_loading import import_string
 logger = logging.getLogger(__name__)
 
 TASK = "codecrafter.housekeeping"
+# The name in the cache of when something of the list was last done, by any process; health.py looks at it.
+DONE_AT = "housekeeping-done-at"
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,7 @@ def work(name: str) -> None:
     if name not in {periodic.work for periodic in PERIODIC}:
         raise ValueError(f"{name} is not in the list of periodic work")
     import_string(name)()
+    cache.set(DONE_AT, time.time(), timeout=None)
 
 
 class Housekeeper(threading.Thread):

@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+import re
 import threading
 import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import time_machine
 from django.utils import timezone
 
-from codecrafter import health
+from codecrafter import health, housekeeping
 from codecrafter.health import Finding, State
+from execution import upkeep
 from execution.models import Run, Worker
 from tests.services.servers import free_port
 
@@ -29,6 +32,7 @@ OUTSIDE = {"REMOTE_ADDR": "203.0.113.7"}
 
 @pytest.fixture
 def worker(transactional_db: None) -> Worker:
+    housekeeping.work("execution.upkeep.republish")
     return Worker.objects.create(name="here-1", sandbox="bubblewrap", seen_at=timezone.now())
 
 
@@ -50,7 +54,8 @@ def test_everything_well_is_ok_by_name(client: Client, worker: Worker) -> None:
     assert status == 200, body
     assert body["status"] == "ok", body
     assert {name: check["status"] for name, check in body["checks"].items()} == dict.fromkeys(
-        ["database", "migrations", "cache", "channel_layer", "broker", "activity_log", "worker", "sandbox"], "ok"
+        ["database", "migrations", "cache", "channel_layer", "broker", "activity_log", "worker", "sandbox", "upkeep"],
+        "ok",
     )
     assert body["checks"]["sandbox"]["detail"] == "bubblewrap"
 
@@ -78,6 +83,29 @@ def test_a_queue_that_does_not_move_is_degraded(client: Client, worker: Worker, 
     assert ready(client)[1]["checks"]["worker"]["status"] == "ok"
     Run.objects.filter(pk=run.pk).update(created_at=timezone.now() - timedelta(days=2))
     assert ready(client)[1]["checks"]["worker"]["status"] == "degraded"
+
+
+def test_periodic_work_that_nobody_does_is_degraded(client: Client, worker: Worker) -> None:
+    assert ready(client)[1]["checks"]["upkeep"] == {"status": "ok", "detail": ""}
+    with time_machine.travel(timezone.now() + timedelta(minutes=5)):
+        found = ready(client)[1]["checks"]["upkeep"]
+        assert found["status"] == "degraded"
+        assert re.fullmatch(r"no periodic work was done for 30\d s: restart this server", found["detail"])
+        housekeeping.work("execution.upkeep.republish")
+        assert ready(client)[1]["checks"]["upkeep"]["status"] == "ok"
+
+
+def test_periodic_work_that_fails_does_not_count_as_done(
+    client: Client, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        raise OSError("no")
+
+    monkeypatch.setattr(upkeep, "republish", fail)
+    with time_machine.travel(timezone.now() + timedelta(minutes=5)):
+        with pytest.raises(OSError, match="no"):
+            housekeeping.work("execution.upkeep.republish")
+        assert ready(client)[1]["checks"]["upkeep"]["status"] == "degraded"
 
 
 def test_pending_migrations_are_not_ready(client: Client, worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
