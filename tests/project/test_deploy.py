@@ -44,6 +44,20 @@ def test_every_process_of_the_application_reads_env_and_is_asked_whether_it_is_w
         assert SERVICES[name].get("healthcheck") != {"disable": True}, name
 
 
+def test_a_secret_reaches_only_the_processes_that_read_it() -> None:
+    documented = re.findall(r"^#([A-Z0-9_]+)=", (ROOT / ".env.example").read_text(), flags=re.MULTILINE)
+    secrets = {name for name in documented if re.search(r"PASSWORD|SECRET|_KEY$|_TOKEN$|^EMAIL_URL$", name)}
+    of_servers = {name for name in secrets if name.endswith("_PASSWORD")}
+    assert {"SECRET_KEY", "EMAIL_URL", "OIDC_CLIENT_SECRET"} <= secrets - of_servers
+    assert len(of_servers) == 5
+    for name in OURS - {"engine"}:
+        blank = {key for key, value in SERVICES[name]["environment"].items() if value == ""}
+        assert blank == (of_servers if name == "web" else secrets), name
+    for name in SERVICES.keys() - OURS | {"engine"}:
+        assert "env_file" not in SERVICES[name], name
+    assert not secrets & SERVICES["engine"]["environment"].keys()
+
+
 def test_nothing_is_privileged_or_adds_a_capability() -> None:
     for name, service in SERVICES.items():
         assert not service.get("privileged"), name
