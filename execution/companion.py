@@ -14,7 +14,7 @@ from datetime import timedelta
 from itertools import groupby
 from math import inf
 from operator import itemgetter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from channels.layers import get_channel_layer
 from django.conf import settings
@@ -27,12 +27,17 @@ from execution.models import Run, RunInput, RunOutput, Status, Stream
 from execution.sandbox.control import Control
 from sessions_app import events as room_events
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 logger = logging.getLogger(__name__)
 
 # This thread's clock, in seconds.
 LOOK_SECONDS = 1.0
 # Whatever of these is set stops a program.
 _STOPS = ("cancel_requested_at", "session__archived_at", "session__frozen_at")
+# A program that uses less of a processor than this waits for somebody. The agent alone takes some thousandths.
+WAITING_SHARE = 0.02
 STORE_SECONDS = 0.5
 ANNOUNCE_SECONDS = 0.03
 # The largest message and row of output, and how often the streams may take turns in what is announced at once.
@@ -47,9 +52,12 @@ def held_row(run: Run) -> Any:
 
 
 class Companion(threading.Thread):
-    """One per run, beside the thread that drives the sandbox, whose listener it is (execution/sandbox/output.py)."""
+    """One per run, beside the thread that drives the sandbox, whose listener it is (execution/sandbox/output.py).
 
-    def __init__(self, claimed: Run) -> None:
+    `on_waiting` is called when an interactive program begins to wait for somebody (True) or computes again (False).
+    """
+
+    def __init__(self, claimed: Run, on_waiting: Callable[[bool], None] | None = None) -> None:
         super().__init__(name=f"run-{claimed.pk}", daemon=True)
         self.control = Control()
         # Its output could not be kept, or its worker goes down: another attempt must follow.
@@ -58,6 +66,9 @@ class Companion(threading.Thread):
         # All its test cases together took too long.
         self.overdue = False
         self._run = claimed
+        self._on_waiting = on_waiting
+        self._waits = False
+        self._measured: tuple[float, int] | None = None
         # One program has a clock of its own (the supervisor's), and many have this one together.
         self._most_seconds = inf if claimed.interactive else settings.RUN_MAX_SUBMISSION_MS / 1000
         self._began = time.monotonic()
@@ -132,6 +143,23 @@ class Companion(threading.Thread):
         if rung or now - self._looked_at >= LOOK_SECONDS:
             self._looked_at = now
             self._look()
+        if self._on_waiting is not None:
+            self._measure(self._on_waiting)
+
+    def _measure(self, on_waiting: Callable[[bool], None]) -> None:
+        """Find out whether the program waits or computes, by what it used of a processor since the last time."""
+        now, used_ms = time.monotonic(), self.control.cpu_ms
+        if used_ms is None:
+            return
+        since, before_ms = self._measured or (now, used_ms)
+        if self._measured is not None and now - since < LOOK_SECONDS:
+            return
+        self._measured = now, used_ms
+        waits = now > since and used_ms - before_ms < WAITING_SHARE * 1000 * (now - since)
+        if waits != self._waits:
+            self._waits = waits
+            held_row(self._run).update(waits_for_input=waits)
+            on_waiting(waits)
 
     def _announce(self) -> None:
         with self._lock:

@@ -65,6 +65,8 @@ class Run(models.Model):
     # How often a worker gave it back because its sandbox failed.
     handed_back = models.PositiveSmallIntegerField(default=0, editable=False)
     worker = models.CharField(max_length=200, blank=True)
+    # An interactive program that uses next to no processor time, which holds no slot meanwhile.
+    waits_for_input = models.BooleanField(default=False, editable=False)
     lease_expires_at = models.DateTimeField(null=True, blank=True)
     # When the message for the current attempt was last handed to the broker; null until it was.
     published_at = models.DateTimeField(null=True, blank=True)

@@ -35,11 +35,14 @@ from execution.sandbox.errors import FULL, InvalidJob, SandboxFault
 from execution.sandbox.job import Case, CaseResult, Job, Outcome, prepare
 from execution.sandbox.job import Status as FinalStatus
 from execution.sandbox.supervisor import execute, execute_cases, sum_of_cases
+from execution.slots import Slots
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
     from uuid import UUID
+
+    from django.db.models import QuerySet
 
 logger = logging.getLogger(__name__)
 Ended = TypeVar("Ended", Outcome, CaseResult)
@@ -65,6 +68,7 @@ _going_down = threading.Event()
 _failed_here: dict[UUID, float] = {}
 # One claim at a time in this worker, or two of one person's would each find it their turn.
 _claiming = threading.Lock()
+_slots = Slots(settings.WORKER_CONCURRENCY, turns.running_share(settings.WORKER_CONCURRENCY))
 # Interactive runs that this worker has room for.
 _beside = threading.BoundedSemaphore(settings.WORKER_INTERACTIVE)
 
@@ -72,35 +76,59 @@ _beside = threading.BoundedSemaphore(settings.WORKER_INTERACTIVE)
 def run(run_id: UUID, send: Callable[[UUID], None]) -> None:
     """Run it, if it is still waiting and it is its person's turn, and return when its slot is free again.
 
-    Do nothing if another worker holds it or it is over. `send` is called with the runs whose turn it is then. After a
-    moment an interactive run goes on in a thread of its own, because a program that waits for somebody needs no slot.
+    Do nothing if another worker holds it or it is over. `send` is called with the runs whose turn it is then. An
+    interactive run goes on in a thread of its own once it waits for somebody, because then it needs no slot.
     """
     is_for_others = time.monotonic() < _failed_here.get(run_id, 0) and availability.has_fit_colleague()
     if probe.is_down() or is_for_others:
         _leave_to_others(run_id, send)
         return
-    claimed = _claim(run_id)
-    if claimed is None:
+    row = _waiting(run_id).values("counted_as", "interactive").first()
+    if row is None:
         return
-    if claimed.interactive:
-        beside = threading.Thread(target=_run_beside, args=(claimed, send), name=f"interactive-{claimed.pk}")
-        beside.start()
-        beside.join(turns.INTERACTIVE_SLOT_SECONDS)
-    else:
-        _run_claimed(claimed, send)
+    with _slots.one(row["counted_as"]):
+        claimed = _claim(run_id, **row)
+        if claimed is None:
+            return
+        if claimed.interactive:
+            interactive = _Interactive(claimed, send)
+            interactive.start()
+            interactive.has_left_slot.wait()
+        else:
+            _run_claimed(claimed, send)
     _send_next(claimed, send)
 
 
-def _run_beside(claimed: Run, send: Callable[[UUID], None]) -> None:
-    began = time.monotonic()
-    try:
-        _run_claimed(claimed, send)
-    finally:
-        _beside.release()
-        # The end of a shorter one is the end of its slot, too, whose thread sends the next.
-        if time.monotonic() - began >= turns.INTERACTIVE_SLOT_SECONDS:
-            _send_next(claimed, send)
-        close_old_connections()
+class _Interactive(threading.Thread):
+    """An interactive run. It holds the slot of `run` until its program first waits for somebody, or ends."""
+
+    def __init__(self, claimed: Run, send: Callable[[UUID], None]) -> None:
+        super().__init__(name=f"interactive-{claimed.pk}")
+        self.has_left_slot = threading.Event()
+        self._claimed = claimed
+        self._send = send
+        self._computes_beside = False
+
+    def run(self) -> None:
+        try:
+            _run_claimed(self._claimed, self._send, self._on_waiting)
+        finally:
+            _beside.release()
+            if self.has_left_slot.is_set():
+                self._on_waiting(True)
+            self.has_left_slot.set()
+            close_old_connections()
+
+    def _on_waiting(self, waits: bool) -> None:
+        if not self.has_left_slot.is_set():
+            # Its slot is over, and the thread that held it sends the next.
+            self.has_left_slot.set()
+            return
+        if waits == self._computes_beside:
+            self._computes_beside = not waits
+            _slots.count_beside(self._claimed.counted_as, -1 if waits else 1)
+        if waits:
+            _send_next(self._claimed, self._send)
 
 
 def _send_next(claimed: Run, send: Callable[[UUID], None]) -> None:
@@ -147,40 +175,37 @@ def prepare_job(
     )
 
 
-def _claim(run_id: UUID) -> Run | None:
+def _waiting(run_id: UUID) -> QuerySet[Run]:
+    return Run.objects.filter(pk=run_id, status=Status.QUEUED, cancel_requested_at=None)
+
+
+def _claim(run_id: UUID, *, counted_as: str, interactive: bool) -> Run | None:
     """The run, held by this worker; an interactive one with a place beside the slots, which its thread gives back."""
-    waiting = Run.objects.filter(pk=run_id, status=Status.QUEUED, cancel_requested_at=None)
-    row = waiting.values("counted_as", "interactive").first()
-    if row is None:
-        return None
-    has_place = not row["interactive"] or _beside.acquire(blocking=False)
+    has_place = not interactive or _beside.acquire(blocking=False)
     claimed = None
     try:
         with _claiming:
-            if (
-                has_place
-                and not _going_down.is_set()
-                and turns.is_turn_of(row["counted_as"], interactive=row["interactive"])
-            ):
-                claimed = _take(run_id, waiting)
+            if has_place and not _going_down.is_set() and turns.is_turn_of(counted_as, interactive=interactive):
+                claimed = _take(run_id)
             else:
                 # It is sent again when one of its person's gives up its slot, and by the republisher.
-                waiting.update(published_at=None)
+                _waiting(run_id).update(published_at=None)
     finally:
-        if claimed is None and has_place and row["interactive"]:
+        if claimed is None and has_place and interactive:
             _beside.release()
     return claimed
 
 
-def _take(run_id: UUID, waiting: Any) -> Run | None:
+def _take(run_id: UUID) -> Run | None:
     now = timezone.now()
     with transaction.atomic():
-        won = waiting.update(
+        won = _waiting(run_id).update(
             status=Status.RUNNING,
             attempt=F("attempt") + 1,
             worker=WORKER_NAME,
             lease_expires_at=now + timedelta(seconds=settings.RUN_LEASE_SECONDS),
             started_at=now,
+            waits_for_input=False,
         )
         if not won:
             return None
@@ -194,8 +219,8 @@ def _take(run_id: UUID, waiting: Any) -> Run | None:
 
 
 @metrics.runs_active.track_inprogress()
-def _run_claimed(claimed: Run, send: Callable[[UUID], None]) -> None:
-    beside = Companion(claimed)
+def _run_claimed(claimed: Run, send: Callable[[UUID], None], on_waiting: Callable[[bool], None] | None = None) -> None:
+    beside = Companion(claimed, on_waiting)
     try:
         outcome = _execute(claimed, beside)
     except InvalidJob as error:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.db.models import Count, Q
-from django.utils import timezone
 
 from execution.availability import known_slots
 from execution.models import Run, Status
@@ -16,9 +14,6 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from accounts.models import User
-
-# An interactive program that is still there after so long most likely waits for somebody, and gives up its slot.
-INTERACTIVE_SLOT_SECONDS = 1.0
 
 
 def counted_as(user: User, session_id: UUID | None = None, address: str = "") -> str:
@@ -40,9 +35,8 @@ def running_share(slots: int) -> int:
 
 def is_turn_of(counted: str, *, interactive: bool) -> bool:
     """Whether whoever is counted so may have one more run running now."""
-    in_slot = Q(interactive=False) | Q(started_at__gte=timezone.now() - timedelta(seconds=INTERACTIVE_SLOT_SECONDS))
     running = Run.objects.filter(counted_as=counted, status=Status.RUNNING).aggregate(
-        in_slots=Count("pk", filter=in_slot), interactive=Count("pk", filter=Q(interactive=True))
+        in_slots=Count("pk", filter=Q(waits_for_input=False)), interactive=Count("pk", filter=Q(interactive=True))
     )
     if running["in_slots"] >= running_share(known_slots()):
         return False

@@ -1,4 +1,4 @@
-"""What other threads may tell a run while it goes on."""
+"""What other threads may tell a run while it goes on, and what they may know of it."""
 
 import contextlib
 import os
@@ -15,6 +15,8 @@ class Control:
         self._input = bytearray()
         self._input_closed = False
         self._cancelled = False
+        # What the program has used so far, by the supervisor; None until it starts.
+        self.cpu_ms: int | None = None
         self._wake_fd = -1
 
     def cancel(self) -> None:

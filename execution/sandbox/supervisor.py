@@ -602,6 +602,7 @@ class _Watch:
         cpu_ms = self._first_cpu_ms + used.cpu_ms - self._first_usage.cpu_ms
         self._report["cpu_ms"] = max(self._number("cpu_ms"), cpu_ms)
         self._report["memory_bytes"] = max(self._number("memory_bytes"), used.memory_bytes)
+        self._tell_usage()
         if self._number("cpu_ms") > self._step.limits.cpu_ms:
             self._stop("cpu")
         elif used.memory_bytes > self._step.limits.memory_bytes:
@@ -642,6 +643,7 @@ class _Watch:
                 raise protocol.ProtocolError(f"agent of version {payload.hex()}")
         elif kind is Kind.STARTED:
             self._started = self._last_activity = time.monotonic()
+            self._tell_usage()
             if self._is_compile or self._job.compile is None:
                 self._delivery.started()
         elif kind in (Kind.STDOUT, Kind.STDERR):
@@ -649,6 +651,7 @@ class _Watch:
         elif kind is Kind.STATS:
             self._report = protocol.parse_json(payload)
             self._silent_looks = 0
+            self._tell_usage()
             if self._number("cpu_ms") > self._step.limits.cpu_ms:
                 self._stop("cpu")
         elif kind is Kind.ARTIFACT:
@@ -661,6 +664,10 @@ class _Watch:
             self._exec_error = protocol.parse_json(payload)
         else:
             raise protocol.ProtocolError(f"{kind.name} from the agent")
+
+    def _tell_usage(self) -> None:
+        if not self._is_compile:
+            self._control.cpu_ms = self._number("cpu_ms")
 
     def _on_output(self, stream: StreamName, data: bytes) -> None:
         self._last_activity = time.monotonic()

@@ -70,6 +70,36 @@ def test_a_prompt_gives_its_place_to_the_next_run_of_the_same_person(two_slots):
         alice.call("POST", f"/api/execute/{job}/cancel", 202)
 
 
+def test_an_interactive_program_that_computes_holds_a_place_as_any_other(two_slots):
+    alice, bob, carol = (two_slots.person(name) for name in ("alice", "bob", "carol"))
+    busy = {"language": "python", "code": "while True: pass", "interactive": True, "limits": {"cpu_ms": 15_000}}
+    jobs = [(who, who.call("POST", "/api/execute", 202, json=busy)["job_id"]) for who in (alice, bob)]
+    until(lambda: all(state(who, job) == "running" for who, job in jobs))
+    waiting = carol.call("POST", "/api/execute", 202, json=HELLO)["job_id"]
+    time.sleep(2.5)
+    assert state(carol, waiting) == "queued"
+    for who, job in jobs:
+        who.call("POST", f"/api/execute/{job}/cancel", 202)
+    until(lambda: state(carol, waiting) == "completed")
+
+
+def test_a_program_that_computes_after_its_prompt_counts_for_its_person_and_leaves_a_place_to_others(two_slots):
+    alice, bob = two_slots.person("alice"), two_slots.person("bob")
+    code = "input()\nwhile True: pass"
+    busy = {"language": "python", "code": code, "interactive": True, "limits": {"cpu_ms": 15_000}}
+    jobs = [alice.call("POST", "/api/execute", 202, json=busy)["job_id"] for _ in range(3)]
+    until(lambda: all(state(alice, job) == "running" for job in jobs))
+    for job in jobs:
+        alice.call("POST", f"/api/execute/{job}/input", 204, json={"text": "\n"})
+    time.sleep(2.5)
+    waiting = alice.call("POST", "/api/execute", 202, json=HELLO)["job_id"]
+    assert bob.call("POST", "/api/execute?wait=30", 200, json=HELLO)["stdout"] == "hello\n"
+    assert [state(alice, job) for job in [*jobs, waiting]] == ["running"] * 3 + ["queued"]
+    for job in jobs:
+        alice.call("POST", f"/api/execute/{job}/cancel", 202)
+    until(lambda: state(alice, waiting) == "completed")
+
+
 def test_all_tests_of_a_submission_together_have_a_clock(tmp_path):
     with LiveServer(tmp_path / "data", {"RUN_MAX_SUBMISSION_MS": "1500"}) as live:
         live.wait_for_languages()

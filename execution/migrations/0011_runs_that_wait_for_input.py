@@ -1,0 +1,11 @@
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    dependencies = [("execution", "0010_when_a_worker_had_tried_its_languages")]
+
+    operations = [
+        migrations.AddField(
+            model_name="run", name="waits_for_input", field=models.BooleanField(default=False, editable=False)
+        ),
+    ]
