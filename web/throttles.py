@@ -1,6 +1,6 @@
 """Rate limits: fixed windows counted in the cache by one atomic increment.
 
-Scopes and rates are settings.RATES, "requests/seconds". Counters are per user, or per address for the anonymous.
+Scopes and rates are settings.RATES, "requests/seconds". Counters are per user, or per address for the anonymous; guests have both.
 The anonymous are counted by RateLimits, before DRF turns most of them away; the signed-in by their views' throttle.
 Answers say what is left in RateLimit and RateLimit-Policy (draft-ietf-httpapi-ratelimit-headers-11).
 """
@@ -70,9 +70,15 @@ def headers_of(budgets: Sequence[Budget]) -> dict[str, str]:
     }
 
 
+# The guests at one address together: a class may sit behind it, and one person can come as many guests.
+GUESTS_TOGETHER = 10
+
+
 def _window(scope: str, who: str) -> tuple[str, int, int, int]:
     """(key of the counter, limit, length of the window, whole seconds until it ends)."""
     limit, window = (int(part) for part in settings.RATES[scope].split("/"))
+    if who.startswith(_GUESTS):
+        limit *= GUESTS_TOGETHER
     now = time.time()
     started = int(now // window) * window
     # Hashed, because a name may hold what a cache key may not.
@@ -102,6 +108,13 @@ def count_or_refuse(scope: str, who: str) -> Budget | None:
     if budget is not None and budget.used > budget.limit:
         raise RateLimited(budget)
     return budget
+
+
+def count_person_or_refuse(scope: str, user: Any, request: HttpRequest) -> Budget | None:
+    """Count one request of a signed-in person, or raise RateLimited. A guest counts together with those beside them."""
+    if user.is_guest:
+        count_or_refuse(scope, f"{_GUESTS}{counted_address(request)}")
+    return count_or_refuse(scope, who_is(user))
 
 
 class RateLimits(AsyncMiddleware):
@@ -139,7 +152,7 @@ class RateLimits(AsyncMiddleware):
         user = request.user
         try:
             if user.is_authenticated:
-                count_or_refuse("user", who_is(user))
+                count_person_or_refuse("user", user, request)
             else:
                 count_or_refuse("page", who_is_at(request))
         except RateLimited as refused:
@@ -151,6 +164,7 @@ class RateLimits(AsyncMiddleware):
 
 # Probes and scrapers, which have rules of their own.
 _UNCOUNTED = re.compile(r"/(health|metrics)\b")
+_GUESTS = "guests:"
 # The budgets that a request was counted in. Among the headers' names, which are all HTTP_*, nobody can send this one.
 _COUNTED = "codecrafter.counted"
 
@@ -181,10 +195,11 @@ class GeneralThrottle(BaseThrottle):
     def allow_request(self, request: Request, view: APIView) -> bool:
         user = request.user
         signed_in = bool(user and user.is_authenticated)
-        who = who_is(user) if signed_in else who_is_at(request._request)
         scope = self.scope or ("user" if signed_in else "anonymous")
-        if scope != "anonymous" or _COUNTED not in request.META:
-            _note(request._request, count_or_refuse(scope, who))
+        if signed_in:
+            _note(request._request, count_person_or_refuse(scope, user, request._request))
+        elif scope != "anonymous" or _COUNTED not in request.META:
+            _note(request._request, count_or_refuse(scope, who_is_at(request._request)))
         return True
 
 

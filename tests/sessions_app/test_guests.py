@@ -417,3 +417,17 @@ async def code_of(socket):
         message = await socket.receive_output(30)
         if message["type"] == "websocket.close":
             return message["code"]
+
+
+def test_many_guests_at_one_address_have_ten_times_what_one_person_has(open_session, settings):
+    _, token = link(open_session)
+    guests = [come(token, name) for name in ("Ann", "Ben", "Cid")]
+    path = f"/api/sessions/{open_session.pk}"
+    settings.RATE_LIMITS, settings.RATES = True, settings.RATES | {"user": "1/900"}
+    cache.clear()
+    # Each of them has one request, and another guest from there spends what all of them have.
+    assert [guest.get(path).status_code for guest in guests] == [200] * 3
+    assert [guests[0].get(path).status_code for _ in range(8)] == [429] * 8
+    late = come(token, "Dan")
+    assert late.get(path).status_code == 429
+    assert late.get(path, REMOTE_ADDR="192.0.2.7").status_code == 200
