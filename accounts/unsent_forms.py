@@ -76,10 +76,14 @@ def _read(request: HttpRequest) -> dict[str, Any] | None:
     }
 
 
-def take(request: HttpRequest) -> dict[str, Any] | None:
-    """The form that this person posted too late, once; None where there is none or it was another person's."""
-    form: dict[str, Any] | None = request.session.pop(KEY, None)
-    if form is None or form["owner"] != str(request.user.pk) or form["until"] < time.time():
+def kept_form(request: HttpRequest) -> dict[str, Any] | None:
+    """Return the form that this person posted too late, until its time is up: a page may be opened again.
+
+    None where there is none, or it was another person's, who cannot see it here any more either.
+    """
+    form: dict[str, Any] | None = request.session.get(KEY)
+    if form is not None and (form["owner"] != str(request.user.pk) or form["until"] < time.time()):
+        del request.session[KEY]
         return None
     return form
 

@@ -37,7 +37,6 @@ from django.urls import reverse_lazy
 from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.utils.http import content_disposition_header
-from django.views.decorators.cache import never_cache
 from django.views.generic import FormView, TemplateView, View
 from requests import RequestException
 
@@ -270,20 +269,18 @@ class SignIns(LoginRequiredMixin, TemplateView):
         return redirect("accounts:sign-ins")
 
 
-@method_decorator(never_cache, name="dispatch")
 class UnsentForm(LoginRequiredMixin, View):
     """The form that was posted after the last sign-in had ended, as it was filled in."""
 
     http_method_names = ["get", "head"]
 
     def get(self, request: SignedInPageRequest) -> HttpResponse:
-        form = unsent_forms.take(request)
+        form = unsent_forms.kept_form(request)
         if form is None:
             return redirect("sessions_app:session-list")
         return render(request, "accounts/unsent_form.html", {"form": form})
 
 
-@method_decorator(never_cache, name="dispatch")
 class Tokens(LoginRequiredMixin, TemplateView):
     """Personal tokens and bots. A new token is shown in the answer to the form, once, and is kept nowhere."""
 
@@ -333,7 +330,6 @@ class TokenRevoke(LoginRequiredMixin, View):
         return redirect("accounts:tokens")
 
 
-@method_decorator(never_cache, name="dispatch")
 class OwnData(LoginRequiredMixin, TemplateView):
     """Take along what is kept about you, or delete the account. Asked for the password unless it was just given."""
 

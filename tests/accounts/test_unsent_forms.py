@@ -36,9 +36,10 @@ def test_the_form_comes_back_after_the_log_in_and_works(client, alice):
     assert CodeSession.objects.get().title == "Lesson 4 & more"
 
 
-def test_it_is_offered_once(client, alice):
-    log_in(client, "alice", client.post("/sessions/new", form_of(alice, title="Once", language="c")))
-    assert client.get("/account/unsent-form")["Location"] == "/sessions"
+def test_looking_at_it_or_asking_for_its_headers_does_not_use_it_up(client, alice):
+    log_in(client, "alice", client.post("/sessions/new", form_of(alice, title="Again", language="c")))
+    assert client.head("/account/unsent-form").status_code == 200
+    assert 'value="Again"' in client.get("/account/unsent-form").content.decode()
 
 
 def test_the_next_person_at_the_browser_does_not_see_it(client, alice, bob):
