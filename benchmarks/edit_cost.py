@@ -46,9 +46,10 @@ import languages
 from accounts.actions import delete_account
 from accounts.models import User
 from benchmarks.common import machine
-from realtime.connections import Connection
-from realtime.plain_clients import PlainConnection
-from realtime.rooms import rooms
+from realtime import registry
+from realtime.connection.connection import open_connection
+from realtime.connection.identity import Identity, SignIn
+from realtime.wire.protocol import SyncUpdate
 from sessions_app import actions, blocks, crdt, documents
 from sessions_app.access import Action, standing_in
 
@@ -188,29 +189,28 @@ def refused(work: Callable[..., object], *args: Any) -> Shape:
     return in_thread(run)
 
 
-async def joined(session: CodeSession, kind: type[Connection]) -> tuple[Any, Any]:
-    room = await rooms().open(session.pk)
-    owner = session.owner
-    member = kind(owner.pk, owner.username, 0, "owner", speaks_json=True, catch_up=room.catch_up)
+async def joined(session: CodeSession, *, is_plain: bool = False) -> tuple[Any, Any]:
+    room = await registry.current().open(session.pk)
+    member = open_connection(Identity.of(session.owner), "owner", SignIn(""), is_plain=is_plain)
     room.join(member, "")
     return room, member
 
 
 async def frame_of(session: CodeSession, update: bytes) -> None:
-    room, member = await joined(session, Connection)
-    await room.receive(member, pycrdt.create_update_message(update))
+    room, member = await joined(session)
+    await room.edits.take(member, SyncUpdate(update))
 
 
 async def plain_changes(session: CodeSession, count: int) -> None:
-    room, member = await joined(session, PlainConnection)
+    room, member = await joined(session, is_plain=True)
     plain = room.plain
     plain.join(member, {"type": "join-session"}, {"title": "", "language": "python"})
     for _ in range(count):
-        at = len(room.watch_text()) - 400
+        at = len(room.edits.watch_text()) - 400
         delta: list[dict[str, Any]] = [{"retain": at}]
         for _ in range(149):
             delta += [{"insert": "q"}, {"retain": 1}]
-        version = plain._line.version
+        version = plain.line.version
         plain.take(member, {"type": "code-change", "version": version, "delta": delta, "ref": "r"})
         await asyncio.sleep(0)
 
@@ -257,7 +257,7 @@ def shapes(owner: User, sessions: int) -> dict[str, Callable[[], tuple[Shape, Co
         "100,000 blocks of one letter": patch("", "ab" * 50_000, 100_000),
         "500,000 blocks of one letter": patch("", "ab" * 250_000, 500_000),
         "a page's frame, 30,000 letters": on_loop("x" * 450_000, lambda s: frame_of(s, scattered(30_000, 450_000))),
-        "opening 500,000 blocks": on_loop("", lambda s: joined(s, Connection), lambda s: fragments(s, 500_000)),
+        "opening 500,000 blocks": on_loop("", joined, lambda s: fragments(s, 500_000)),
         "30 plain changes of 149 letters": on_loop("", lambda s: plain_changes(s, 30), lambda s: fragments(s, 60_000)),
         "zip, 8 MB table of contents": lambda: (refused(actions.import_session, owner, table_of_contents()), None),
         "zip, 50 files of 156 KB": lambda: (in_thread(actions.import_session, owner, archive(50)), None),

@@ -32,7 +32,7 @@ from codecrafter import housekeeping
 from codecrafter.operators import is_operator
 from execution.availability import WORKER_SILENCE
 from execution.models import Run, Status, Worker
-from realtime import rooms
+from realtime import registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -100,7 +100,7 @@ def _channel_layer() -> Finding:
 
     with Redis.from_url(settings.REDIS_URL, socket_connect_timeout=1, socket_timeout=1) as client:
         client.ping()
-    if rooms.is_degraded():
+    if registry.is_degraded():
         return Finding(State.DEGRADED, "messages of this process do not come back: live rooms read the log instead")
     return Finding(State.OK, "Redis")
 

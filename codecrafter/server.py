@@ -75,17 +75,17 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop being ready, let the rooms commit, acknowledge and say good-bye, then close what is left."""
-        from realtime import rooms
+        from realtime import registry
 
         health.draining = True
-        rooms.take_no_more()
+        registry.take_no_more()
         ends = time.monotonic() + settings.DRAIN_SECONDS
         # A second Ctrl-C ends the wait; it comes as a signal.
         while time.monotonic() < ends and not self.force_exit:  # noqa: ASYNC110
             await asyncio.sleep(0.1)
         for server in self.servers:
             server.close()
-        await rooms.drain()
+        await registry.drain()
         await super().shutdown(sockets)
 
 

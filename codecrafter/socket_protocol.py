@@ -45,12 +45,12 @@ _BETWEEN_FRAMES = StreamReader.at_eof.__code__
 
 
 class SocketProtocol(WebSocketsSansIOProtocol):
-    """Adds the ASGI extension `codecrafter.frames` (realtime/connections.py uses it where it is offered).
+    """Adds the ASGI extension `codecrafter.frames` (realtime/connection/outbox.py uses it where it is offered).
 
     A hundred sockets that are told the same would each encode it, and each pass two coroutines, on the way of `send`.
     """
 
-    # As in realtime/connections.py: what is asked for every frame.
+    # As in realtime/connection/outbox.py: what is asked for every frame.
     __slots__ = ("close_sent", "handshake_complete", "transport", "writable")
 
     def __init__(self, config: uvicorn.Config, server_state: Admission, app_state: dict[str, Any]) -> None:

@@ -8,11 +8,12 @@ Every length, count and number is bounded before anything is allocated for it; w
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, NotRequired, TypedDict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
 SUBPROTOCOL = "codecrafter.v1"
 # For clients without a CRDT: the same text frames, and deltas instead of binary frames.
@@ -250,6 +251,8 @@ TextFrame = (
     Hello | Ack | Refused | Presence | Access | TokenExpiring | TokenTaken | Degraded | Error
     | KeepAlive | CursorMove | State | CodeChange | ChangeAck | ChangeRefused
 )  # fmt: skip
+# Also what sessions_app/events.py says.
+AnyText = TextFrame | Mapping[str, Any]
 
 
 def is_ref(value: object) -> bool:
@@ -257,7 +260,7 @@ def is_ref(value: object) -> bool:
     return isinstance(value, str) and len(value) <= REF_MAX_CHARACTERS and value.isprintable()
 
 
-def encode_text(frame: TextFrame | Mapping[str, Any]) -> str:
+def encode_text(frame: AnyText) -> str:
     return _JSON.encode(frame)
 
 

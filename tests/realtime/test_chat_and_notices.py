@@ -10,7 +10,7 @@ from django.db import OperationalError, transaction
 from django.test import Client
 
 from accounts.models import User
-from realtime import chat
+from realtime.connection import chat
 from sessions_app import actions, files, sharing
 from sessions_app.access import archived_standing, standing_in
 from sessions_app.models import ChatMessage, CodeSession

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from uuid import UUID
 
 import pytest
 
-from realtime import connections
-from realtime.connections import Shared
+from realtime.connection import outbox
+from realtime.connection.outbox import Outbox, Shared
 from realtime.wire import protocol
 from realtime.wire.awareness import AwarenessTable
 from realtime.wire.protocol import AwarenessEntry, decode, encode_awareness
@@ -161,9 +160,10 @@ async def test_reader_who_was_too_slow_for_cursors_gets_the_table_later():
         asked.append(since)
         return [b"table"]
 
-    one = connections.Connection(UUID(int=1), "alice", 1, "write", speaks_json=True, catch_up=catch_up)
+    one = Outbox(speaks_json=True)
+    one.catch_up = catch_up
     for _ in range(300):
         one.put_awareness(Shared(b"c" * 1000))
-    assert one._outbox_bytes <= connections.OUTBOX_MAX_BYTES
+    assert one.queued_bytes <= outbox.QUEUE_MAX_BYTES
     assert (await written(one))[-1] == b"table"
     assert asked == [None]

@@ -9,7 +9,8 @@ import pycrdt
 import pytest
 from asgiref.sync import sync_to_async
 
-from realtime import connections, rooms
+from realtime import places, registry
+from realtime.room import held
 from realtime.wire import close_codes, protocol
 from sessions_app import crdt, documents
 from sessions_app.models import Update
@@ -17,7 +18,7 @@ from tests.realtime import yjs
 from tests.realtime.asgi import Socket, socket, typed, until
 
 if TYPE_CHECKING:
-    from realtime.room import Room
+    from realtime.room.room import Room
     from sessions_app.models import CodeSession
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -31,11 +32,13 @@ async def say(one: Socket, *updates: bytes) -> None:
 
 
 def room_of(session: CodeSession) -> Room:
-    return rooms.rooms()._rooms[session.pk]
+    room = registry.current().get(session.pk)
+    assert room is not None
+    return room
 
 
 async def is_held(session: CodeSession) -> None:
-    await until(lambda: any(one.first_held for one in room_of(session).connections.values()))
+    await until(lambda: any(room_of(session).edits.held.holding))
 
 
 async def text_of(session: CodeSession) -> str:
@@ -53,7 +56,7 @@ async def test_held_frame_that_turns_out_too_large_leaves_nothing_behind(session
         await until(lambda: len(room_of(session).connections) == 1)
         await writer.type(session, "z")
         await writer.text("ack")
-        assert not room_of(session)._unsettled
+        assert not room_of(session).edits.acknowledgements.are_due
 
 
 async def test_held_frame_that_breaks_the_replica_harms_nobody_who_lets_it_in(session, alice, bob):
@@ -101,7 +104,7 @@ async def test_chain_of_held_frames_is_read_once_each_time_it_is_complete(sessio
 
 
 async def test_frames_behind_one_that_never_completes_are_bounded(session, alice, monkeypatch):
-    monkeypatch.setattr(connections, "BEHIND_HELD_MAX_FRAMES", 50)
+    monkeypatch.setattr(held, "BEHIND_HELD_MAX_FRAMES", 50)
     async with socket(alice, session) as one:
         await say(one, yjs.update({7: (0, [yjs.string("x", left=(6, 0))])}))
         for _ in range(5):
@@ -111,16 +114,16 @@ async def test_frames_behind_one_that_never_completes_are_bounded(session, alice
 
 async def test_page_whose_whole_text_builds_on_what_is_nowhere_is_told_so(session, alice, monkeypatch):
     """Its edits would wait for ever; its page offers them as a copy and goes on from the server's text."""
-    monkeypatch.setattr("realtime.room.ASK_AGAIN_SECONDS", 0)
+    monkeypatch.setattr("realtime.room.held.ASK_AGAIN_SECONDS", 0)
     update = yjs.update({7: (0, [yjs.string("x", left=(6, 0))])})
     async with socket(alice, session) as one:
         await say(one, update)
-        for number in range(connections.EARLY_ANSWERS_MAX):
+        for number in range(held.EARLY_ANSWERS_MAX):
             await one.send_to(bytes_data=b"\x00\x01" + yjs.number(len(update)) + update)
-            if number + 1 < connections.EARLY_ANSWERS_MAX:
+            if number + 1 < held.EARLY_ANSWERS_MAX:
                 await one.binary(b"\x00\x00")
         refused = await one.text("refused")
-        assert (refused["code"], refused["received"]) == ("invalid", 1 + connections.EARLY_ANSWERS_MAX)
+        assert (refused["code"], refused["received"]) == ("invalid", 1 + held.EARLY_ANSWERS_MAX)
         assert await one.close_code() == close_codes.BAD_FRAME
 
 
@@ -170,14 +173,15 @@ async def test_rows_committed_while_the_document_is_loaded_again_are_not_lost(se
         writing = Commits(monkeypatch)
         await say(one, update)
         await writing.is_asked.wait()
-        room_of(session).rebuild()
+        room_of(session).edits.rebuild()
         await is_read.wait()
         writing.may_go.set()
         assert (await one.text("ack"))["received"] == 1
         may_return.set()
-        await until(lambda: room_of(session).ready.is_set() and room_of(session)._replica.text().startswith("kept "))
+        edits = room_of(session).edits
+        await until(lambda: edits.is_whole and crdt.text_of(edits.update_since(crdt.EMPTY_STATE)).startswith("kept "))
         monkeypatch.undo()
-        assert room_of(session).head == 2
+        assert room_of(session).edits.head == 2
         async with socket(bob, session) as newcomer:
             await newcomer.send_to(bytes_data=protocol.encode_step1(b"\x00"))
             shown = pycrdt.Doc()
@@ -205,7 +209,7 @@ async def test_person_whose_updates_break_the_document_again_and_again_stays_out
     settings.RATE_LIMITS = True
     ring = {101: (0, [yjs.string("a", left=(102, 0))]), 102: (0, [yjs.string("b", left=(101, 0))])}
     async with socket(alice, session) as one, socket(bob, session) as other_tab:
-        for _ in range(rooms.BROKE_MAX):
+        for _ in range(places.BROKE_MAX):
             async with socket(bob, session) as hostile:
                 await say(hostile, yjs.update(ring))
                 assert await hostile.close_code() == close_codes.BAD_FRAME

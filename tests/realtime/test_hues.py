@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import AsyncExitStack
 
 from accounts.models import HUES
-from realtime.hues import Hues
+from realtime.room.hues import Hues
 from tests.realtime.page import page
 
 

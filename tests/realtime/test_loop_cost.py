@@ -8,8 +8,8 @@ from itertools import pairwise
 import pycrdt
 import pytest
 
-from realtime import limits
-from realtime.limits import Pace
+from realtime.connection import pace
+from realtime.connection.pace import Pace
 from sessions_app import blocks, crdt
 from tests.realtime.test_edit_cost import fragmented
 
@@ -139,10 +139,10 @@ def test_edits_of_a_client_without_a_replica_are_counted_by_the_blocks_they_pass
 
 def test_sockets_of_one_person_spend_from_one_budget(settings):
     settings.RATE_LIMITS = True
-    person = Pace(sockets=limits.SOCKETS_AT_ONCE)
+    person = Pace(sockets=pace.SOCKETS_AT_ONCE)
     sockets = [Pace(person) for _ in range(28)]
     for _ in range(int(settings.SOCKET_UPDATES_BURST) - 10):
         for socket in sockets:
             socket.spend("updates")
     assert all(socket.pause()[0] > 1 for socket in sockets)
-    assert Pace(Pace(sockets=limits.SOCKETS_AT_ONCE)).pause() == (0.0, None)
+    assert Pace(Pace(sockets=pace.SOCKETS_AT_ONCE)).pause() == (0.0, None)

@@ -16,8 +16,13 @@ from websockets.frames import Frame, Opcode
 from accounts.actions import suspend
 from accounts.models import User
 from codecrafter.asgi import application
-from realtime import connections, rooms
-from realtime.connections import Connection, Shared
+from realtime import registry
+from realtime.connection import outbox
+from realtime.connection.connection import Connection, open_connection
+from realtime.connection.identity import Identity, SignIn
+from realtime.connection.outbox import Outbox, Shared
+from realtime.room.gate import Gate
+from realtime.room.unsaved import Acknowledgements, Change, Unsaved
 from realtime.wire import protocol
 from realtime.wire.awareness import AwarenessTable
 from realtime.wire.protocol import AwarenessEntry
@@ -70,8 +75,9 @@ async def test_character_taken_out_by_another_process_is_told_before_what_was_ty
         await one.send_to(bytes_data=protocol.encode_step1(b"\x00"))
         (answer,) = protocol.decode(await one.binary(b"\x00\x01"))
         page.apply_update(answer.update)
-        room = rooms.rooms()._rooms[session.pk]
-        room.absorb([taken_out, typed_in], loaded.head + 2, [None, str(bob.pk)])
+        room = registry.current().get(session.pk)
+        assert room is not None
+        room.edits.absorb([taken_out, typed_in], loaded.head + 2, [None, str(bob.pk)])
         while str(page.get("main", type=pycrdt.Text)) != "aXb":
             (told,) = protocol.decode(await one.binary(b"\x00\x02"))
             page.apply_update(told.update)
@@ -214,7 +220,7 @@ async def test_log_that_cannot_be_read_refuses_instead_of_showing_an_empty_text(
     await Update.objects.filter(document_id=session.pk).adelete()
     async with socket(alice, session) as one:
         assert await one.close_code() == 4503
-    assert not rooms.rooms()._rooms
+    assert not len(registry.current())
 
 
 async def test_silent_socket_is_kept_alive(session, alice, settings):
@@ -230,8 +236,8 @@ async def test_idle_room_leaves_memory_and_opens_again(session, alice, settings)
         await one.type(session, "x")
         await one.text("ack")
         await asyncio.sleep(0.5)
-        assert session.pk in rooms.rooms()._rooms
-    await until(lambda: not rooms.rooms()._rooms)
+        assert registry.current().get(session.pk)
+    await until(lambda: not len(registry.current()))
     async with socket(alice, session) as one:
         assert (await one.text("hello"))["head"] == 2
 
@@ -298,7 +304,7 @@ async def test_drain_commits_acknowledges_and_says_good_bye(session, alice):
     async with socket(alice, session) as one:
         await one.text("hello")
         await one.type(session, "x")
-        draining = asyncio.create_task(rooms.drain(spread_seconds=0.1))
+        draining = asyncio.create_task(registry.drain(spread_seconds=0.1))
         assert (await one.text("ack"))["received"] == 1
         assert await one.close_code() == 1012
         await draining
@@ -310,13 +316,16 @@ def caret(client: int, clock: int) -> dict[str, Any]:
 
 
 def connection(name: str = "alice", number: int = 1) -> Connection:
-    async def catch_up(state: bytes) -> list[bytes]:
-        return [b"diff from " + state]
+    async def catch_up(state: bytes | None) -> list[bytes]:
+        return [b"diff from " + state] if state is not None else []
 
-    return Connection(UUID(int=number), name, 1, "write", speaks_json=True, catch_up=catch_up)
+    identity = Identity(str(UUID(int=number)), UUID(int=number), name, 1)
+    made = open_connection(identity, "write", SignIn(""))
+    made.outbox.catch_up = catch_up
+    return made
 
 
-async def written(one: Connection) -> list[Any]:
+async def written(one: Outbox) -> list[Any]:
     out: list[Any] = []
 
     async def send(message: dict[str, Any]) -> None:
@@ -329,11 +338,11 @@ async def written(one: Connection) -> list[Any]:
 
 
 async def test_outbox_of_a_slow_reader_stays_small_and_ends_in_one_diff():
-    one = connection()
+    one = connection().outbox
     for number in range(1000):
         one.put_update(Shared(b"u" * 1000), b"state %d" % number)
         one.put_awareness(Shared(b"cursor"))
-        assert one._outbox_bytes <= connections.OUTBOX_MAX_BYTES
+        assert one.queued_bytes <= outbox.QUEUE_MAX_BYTES
     one.put_text(Shared('{"type":"notice"}'))
     assert await written(one) == ['{"type":"notice"}', b"diff from state 0"]
     one.put_update(Shared(b"next"), b"state")
@@ -341,27 +350,39 @@ async def test_outbox_of_a_slow_reader_stays_small_and_ends_in_one_diff():
 
 
 async def test_socket_that_reads_nothing_and_is_told_much_is_let_go():
-    one = connection()
+    one = connection().outbox
     for _ in range(400):
         one.put_text(Shared("t" * 10_000))
     assert one.closing == (1013, "too slow")
 
 
 async def test_acknowledgements_keep_their_order_and_wait_for_missing_parts():
-    one = connection()
-    first, second, third = (one.arrived() for _ in range(3))
-    one.expect(first, needs=1)
-    one.hold(second, b"held", {7: 2})
-    one.expect(third, needs=1)
-    one.settle(committed=1, seq=5)
-    assert [json.loads(text) for text in await written(one)] == [{"type": "ack", "received": 1, "seq": 5}]
-    assert one.first_held is second
-    one.expect(second, needs=2)
-    assert one.first_held is None
-    one.settle(committed=1, seq=5)
-    assert await written(one) == []
-    one.settle(committed=2, seq=6)
-    assert [json.loads(text)["received"] for text in await written(one)] == [3]
+    one, unsaved = connection(), Unsaved(Gate())
+    acknowledgements = Acknowledgements(unsaved)
+
+    async def told() -> list[Any]:
+        return [json.loads(text) for text in await written(one.outbox)]
+
+    def commit() -> None:
+        unsaved.send()
+        unsaved.note_committed()
+
+    first, second, third = (acknowledgements.arrived(one) for _ in range(3))
+    unsaved.add(Change(b"first and third", None))
+    acknowledgements.merged(one, first, 1)
+    acknowledgements.merged(one, third, 1)
+    assert await told() == []
+    commit()
+    acknowledgements.committed(5)
+    assert await told() == [{"type": "ack", "received": 1, "seq": 5}]
+    unsaved.add(Change(b"second", None))
+    acknowledgements.merged(one, second, 5)
+    assert await told() == []
+    assert acknowledgements.are_due
+    commit()
+    acknowledgements.committed(6)
+    assert await told() == [{"type": "ack", "received": 3, "seq": 6}]
+    assert not acknowledgements.are_due
 
 
 async def test_awareness_clock_only_grows_whatever_a_client_says():
@@ -411,13 +432,10 @@ async def test_frame_passes_the_outbox_only_while_nothing_waits_there():
             out.append(frame)
         return takes
 
-    async def catch_up(state: bytes) -> list[bytes]:
-        return []
-
     async def send(message: dict[str, Any]) -> None:
         out.append(protocol.encode_websocket_frame(message.get("bytes") or message["text"]))
 
-    one = Connection(UUID(int=1), "alice", 1, "write", speaks_json=True, catch_up=catch_up, write_frame=write_frame)
+    one = Outbox(speaks_json=True, write_frame=write_frame)
     one.put_update(Shared(b"first"), b"")
     writer = asyncio.create_task(one.write(send))
     await until(lambda: len(out) == 1)

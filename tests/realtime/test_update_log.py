@@ -11,7 +11,7 @@ import pycrdt
 import pytest
 from django.db import connection
 
-from realtime.rooms import _append
+from realtime.database import append
 from sessions_app import crdt, documents
 from sessions_app.documents import Entry
 from sessions_app.errors import RevisionPassed, SessionNotFound, TextTooLarge
@@ -55,7 +55,7 @@ def write_as_nobody(session_id: uuid.UUID) -> None:
     for authors in ([uuid.uuid4()], [None, uuid.uuid4()]):
         head = documents.load(session_id).head
         entries = [Entry(typed(documents.load(session_id), "text"), author, "socket") for author in authors]
-        appended = _append({session_id: entries})
+        appended = append({session_id: entries})
         assert appended == {session_id: documents.Appended(head + 1, head + len(authors))}
         rows = Update.objects.filter(document_id=session_id, seq__gt=head).order_by("seq")
         assert [(bytes(row.payload), row.user_id) for row in rows] == [(entry.payload, None) for entry in entries]

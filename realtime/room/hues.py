@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
 
+# Claims of people who left, or were heard of elsewhere: the oldest beyond so many are forgotten.
+KEPT_CLAIMS_MAX = 500
+
+
 class _Claim(NamedTuple):
     since: int
     hue: int
@@ -37,6 +41,7 @@ class Hues:
         hue = next((hue for hue in (preferred, own, *range(HUES)) if hue not in taken), preferred)
         if had is None or had.hue != hue:
             self._claims[user_id] = _Claim(time.time_ns() // 1_000_000, hue)
+            self._forget_oldest({user_id, *present})
 
     def claims(self, user_ids: Iterable[str]) -> dict[str, Sequence[int]]:
         """What other processes are told."""
@@ -56,7 +61,14 @@ class Hues:
             hue = self._claims[user_id].hue
             if any(self._claims[other].hue == hue for other in others):
                 self._choose(user_id, hue, present)
+        self._forget_oldest({*mine, *present})
         return {user_id: self._claims[user_id].hue for user_id in mine}
+
+    def _forget_oldest(self, present: set[str]) -> None:
+        if len(self._claims) > KEPT_CLAIMS_MAX + len(present):
+            absent = sorted(self._claims.keys() - present, key=self._rank)
+            for user_id in absent[: len(absent) - KEPT_CLAIMS_MAX]:
+                del self._claims[user_id]
 
     def _rank(self, user_id: str) -> tuple[int, str]:
         return self._claims[user_id].since, user_id

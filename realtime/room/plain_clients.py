@@ -7,23 +7,27 @@ back as deltas through the same line of versions (realtime/wire/plain.py), so ev
 from __future__ import annotations
 
 import logging
-import secrets
 import time
-from collections import deque
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from realtime import metrics
-from realtime.connections import Connection, Shared
+from realtime.connection.connection import PlainConnection
+from realtime.connection.outbox import Shared
+from realtime.room.refusals import READ_ONLY, limit_words
 from realtime.wire import plain, protocol
 from sessions_app import crdt
 from sessions_app.access import can_edit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from uuid import UUID
 
-    from realtime.room import Room
+    from realtime.connection.connection import Connection
+    from realtime.room.cursors import Cursors
+    from realtime.room.edits import Edits
+    from realtime.room.gate import Gate
+    from realtime.room.presence import Presence
 
 logger = logging.getLogger(__name__)
 
@@ -32,62 +36,16 @@ Refusal = Literal["read_only", "too_large", "invalid", "version_passed"]
 OPERATION_BYTES = 1024
 # How long the line is kept for clients that come back.
 REMEMBERED_SECONDS = 60
-_KEEP_ALIVE = protocol.encode_text({"type": "keep-alive"})
-
-
-@dataclass(slots=True)
-class _Unsaved:
-    """A change that is not committed yet: once the room has committed `needs` changes, it is."""
-
-    needs: int
-    taken_at: float
-    ref: str | None
-    version: int
-
-
-class PlainConnection(Connection):
-    """A socket that is told deltas instead of updates; until it has joined, neither."""
-
-    # What the client counts characters in; None until it joined.
-    unit: plain.Unit | None = None
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.awareness_id = secrets.randbelow(2**32)
-        self._unsaved: deque[_Unsaved] = deque()
-
-    def put_update(self, frame: Shared, base: bytes) -> None:
-        """Pages' frames are not for this client."""
-
-    def put_awareness(self, frame: Shared) -> None:
-        if frame.payload == protocol.KEEP_ALIVE:
-            self.put_text(Shared(_KEEP_ALIVE))
-
-    def put_change(self, frame: Shared) -> None:
-        """What a `state` tells again: dropped when the client does not keep up."""
-        super().put_update(frame, crdt.EMPTY_STATE)
-
-    def await_commit(self, needs: int, ref: str | None, version: int) -> None:
-        self._unsaved.append(_Unsaved(needs, time.monotonic(), ref, version))
-
-    @property
-    def is_settled(self) -> bool:
-        return not self._unsaved
-
-    def settle(self, committed: int, seq: int) -> None:
-        while self._unsaved and self._unsaved[0].needs <= committed:
-            saved = self._unsaved.popleft()
-            metrics.ACK_SECONDS.observe(time.monotonic() - saved.taken_at)
-            ack: protocol.ChangeAck = {"type": "ack", "version": saved.version, "seq": seq}
-            if saved.ref is not None:
-                ack["ref"] = saved.ref
-            self.tell(ack)
 
 
 class PlainClients:
-    def __init__(self, room: Room) -> None:
-        self._room = room
-        self._line = plain.Line(room.watch_text())
+    def __init__(self, session_id: UUID, gate: Gate, edits: Edits, cursors: Cursors, presence: Presence) -> None:
+        self._session_id = session_id
+        self._gate = gate
+        self._edits = edits
+        self._cursors = cursors
+        self._presence = presence
+        self.line = plain.Line(edits.watch_text())
         self._members: set[PlainConnection] = set()
         self._left_at = time.monotonic()
         self._about: protocol.About = {"title": "", "language": ""}
@@ -110,9 +68,7 @@ class PlainClients:
         if unit not in plain.UNITS:
             connection.tell_error("bad_frame", f"A unit is one of {', '.join(plain.UNITS)}.")
             return
-        if self._room.connections.get(connection.id) is not connection:
-            return
-        connection.unit, connection.catch_up = unit, partial(self._catch_up, connection)
+        connection.unit, connection.outbox.catch_up = unit, partial(self._catch_up, connection)
         self._about = about
         self._members.add(connection)
         self._answer(connection, self._state(connection))
@@ -132,7 +88,6 @@ class PlainClients:
             self._move(connection, message, ref, connection.unit)
 
     def _change(self, connection: PlainConnection, message: dict[str, Any], ref: str | None, unit: plain.Unit) -> None:
-        connection.received += 1
         version, is_again = message.get("version"), message.get("again", False)
         if type(version) is not int or type(is_again) is not bool or (is_again and ref is None):
             self._refuse(
@@ -140,44 +95,42 @@ class PlainClients:
             )
             return
         if not can_edit(connection.permission):
-            self._refuse(connection, ref, "read_only", "You can read this session, but not change its text.")
+            self._refuse(connection, ref, "read_only", READ_ONLY)
             return
         key = (connection.user_id, ref) if ref is not None else None
         try:
-            if is_again and key is not None and (known := self._line.version_of(key, version)) is not None:
-                connection.await_commit(self._room.taken, ref, known)
-                self._room.settle(connection)
+            if is_again and key is not None and (known := self.line.version_of(key, version)) is not None:
+                self._edits.made(connection, known, ref)
                 return
             given = plain.read_delta(message.get("delta"), unit)
             connection.pace.spend("updates", sum(len(op.text) + OPERATION_BYTES for op in given))
-            ops = self._line.rebase(given, version, unit)
+            ops = self.line.rebase(given, version, unit)
             self._making = (connection, ref)
-            self._room.edit_text(connection, plain.to_edits(ops, self._line.text))
+            self._edits.edit_text(connection, plain.to_edits(ops, self.line.text))
         except plain.BadDelta as error:
             self._refuse(connection, ref, "invalid", str(error))
         except plain.VersionPassed:
             detail = "The text has moved on too far since that version: start from this one."
             self._refuse(connection, ref, "version_passed", detail)
         except crdt.TooLarge as error:
-            self._refuse(connection, ref, "too_large", self._room.limit_words(error))
+            self._refuse(connection, ref, "too_large", limit_words(error))
         except crdt.Broken:
-            logger.exception("a change of user %s broke the replica of %s", connection.user_id, self._room.session_id)
+            logger.exception("a change of user %s broke the replica of %s", connection.user_id, self._session_id)
             self._refuse(connection, ref, "invalid", "The change cannot be merged.")
-            self._room.rebuild()
+            self._edits.rebuild()
         else:
-            connection.await_commit(self._room.taken, ref, self._line.version)
-            self._room.settle(connection)
+            self._edits.made(connection, self.line.version, ref)
         finally:
             self._making = None
 
     def _move(self, connection: PlainConnection, message: dict[str, Any], ref: str | None, unit: plain.Unit) -> None:
         """Show this client's cursor to everybody; a cursor of a version that is forgotten is passed over."""
         places: list[Any] = [message.get(name, message.get("position")) for name in ("anchor", "head")]
-        version = message.get("version", self._line.version)
+        version = message.get("version", self.line.version)
         now = None
         if all(type(place) is int and place >= 0 for place in [*places, version]):
             try:
-                now = [self._line.rebase_position(place, version, unit) for place in places]
+                now = [self.line.rebase_position(place, version, unit) for place in places]
             except plain.VersionPassed:
                 return
             except plain.BadDelta as error:
@@ -189,10 +142,16 @@ class PlainClients:
         self._point(connection, now)
 
     def _point(self, connection: PlainConnection, places: list[int] | None) -> None:
+        """Show where a client points in the text: anchor and head in code points, None to hide its cursor."""
+        cursor = None
         try:
-            self._room.point(connection, connection.awareness_id, places, self._line.text)
+            if places is not None:
+                anchor, head = (self._edits.position_at(place, self.line.text) for place in places)
+                cursor = {"anchor": anchor, "head": head}
         except crdt.Broken:
-            logger.warning("a place in the text of %s could not be named", self._room.session_id, exc_info=True)
+            logger.warning("a place in the text of %s could not be named", self._session_id, exc_info=True)
+            return
+        self._cursors.take(connection, [protocol.AwarenessEntry(connection.awareness_id, 0, {"cursor": cursor})])
 
     def _refuse(self, connection: PlainConnection, ref: str | None, code: Refusal, detail: str) -> None:
         metrics.REFUSED.labels(code).inc()
@@ -200,13 +159,13 @@ class PlainClients:
         if ref is not None:
             frame["ref"] = ref
         if code == "version_passed":
-            frame["version"], frame["content"] = self._line.version, self._line.text
+            frame["version"], frame["content"] = self.line.version, self.line.text
         self._answer(connection, protocol.encode_text(frame))
 
     def _answer(self, connection: PlainConnection, frame: str) -> None:
         """Whoever asks for much is read more slowly, and one who does not read the answers is let go."""
         connection.pace.spend("updates", len(frame))
-        connection.put_answer(frame)
+        connection.outbox.put_answer(frame)
 
     # What happens in the room
 
@@ -214,18 +173,18 @@ class PlainClients:
         """The text has changed, by these deltas of pycrdt."""
         try:
             for delta in deltas:
-                self._tell_change(plain.from_bytes(delta, self._line.text), user_id)
+                self._tell_change(plain.from_bytes(delta, self.line.text), user_id)
         except ValueError:
-            logger.exception("a delta of %s does not fit", self._room.session_id)
-        if len(self._line.text.encode()) != text_bytes:
+            logger.exception("a delta of %s does not fit", self._session_id)
+        if len(self.line.text.encode()) != text_bytes:
             self.follow()
 
     def follow(self) -> None:
         """Take the replica's text for what it is, however it came to be."""
-        text = self._room.watch_text()
-        if text != self._line.text:
-            edits = crdt.edits_between(self._line.text, text)
-            self._tell_change(plain.from_edits(edits, self._line.text), None)
+        text = self._edits.watch_text()
+        if text != self.line.text:
+            edits = crdt.edits_between(self.line.text, text)
+            self._tell_change(plain.from_edits(edits, self.line.text), None)
 
     def hear(self, event: Mapping[str, Any]) -> None:
         if event["type"] == "session.changed":
@@ -241,46 +200,46 @@ class PlainClients:
                 frame = Shared(protocol.encode_text(move))
                 for member in listeners:
                     if member.awareness_id != client_id:
-                        member.put_change(frame)
+                        member.outbox.put_change(frame)
 
     def _tell_change(self, ops: plain.Ops, user_id: str | None) -> None:
         if not ops:
             return
         maker, ref = self._making if self._making is not None else (None, None)
-        in_both = self._line.take(ops, (maker.user_id, ref) if maker is not None and ref is not None else None)
+        in_both = self.line.take(ops, (maker.user_id, ref) if maker is not None and ref is not None else None)
         for unit, found in in_both.items():
             listeners = [member for member in self._members if member.unit == unit]
             if not listeners:
                 continue
             frame: protocol.CodeChange = {
                 "type": "code-change",
-                "version": self._line.version,
+                "version": self.line.version,
                 "delta": plain.write_delta(found),
-                "user": self._room.person(user_id),
+                "user": self._presence.person(user_id),
             }
             shared = Shared(protocol.encode_text(frame))
             for member in listeners:
                 if member is maker and ref is not None:
-                    member.put_change(Shared(protocol.encode_text({**frame, "ref": ref})))
+                    member.outbox.put_change(Shared(protocol.encode_text({**frame, "ref": ref})))
                 else:
-                    member.put_change(shared)
+                    member.outbox.put_change(shared)
 
     async def _catch_up(self, connection: PlainConnection, _behind: bytes | None) -> list[str]:
-        await self._room.ready.wait()
+        await self._gate.wait_until_whole()
         return [self._state(connection)]
 
     def _state(self, connection: PlainConnection) -> str:
         unit = connection.unit
         assert unit is not None
-        states = self._room.cursors()
+        states = self._cursors.states()
         states.pop(connection.awareness_id, None)
         frame: protocol.State = {
             "type": "state",
-            "version": self._line.version,
-            "content": self._line.text,
+            "version": self.line.version,
+            "content": self.line.text,
             "unit": unit,
             **self._about,
-            "people": self._room.people(),
+            "people": self._presence.people(),
             "permission": connection.permission,
             "cursors": [self._cursor(client_id, state, unit) for client_id, state in sorted(states.items())],
         }
@@ -295,15 +254,15 @@ class PlainClients:
         who = (state or {}).get("user")
         user = {"id": who["id"], "username": who["name"], "hue": who["hue"]} if who else None
         anchor, head = places
-        return {"client": client_id, "user": user, "version": self._line.version, "anchor": anchor, "head": head}
+        return {"client": client_id, "user": user, "version": self.line.version, "anchor": anchor, "head": head}
 
     def _place(self, position: dict[str, Any] | None, unit: plain.Unit) -> int | None:
         if position is None:
             return None
         try:
-            index = self._room.index_of(position, self._line.text)
+            index = self._edits.index_of(position, self.line.text)
         except crdt.Broken:
             return None
         if index is None or unit == "code_points":
             return index
-        return plain.utf16_length(self._line.text[:index])
+        return plain.utf16_length(self.line.text[:index])

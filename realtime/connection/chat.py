@@ -1,4 +1,4 @@
-"""What one socket says in the chat: stored in the order it was said, then shown to the room.
+"""Stores what one socket says in the chat, in the order it was said, then shows it to the room.
 
 Storing takes a database call; the socket's edits do not wait for it.
 """
@@ -16,11 +16,11 @@ from web.problems import DomainError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from realtime.connections import Connection
-    from realtime.room import Room
+    from realtime.connection.connection import Connection
     from sessions_app.events import Chat
 
     Say = Callable[[str, str | None], Awaitable[Chat]]
+    Show = Callable[[Chat], None]
 
 logger = logging.getLogger(__name__)
 
@@ -28,10 +28,11 @@ WAITING_MAX = 8
 
 
 class Sayings:
-    def __init__(self, room: Room, connection: Connection, say: Say) -> None:
-        self._room = room
+    def __init__(self, connection: Connection, say: Say, show: Show) -> None:
+        """`say` stores a message, `show` passes it on to the room."""
         self._connection = connection
         self._say = say
+        self._show = show
         self._waiting: deque[tuple[str, str | None]] = deque()
         self._task: asyncio.Task[None] | None = None
 
@@ -54,9 +55,9 @@ class Sayings:
             text, ref = self._waiting.popleft()
             try:
                 # Shown at once here; the announcement reaches the other processes, and this one again.
-                self._room.show_event(await self._say(text, ref))
+                self._show(await self._say(text, ref))
             except DomainError as error:
                 self._connection.tell_error(error.code, error.detail, ref)
             except Exception:
-                logger.exception("a chat message in %s could not be stored", self._room.session_id)
+                logger.exception("a chat message of user %s could not be stored", self._connection.user_id)
                 self._connection.tell_error("internal_error", "The message could not be stored. Send it again.", ref)

@@ -1,0 +1,398 @@
+"""The way of an edit through one room: taken from a socket, merged, relayed, queued for the log, acknowledged.
+
+Everything here runs on one event loop and never waits for the database: realtime/committer.py does, and tells the
+outcome (`committed`).
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+
+from realtime import metrics
+from realtime.room.fan_out import FanOut
+from realtime.room.held import HeldFrames
+from realtime.room.large_updates import LargeUpdates
+from realtime.room.refusals import READ_ONLY, refusal
+from realtime.room.unsaved import Acknowledgements, Change, Unsaved
+from realtime.wire import close_codes, protocol
+from sessions_app import crdt
+from sessions_app.access import can_edit
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from uuid import UUID
+
+    from realtime.connection.connection import Connection, Frame
+    from realtime.connection.outbox import Outbox
+    from realtime.room.doorbell import Doorbell
+    from realtime.room.gate import Gate
+    from realtime.room.host import Host, Members, TextListener
+    from realtime.room.refusals import Code
+    from sessions_app import documents
+
+logger = logging.getLogger(__name__)
+
+
+class Edits:
+    def __init__(
+        self,
+        members: Members,
+        host: Host,
+        gate: Gate,
+        doorbell: Doorbell,
+        loaded: documents.Loaded,
+        opened: crdt.Opened,
+    ) -> None:
+        # The newest seq of the log up to which this replica holds everything.
+        self.head = loaded.head
+        # How many rows a load of this document would merge into its snapshot, as far as this process added them.
+        self.tail_rows = loaded.tail_rows
+        self.unsaved = Unsaved(gate)
+        self.acknowledgements = Acknowledgements(self.unsaved)
+        self.held = HeldFrames(self._is_due, self._merge_held)
+        self.listener: TextListener | None = None
+        self._members = members
+        self._host = host
+        self._gate = gate
+        self._doorbell = doorbell
+        self._replica = crdt.Replica(opened, _limits())
+        self._whole_update: bytes | None = None
+        self.fan_out = FanOut(self._state, gate)
+        self.large = LargeUpdates(gate, members.expel)
+
+    def close(self) -> None:
+        """Free the replica on this thread."""
+        self.large.close()
+        self.held.close()
+        self.fan_out.close()
+        self._replica.close()
+
+    @property
+    def is_whole(self) -> bool:
+        return self._gate.is_whole
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether everything that was taken is merged and committed."""
+        return not self.unsaved and not self.large
+
+    @property
+    def document_bytes(self) -> int:
+        """About what it takes in memory."""
+        return self._replica.size_bound
+
+    def forget(self, connection: Connection) -> None:
+        self.held.forget(connection)
+        self.acknowledgements.forget(connection)
+
+    # What sockets send
+
+    async def take(
+        self, connection: Connection, message: protocol.SyncStep1 | protocol.SyncStep2 | protocol.SyncUpdate
+    ) -> None:
+        """Take one sync message of a socket. Raises ProtocolError."""
+        if isinstance(message, protocol.SyncStep1):
+            self._answer_step1(connection, message.state)
+            return
+        is_answer = isinstance(message, protocol.SyncStep2)
+        update = message.update
+        if len(update) > crdt.SLICED_BYTES and (sliced := await self._sliced(connection, update)):
+            await self._take_large(connection, sliced, is_answer=is_answer)
+            return
+        frame = self.acknowledgements.arrived(connection)
+        self._merge(connection, frame, update)
+        if self.held.holds_too_much(connection, self.acknowledgements.count(connection)):
+            self._members.expel(connection, close_codes.TRY_AGAIN, "updates are missing")
+        elif is_answer:
+            self._note_answer(connection, frame)
+
+    def _note_answer(self, connection: Connection, frame: Frame) -> None:
+        """A step 2 is everything that the socket has. What it builds on is in it, or this server will not get it."""
+        if not self.held.answered(connection, is_early=frame.is_held):
+            self._refuse(connection, frame, "invalid", "The text builds on changes that are not here.")
+            self._members.expel(connection, close_codes.BAD_FRAME, "updates are missing")
+
+    def _answer_step1(self, connection: Connection, state: bytes) -> None:
+        try:
+            update = self._document() if state == crdt.EMPTY_STATE else self._replica.diff(state)
+        except crdt.Malformed as error:
+            raise protocol.ProtocolError("the state vector cannot be read") from error
+        connection.pace.spend("updates", len(update))
+        connection.outbox.put_answer(protocol.encode_step2(update))
+        self._ask(connection)
+
+    def _document(self) -> bytes:
+        """The whole document, kept until it changes: many newcomers ask for it at once after a restart."""
+        if self._whole_update is None:
+            self._whole_update = self._replica.diff()
+        return self._whole_update
+
+    def _ask(self, connection: Connection) -> None:
+        """Ask the socket for everything it has."""
+        if self.held.ask(connection):
+            connection.outbox.put_answer(protocol.encode_step1(self._replica.state()))
+
+    def ask_again(self) -> None:
+        """Ask for what held frames lack: a socket may have answered before it had it."""
+        for connection in self.held.holding:
+            self._ask(connection)
+
+    def _state(self) -> bytes:
+        return self._replica.state()
+
+    def update_since(self, state: bytes) -> bytes:
+        return self._replica.diff(state)
+
+    # Merging
+
+    def _merge(self, connection: Connection, frame: Frame, update: bytes) -> None:
+        """Merge what the frame brought, hold it until what it builds on has arrived, or refuse it."""
+        self._spend(connection, update)
+        if not can_edit(connection.permission):
+            self._take_of_reader(connection, frame, update)
+            return
+        # What waited may get in with it, which its sender has not seen either.
+        source = None if self._replica.waits else connection.outbox
+        try:
+            change = self._apply(update, connection)
+        except crdt.Early as early:
+            if self.held.hold(connection, frame, update, early.needs):
+                metrics.RESYNCS.labels("missing").inc()
+                self._ask(connection)
+        except (crdt.Malformed, crdt.TooLarge, crdt.Broken) as error:
+            self._turn_away(connection, frame, update, error)
+        else:
+            metrics.UPDATES.inc()
+            self._queue(change, connection.identity.author, source)
+            self._merged(connection, frame)
+
+    def _spend(self, connection: Connection, update: bytes) -> None:
+        connection.pace.spend("updates", len(update))
+        if self.listener is not None:
+            # What changed is looked for along the whole text.
+            connection.pace.spend_parts(self._replica.blocks_bound() // crdt.STEPS_PER_PART)
+
+    def _merged(self, connection: Connection, frame: Frame) -> None:
+        self.held.release(connection, frame)
+        self.acknowledgements.merged(connection, frame, self.head)
+
+    def _take_of_reader(self, connection: Connection, frame: Frame, update: bytes) -> None:
+        """Take a frame of somebody who may only read, who says nothing new unless their page is at fault."""
+        try:
+            self._refuse_if_new(connection, frame, update)
+        except crdt.Malformed as error:
+            self._turn_away(connection, frame, update, error)
+        else:
+            self._merged(connection, frame)
+
+    def _refuse_if_new(self, connection: Connection, frame: Frame, update: bytes) -> None:
+        if self._replica.has_news(update, connection.pace.spend_parts):
+            self._refuse(connection, frame, "read_only", READ_ONLY)
+
+    def _apply(self, update: bytes, connection: Connection) -> bytes | None:
+        """Merge an update; what stands in its way is changed first. Raises as Replica.apply does."""
+        try:
+            return self._replica.apply(update, connection.pace.spend_parts)
+        except crdt.HalfCharacter as error:
+            if not error.parted:
+                raise
+            # Told and stored by itself: see Replica.take_out.
+            self.fan_out.flush()
+            self._queue(self._replica.take_out(error.parted), None, None)
+            self.fan_out.flush()
+            return self._apply(update, connection)
+        except crdt.TooLong:
+            self._queue(self._replica.part_blocks(), None, None)
+            return self._replica.apply(update, may_copy=True)
+
+    def _is_due(self, connection: Connection, frame: Frame) -> bool:
+        if not self._gate.is_whole or frame.waits_for is None:
+            return False
+        return not can_edit(connection.permission) or self._replica.meets(frame.waits_for)
+
+    def _merge_held(self, connection: Connection, frame: Frame) -> None:
+        try:
+            self._merge(connection, frame, frame.update)
+        except Exception:
+            logger.exception("a held frame of user %s failed in %s", connection.user_id, self._members.session_id)
+            self._members.expel(connection, close_codes.FAILED, "internal error")
+
+    # Large updates
+
+    async def _sliced(self, connection: Connection, update: bytes) -> crdt.Sliced | None:
+        """Read a long update in a thread; it comes in slices if it is more than the loop merges at once."""
+        try:
+            sliced = await self._host.slice(update)
+        except crdt.Malformed:
+            # What is wrong with it is told where any other update is read.
+            return None
+        await self._gate.wait_until_whole()
+        return sliced if len(sliced.slices) > 1 and connection.id in self._members.connections else None
+
+    async def _take_large(self, connection: Connection, sliced: crdt.Sliced, *, is_answer: bool) -> None:
+        frame = self.acknowledgements.arrived(connection)
+        may_edit = can_edit(connection.permission)
+        if may_edit:
+            try:
+                if not self._replica.has_room(sliced):
+                    document = self._document()
+                    connection.pace.spend("updates", len(document))
+                    sliced = await self._host.try_out(document, sliced, _limits())
+                    await self._gate.wait_until_whole()
+                    if connection.id not in self._members.connections:
+                        return
+            except (crdt.Malformed, crdt.TooLarge) as error:
+                self._turn_away(connection, frame, sliced.update, error)
+                return
+            except crdt.Early:
+                self._give_up(connection)
+                return
+        take = self._merge_slice if may_edit else self._refuse_slice
+        await self.large.take(connection, frame, sliced.slices, take, self._merged)
+        if is_answer and frame.needs is not None:
+            self._note_answer(connection, frame)
+
+    def _refuse_slice(self, connection: Connection, frame: Frame, part: bytes) -> bool:
+        self._spend(connection, part)
+        try:
+            self._refuse_if_new(connection, frame, part)
+        except crdt.Malformed as error:
+            self._turn_away(connection, frame, part, error)
+        return not frame.is_refused and connection.id in self._members.connections
+
+    def _merge_slice(self, connection: Connection, frame: Frame, part: bytes) -> bool:
+        self._spend(connection, part)
+        source = None if self._replica.waits else connection.outbox
+        try:
+            change = self._apply(part, connection)
+        except crdt.Early:
+            # Held without those behind it, it would be acknowledged for all of them.
+            self._give_up(connection)
+        except (crdt.Malformed, crdt.TooLarge, crdt.Broken) as error:
+            self._turn_away(connection, frame, part, error)
+        else:
+            metrics.UPDATES.inc()
+            self._queue(change, connection.identity.author, source)
+            return True
+        return False
+
+    # Refusing
+
+    def _give_up(self, connection: Connection) -> None:
+        """Have a socket come back whose large update came too early: it is not held, because it came in slices."""
+        metrics.RESYNCS.labels("missing").inc()
+        self._members.expel(connection, close_codes.TRY_AGAIN, "updates are missing")
+
+    def _turn_away(self, connection: Connection, frame: Frame, update: bytes, error: Exception) -> None:
+        """Refuse a frame that this server will never take, and close its socket."""
+        refused = refusal(error)
+        self._refuse(connection, frame, refused.code, refused.detail)
+        self._members.expel(connection, refused.close_code, refused.reason)
+        if isinstance(error, crdt.Broken):
+            self._host.broke(connection.user_id, update, error)
+            self._host.rebuild_soon()
+
+    def _refuse(self, connection: Connection, frame: Frame, code: Code, detail: str) -> None:
+        frame.is_refused = True
+        metrics.REFUSED.labels(code).inc()
+        connection.tell({"type": "refused", "received": frame.number, "code": code, "detail": detail})
+        connection.outbox.put_denied(detail)
+
+    # Relaying and saving
+
+    def _queue(self, change: bytes | None, author: UUID | None, source: Outbox | None) -> None:
+        """Queue a change for the log, and tell it to everybody but its source."""
+        if change is not None:
+            self.unsaved.add(Change(change, author))
+            self._relay(change, source, str(author) if author is not None else None)
+            self._host.commit_soon()
+
+    def _relay(self, change: bytes, source: Outbox | None, user_id: str | None) -> None:
+        self._whole_update = None
+        if self.listener is not None:
+            self.listener.note(self._replica.take_deltas(), self._replica.text_bytes(), user_id)
+        self.fan_out.relay(change, source)
+        self.held.merge_soon()
+
+    def committed(self, appended: documents.Appended, rows: Sequence[documents.Entry]) -> None:
+        """The changes in flight are on disk, as these rows with these numbers."""
+        self.unsaved.note_committed()
+        self.tail_rows += appended.last_seq - appended.first_seq + 1
+        if appended.first_seq == self.head + 1:
+            self.head = appended.last_seq
+        elif appended.last_seq > self.head:
+            self._host.repair_soon("gap")
+        self.acknowledgements.committed(appended.last_seq)
+        self._doorbell.ring_committed(appended, rows)
+
+    # What the log says
+
+    def absorb(self, updates: Sequence[bytes], last_seq: int, users: Sequence[str | None] = ()) -> None:
+        """Merge what the log holds up to `last_seq`; `users` made the updates, when that is known."""
+        for update, user_id in zip(updates, users or [None] * len(updates), strict=True):
+            try:
+                change = self._replica.absorb(update)
+            except (crdt.Malformed, crdt.Broken):
+                logger.exception("the log of %s holds an update that cannot be merged", self._members.session_id)
+                self._host.rebuild_soon()
+                return
+            if change is None:
+                continue
+            if user_id is not None:
+                self._relay(change, None, user_id)
+            else:
+                # It may be a character that was taken out, which is told in a frame of its own: see Replica.take_out.
+                self.fan_out.flush()
+                self._relay(change, None, None)
+                self.fan_out.flush()
+        self.head = max(self.head, last_seq)
+
+    def replace(self, loaded: documents.Loaded, opened: crdt.Opened) -> None:
+        """Start over from the log, which is read up to the head, keeping what is not committed yet. Raises Malformed or
+        Broken."""
+        replica = crdt.Replica(opened, _limits())
+        for change in self.unsaved.changes():
+            replica.absorb(change.payload)
+        self._replica.close()
+        self._replica, self._whole_update = replica, None
+        if self.listener is not None:
+            self.listener.follow()
+        self.head = loaded.head
+        self.fan_out.start_over(replica.diff())
+
+    # The entry file's text, for clients without a replica of their own (plain_clients.py)
+
+    def watch_text(self) -> str:
+        """Read the entry file's text; from now on the listener is told how it changes."""
+        self._replica.watch()
+        self._replica.take_deltas()
+        return self._replica.text()
+
+    def unwatch_text(self) -> None:
+        self._replica.watch(is_watched=False)
+
+    def edit_text(self, connection: Connection, edits: Sequence[crdt.Edit]) -> None:
+        """Change the entry file's text for this client. Raises TooLarge before anything changed, or Broken."""
+        metrics.UPDATES.inc()
+        change = self._replica.edit(edits, connection.pace.spend_parts)
+        self._queue(change, connection.identity.author, connection.outbox)
+
+    def made(self, connection: Connection, version: int, ref: str | None) -> None:
+        """Acknowledge the change that led to `version` once everything taken so far is committed."""
+        self.acknowledgements.made(connection, version, ref, self.head)
+
+    def rebuild(self) -> None:
+        self._host.rebuild_soon()
+
+    def position_at(self, index: int, text: str) -> dict[str, Any]:
+        return self._replica.position_at(index, text)
+
+    def index_of(self, position: dict[str, Any], text: str) -> int | None:
+        return self._replica.index_of(position, text)
+
+
+def _limits() -> crdt.Limits:
+    return crdt.Limits(settings.TEXT_MAX_BYTES, settings.DOCUMENT_MAX_BYTES)
