@@ -45,6 +45,10 @@ fmt: ## format the Python sources
 	@$(SETUP) check
 	@$(PY) -m ruff format . && $(PY) -m ruff check --fix .
 
+messages: ## write the front end's types of the socket's messages (sessions_app/messages.py has them)
+	@$(SETUP) check
+	@$(PY) deploy/message_types.py
+
 lock: ## pin the newest allowed versions in requirements*.txt and deploy/node.txt
 	@$(SETUP) check
 	@$(PY) deploy/lock.py

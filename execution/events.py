@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from accounts.models import User
     from execution.models import Run
+    from sessions_app import messages
 
 # Every worker listens to this group; a message names a run whose row has news (a cancellation or input).
 WORKERS = "workers"
@@ -74,7 +75,7 @@ def announce_state(run: Run) -> None:
     if run.session_id is None:
         return
     wait = (run.told_at - timezone.now()).total_seconds() if run.told_at else 0
-    message: events.RunState = {"type": "run.state", "run": summary(run, at=run.told_at)}
+    message: messages.RunState = {"type": "run.state", "run": summary(run, at=run.told_at)}
     if wait <= 0:
         events.announce_on_commit(run.session_id, message)
         return
@@ -98,7 +99,7 @@ def announce_output(session_id: UUID, run_id: UUID, stream: str, offset: int, da
 
 def announce_input(run: Run, user: User, text: str) -> None:
     if run.session_id:
-        person: events.Person = {"id": str(user.pk), "username": user.username}
+        person: messages.Person = {"id": str(user.pk), "username": user.username}
         events.announce_on_commit(
             run.session_id, {"type": "run.input", "job_id": str(run.pk), "user": person, "text": text}
         )

@@ -6,12 +6,11 @@ Channels' own dispatch opens a channel per socket and hops to a thread per messa
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import time
 import uuid
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, assert_never
 from urllib.parse import parse_qs
 
 from channels.consumer import AsyncConsumer
@@ -28,13 +27,14 @@ from realtime.registry import Unavailable
 from realtime.wire import close_codes
 from realtime.wire.protocol import (
     JSON_SUBPROTOCOL,
-    PLAIN_MESSAGES,
     SUBPROTOCOL,
     Awareness,
     ProtocolError,
     QueryAwareness,
     decode,
 )
+from realtime.wire.text import BadChange, BadMessage, decode_text
+from sessions_app import messages
 from sessions_app.access import within_scopes
 from sessions_app.errors import SessionNotFound
 
@@ -275,34 +275,44 @@ class Conversation:
             self._expel(close_codes.TOO_LARGE, "frame too large")
             return
         try:
-            message = json.loads(text)
-        except (ValueError, RecursionError):
-            connection.tell_error("bad_frame", "A text frame must be JSON.")
-            return
-        kind = message.get("type") if isinstance(message, dict) else None
-        if kind == "chat":
-            if connection.sign_in.allows(Scope.EDIT):
-                self._sayings.take(message)
+            message = decode_text(text, is_plain=isinstance(connection, PlainConnection))
+        except BadMessage as error:
+            if isinstance(error, BadChange) and isinstance(connection, PlainConnection):
+                await self._room.gate.wait_until_whole()
+                self._room.plain.refuse_unread(connection, error.detail, error.ref)
             else:
-                connection.tell_error("scope_missing", "This token does not have the 'edit' scope.")
-        elif kind == "token":
-            self._sign_in.renew(message.get("access"))
-        elif kind in PLAIN_MESSAGES and isinstance(connection, PlainConnection):
-            await self._take_plain(connection, message)
-        else:
-            connection.tell_error("unknown_message", f"There is no message {str(kind)[:40]!r}.")
+                connection.tell_error(error.code, error.detail, error.ref)
+            return
+        match message:
+            case messages.Say():
+                if connection.sign_in.allows(Scope.EDIT):
+                    self._sayings.take(message)
+                else:
+                    connection.tell_error("scope_missing", "This token does not have the 'edit' scope.")
+            case messages.RenewToken():
+                self._sign_in.renew(message.access)
+            case _:
+                # Others are read of a client without a CRDT only.
+                assert isinstance(connection, PlainConnection)
+                await self._take_plain(connection, message)
 
-    async def _take_plain(self, connection: PlainConnection, message: dict[str, Any]) -> None:
+    async def _take_plain(
+        self, connection: PlainConnection, message: messages.JoinSession | messages.ChangeCode | messages.MoveCursor
+    ) -> None:
         room = self._room
-        if message["type"] == "join-session":
-            await self._join(connection, message)
-            return
-        if message["type"] == "code-change" and not room.gate.is_open and not await self._may_edit():
-            return
-        await room.gate.wait_until_whole()
-        room.plain.take(connection, message)
+        match message:
+            case messages.JoinSession():
+                await self._join(connection, message.unit)
+            case messages.ChangeCode():
+                if room.gate.is_open or await self._may_edit():
+                    room.plain.change(connection, message)
+            case messages.MoveCursor():
+                await room.gate.wait_until_whole()
+                room.plain.move(connection, message)
+            case _:
+                assert_never(message)
 
-    async def _join(self, connection: PlainConnection, message: dict[str, Any]) -> None:
+    async def _join(self, connection: PlainConnection, unit: messages.Unit) -> None:
         room = self._room
         try:
             about = await registry.current().about(room.session_id)
@@ -313,4 +323,4 @@ class Conversation:
         else:
             await room.gate.wait_until_whole()
             if connection.id in room.connections:
-                room.plain.join(connection, message, about)
+                room.plain.join(connection, unit, about)

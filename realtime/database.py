@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from uuid import UUID
 
-    from realtime.wire import protocol
-    from sessions_app import events
+    from sessions_app import messages
 
 T = TypeVar("T")
 
@@ -88,7 +87,7 @@ def append(entries: dict[UUID, list[documents.Entry]]) -> dict[UUID, documents.A
         )
 
 
-def about(session_id: UUID) -> protocol.About:
+def about(session_id: UUID) -> messages.About:
     """What the document itself does not say: title and language. Raises SessionNotFound."""
     found = CodeSession.objects.active().filter(pk=session_id).values("title", "language").first()
     if found is None:
@@ -102,7 +101,7 @@ def access(user: User, session_id: UUID) -> tuple[str, str]:
     return standing.live_permission, standing_measure(standing.session)
 
 
-def say(user_id: str, session_id: UUID, text: str, ref: str | None) -> events.Chat:
+def say(user_id: str, session_id: UUID, text: str, ref: str | None) -> messages.Chat:
     """Store a chat message, which every process is told of. Raises DomainError."""
     user = User.objects.filter(able(), pk=user_id).first()
     if user is None:

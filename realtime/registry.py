@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from accounts.models import User
     from realtime.connection.connection import Connection
     from realtime.connection.pace import Pace
-    from realtime.wire import protocol
+    from sessions_app import messages
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -150,7 +150,7 @@ class Registry:
         """
         return await self._ask(database.access, user, session_id)
 
-    async def about(self, session_id: UUID) -> protocol.About:
+    async def about(self, session_id: UUID) -> messages.About:
         """What the document itself does not say: title and language. Raises SessionNotFound or Unavailable."""
         return await self._ask(database.about, session_id)
 
@@ -163,7 +163,7 @@ class Registry:
             logger.exception("the session of a socket could not be read")
             raise Unavailable from error
 
-    async def say(self, user_id: str, session_id: UUID, text: str, ref: str | None) -> events.Chat:
+    async def say(self, user_id: str, session_id: UUID, text: str, ref: str | None) -> messages.Chat:
         """Store a chat message, which every process is told of. Raises DomainError."""
         return await self.database.read(database.say, user_id, session_id, text, ref)
 

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from accounts.models import User
+    from sessions_app import messages
 
 
 def untitled(language: languages.Language) -> str:
@@ -348,8 +349,8 @@ def say(user: User, session_id: UUID | str, text: str, ref: str | None = None) -
     return message
 
 
-def chat_event(message: ChatMessage, user: User, ref: str | None = None) -> events.Chat:
-    event: events.Chat = {
+def chat_event(message: ChatMessage, user: User, ref: str | None = None) -> messages.Chat:
+    event: messages.Chat = {
         "type": "chat",
         "id": str(message.pk),
         "user": events.speaker(user),

@@ -1,7 +1,7 @@
-"""What the server may say to a room: one TypedDict per message, and announce(), which says it.
+"""Says something to the rooms of a session: announce() and what it is called with (sessions_app/messages.py).
 
 Messages travel over the channel layer, which may lose them: each can be read again over REST. The room of each
-process (realtime/rooms.py) passes `room.event` on to its sockets and acts on `room.check`.
+process (realtime/room/room.py) passes `room.event` on to its sockets and acts on `room.check`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import contextlib
 import logging
 import threading
 import time
-from typing import TYPE_CHECKING, Any, Literal, NotRequired, TypedDict
+from typing import TYPE_CHECKING, Any
 
 from channels.layers import get_channel_layer
 from django.db import transaction
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from accounts.models import User
+    from sessions_app.messages import Event, Speaker
 
 logger = logging.getLogger(__name__)
 
@@ -32,133 +33,8 @@ LAST_WORDS_SECONDS = 2
 QUEUE_MAX = 2000
 
 
-class Person(TypedDict):
-    id: str
-    username: str
-
-
-class Speaker(Person):
-    """`hue` picks the person's colour, the same everywhere."""
-
-    hue: int
-
-
 def speaker(user: User) -> Speaker:
     return {"id": str(user.pk), "username": user.username, "hue": user.hue}
-
-
-class SessionChanged(TypedDict):
-    type: Literal["session.changed"]
-    title: str
-    language: str
-    is_public: bool
-    allows_guests: bool
-    version: int
-
-
-class SessionModerated(TypedDict):
-    """`detail` is what holds for everybody from now on; empty when nothing does."""
-
-    type: Literal["session.moderated"]
-    detail: str
-
-
-class RunState(TypedDict):
-    """`run` is the run as REST shows it, without its output."""
-
-    type: Literal["run.state"]
-    run: dict[str, Any]
-
-
-class RunOutputPiece(TypedDict):
-    """`offset` counts bytes within the stream, so a reader sees a gap and reads it over REST."""
-
-    type: Literal["run.output"]
-    job_id: str
-    stream: str
-    offset: int
-    data_base64: str
-
-
-class RunInputTyped(TypedDict):
-    type: Literal["run.input"]
-    job_id: str
-    user: Person
-    text: str
-
-
-class Chat(TypedDict):
-    """A stored message. `ref` is what its sender called it; others pass over it."""
-
-    type: Literal["chat"]
-    id: str
-    user: Speaker
-    text: str
-    created_at: str
-    ref: NotRequired[str]
-
-
-class ChatRemoved(TypedDict):
-    """A moderator took a message out of the chat."""
-
-    type: Literal["chat.removed"]
-    id: str
-
-
-class Notice(TypedDict):
-    """Something about the session itself happened; `by` did it."""
-
-    type: Literal["notice"]
-    by: Speaker
-
-
-class Joined(Notice):
-    """`user` became one of the session's people."""
-
-    kind: Literal["joined"]
-    user: Speaker
-    permission: str
-
-
-class Left(Notice):
-    """`user` is no longer one of them: left when `by` is the same person, was removed otherwise."""
-
-    kind: Literal["left"]
-    user: Speaker
-
-
-class RoleChanged(Notice):
-    kind: Literal["role_changed"]
-    user: Speaker
-    permission: str
-
-
-class TitleChanged(Notice):
-    kind: Literal["title_changed"]
-    title: str
-
-
-class LanguageChanged(Notice):
-    kind: Literal["language_changed"]
-    language: str
-
-
-class Archived(Notice):
-    """The sockets of the room are closed next."""
-
-    kind: Literal["archived"]
-
-
-class FileDeleted(Notice):
-    """Pages that show the file keep its text on the screen and say who deleted it."""
-
-    kind: Literal["file_deleted"]
-    file: str
-    path: str
-
-
-AnyNotice = Joined | Left | RoleChanged | TitleChanged | LanguageChanged | Archived | FileDeleted
-Event = SessionChanged | SessionModerated | RunState | RunOutputPiece | RunInputTyped | Chat | ChatRemoved | AnyNotice
 
 
 # What concerns people wherever they are; every process with live rooms listens.
@@ -189,7 +65,7 @@ def recheck_person(user_id: str) -> None:
 
 
 def ring_document(session_id: UUID, message: dict[str, Any]) -> None:
-    """Tell the rooms of this session that its update log has grown (realtime/rooms.py has the fields)."""
+    """Tell the rooms of this session that its log has grown (documents.bell, realtime/room/neighbours.py)."""
     _speaker.send(group_name(session_id), {"type": "room.bell", **message})
 
 

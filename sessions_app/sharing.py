@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
     from django.db.models import QuerySet
 
+    from sessions_app import messages
+
 INVITES_MAX = 20
 INVITES_SHOWN = 100
 GUESTS_MAX = 50
@@ -112,7 +114,7 @@ def _require_power_over(standing: Standing, *permissions: str) -> None:
 
 def _tell_role(session: CodeSession, person: User, permission: str, *, by: User, is_new: bool = False) -> None:
     user, changer = events.speaker(person), events.speaker(by)
-    notice: events.AnyNotice = (
+    notice: messages.AnyNotice = (
         {"type": "notice", "kind": "joined", "user": user, "permission": permission, "by": changer}
         if is_new
         else {"type": "notice", "kind": "role_changed", "user": user, "permission": permission, "by": changer}
@@ -121,7 +123,7 @@ def _tell_role(session: CodeSession, person: User, permission: str, *, by: User,
 
 
 def _tell_left(session: CodeSession, person: User, by: User) -> None:
-    notice: events.AnyNotice = {
+    notice: messages.AnyNotice = {
         "type": "notice",
         "kind": "left",
         "user": events.speaker(person),

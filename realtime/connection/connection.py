@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     from realtime.connection.identity import Identity, SignIn
     from realtime.connection.outbox import WriteFrame
-    from realtime.wire import plain, protocol
+    from sessions_app import messages
+    from sessions_app.messages import ServerMessage
 
 
 @dataclass(slots=True, eq=False)
@@ -93,12 +94,12 @@ class Connection:
     def is_closing(self) -> bool:
         return self.outbox.closing is not None
 
-    def tell(self, frame: protocol.TextFrame) -> None:
+    def tell(self, frame: ServerMessage) -> None:
         self.outbox.tell(frame)
 
     def tell_error(self, code: str, detail: str, ref: str | None = None) -> None:
         """`ref` names the message that could not be done."""
-        frame: protocol.Error = {"type": "error", "code": code, "detail": detail}
+        frame: messages.ErrorMessage = {"type": "error", "code": code, "detail": detail}
         if ref is not None:
             frame["ref"] = ref
         self.outbox.tell(frame)
@@ -119,11 +120,11 @@ class PlainConnection(Connection):
         super().__init__(identity, permission, sign_in, outbox)
         self.awareness_id = secrets.randbelow(2**32)
         # What the client counts characters in; None until it joined.
-        self.unit: plain.Unit | None = None
+        self.unit: messages.Unit | None = None
 
     def acknowledge(self, frames: Sequence[Frame], seq: int) -> None:
         for frame in frames:
-            ack: protocol.ChangeAck = {"type": "ack", "version": frame.number, "seq": seq}
+            ack: messages.ChangeAck = {"type": "ack", "version": frame.number, "seq": seq}
             if frame.ref is not None:
                 ack["ref"] = frame.ref
             self.outbox.tell(ack)

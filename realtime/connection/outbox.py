@@ -16,9 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 from realtime import metrics
 from realtime.wire import close_codes, protocol
+from realtime.wire.text import encode_text
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
+
+    from sessions_app import messages
+    from sessions_app.messages import ServerMessage
 
     Send = Callable[[dict[str, Any]], Awaitable[None]]
     # Takes an encoded WebSocket frame; False when the socket cannot take it now.
@@ -93,7 +97,7 @@ class Outbox:
         self._queue: deque[_Item] = deque()
         self._behind: bytes | None = None
         self._lost_cursors = False
-        self._ack: protocol.Ack | None = None
+        self._ack: messages.Ack | None = None
         self._wake = asyncio.Event()
         self._has_room = asyncio.Event()
         self._has_room.set()
@@ -119,14 +123,14 @@ class Outbox:
         if self.speaks_json and not self._write_now(frame):
             self._put(_Item(_Kind.PASSING if may_be_lost else _Kind.TEXT, frame.payload))
 
-    def put_ack(self, ack: protocol.Ack) -> None:
+    def put_ack(self, ack: messages.Ack) -> None:
         """A newer one takes the place of one that still waits."""
-        if self.speaks_json and not self._write_now(Shared(protocol.encode_text(ack))):
+        if self.speaks_json and not self._write_now(Shared(encode_text(ack))):
             self._ack = ack
             self._wake_writer()
 
-    def tell(self, frame: protocol.TextFrame) -> None:
-        self.put_text(Shared(protocol.encode_text(frame)))
+    def tell(self, frame: ServerMessage) -> None:
+        self.put_text(Shared(encode_text(frame)))
 
     def close(self, code: int, reason: str = "") -> None:
         """Send the text frames that wait, then close. Nothing more of the document goes out."""
@@ -201,7 +205,7 @@ class Outbox:
                 self.last_sent = time.monotonic()
             if self._ack is not None:
                 ack, self._ack = self._ack, None
-                await send({"type": "websocket.send", "text": protocol.encode_text(ack)})
+                await send({"type": "websocket.send", "text": encode_text(ack)})
             if self._queue or self._ack is not None:
                 continue
             if self.closing is not None:
@@ -223,7 +227,7 @@ class PlainOutbox(Outbox):
 
     __slots__ = ()
 
-    _KEEP_ALIVE = protocol.encode_text({"type": "keep-alive"})
+    _KEEP_ALIVE = encode_text({"type": "keep-alive"})
 
     def put_update(self, frame: Shared, base: bytes) -> None:
         """Drop it: pages' frames are not for this client."""

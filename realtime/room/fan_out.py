@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from realtime.connection.outbox import Shared
 from realtime.wire import protocol
+from realtime.wire.text import encode_text
 from sessions_app import crdt
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     from realtime.connection.outbox import Outbox
     from realtime.room.gate import Gate
+    from realtime.wire.text import AnyMessage
 
 # The first change of a quiet room is relayed at once; while a room is busy, one frame per window.
 WINDOW_SECONDS = 0.02
@@ -85,8 +87,8 @@ class FanOut:
         for outbox in self._outboxes:
             outbox.put_update(frame, crdt.EMPTY_STATE)
 
-    def tell(self, frame: protocol.AnyText, *, may_be_lost: bool = False) -> None:
-        shared = Shared(protocol.encode_text(frame))
+    def tell(self, frame: AnyMessage, *, may_be_lost: bool = False) -> None:
+        shared = Shared(encode_text(frame))
         for outbox in self._outboxes:
             outbox.put_text(shared, may_be_lost=may_be_lost)
 

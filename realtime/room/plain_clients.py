@@ -16,6 +16,7 @@ from realtime.connection.connection import PlainConnection
 from realtime.connection.outbox import Shared
 from realtime.room.refusals import READ_ONLY, limit_words
 from realtime.wire import plain, protocol
+from realtime.wire.text import encode_text
 from sessions_app import crdt
 from sessions_app.access import can_edit
 
@@ -28,12 +29,14 @@ if TYPE_CHECKING:
     from realtime.room.edits import Edits
     from realtime.room.gate import Gate
     from realtime.room.presence import Presence
+    from sessions_app import messages
 
 logger = logging.getLogger(__name__)
 
 Refusal = Literal["read_only", "too_large", "invalid", "version_passed"]
 # What an operation counts against the pace of updates, beside its text.
 OPERATION_BYTES = 1024
+JOIN_FIRST = "Send join-session first."
 # How long the line is kept for clients that come back.
 REMEMBERED_SECONDS = 60
 
@@ -48,7 +51,7 @@ class PlainClients:
         self.line = plain.Line(edits.watch_text())
         self._members: set[PlainConnection] = set()
         self._left_at = time.monotonic()
-        self._about: protocol.About = {"title": "", "language": ""}
+        self._about: messages.About = {"title": "", "language": ""}
         # The change that is being made by one of these clients, whose ref belongs to it.
         self._making: tuple[PlainConnection, str | None] | None = None
 
@@ -62,12 +65,8 @@ class PlainClients:
 
     # What clients say
 
-    def join(self, connection: PlainConnection, message: dict[str, Any], about: protocol.About) -> None:
+    def join(self, connection: PlainConnection, unit: messages.Unit, about: messages.About) -> None:
         """Answer a join-session with the state; one that is sent again is answered again."""
-        unit = message.get("unit", "code_points")
-        if unit not in plain.UNITS:
-            connection.tell_error("bad_frame", f"A unit is one of {', '.join(plain.UNITS)}.")
-            return
         connection.unit, connection.outbox.catch_up = unit, partial(self._catch_up, connection)
         self._about = about
         self._members.add(connection)
@@ -75,34 +74,20 @@ class PlainClients:
         if connection.awareness_id not in connection.client_ids:
             self._point(connection, None)
 
-    def take(self, connection: PlainConnection, message: dict[str, Any]) -> None:
-        """A code-change or a cursor-move."""
-        ref = message.get("ref")
-        if ref is not None and not protocol.is_ref(ref):
-            connection.tell_error("bad_frame", protocol.NO_REF)
-        elif connection.unit is None:
-            connection.tell_error("join_first", "Send join-session first.", ref)
-        elif message["type"] == "code-change":
-            self._change(connection, message, ref, connection.unit)
-        else:
-            self._move(connection, message, ref, connection.unit)
-
-    def _change(self, connection: PlainConnection, message: dict[str, Any], ref: str | None, unit: plain.Unit) -> None:
-        version, is_again = message.get("version"), message.get("again", False)
-        if type(version) is not int or type(is_again) is not bool or (is_again and ref is None):
-            self._refuse(
-                connection, ref, "invalid", "A change needs the version it was made at, and a ref to be sent again."
-            )
+    def change(self, connection: PlainConnection, change: messages.ChangeCode) -> None:
+        ref, version, unit = change.ref, change.version, connection.unit
+        if unit is None:
+            connection.tell_error("join_first", JOIN_FIRST, ref)
             return
         if not can_edit(connection.permission):
             self._refuse(connection, ref, "read_only", READ_ONLY)
             return
         key = (connection.user_id, ref) if ref is not None else None
         try:
-            if is_again and key is not None and (known := self.line.version_of(key, version)) is not None:
+            if change.again and key is not None and (known := self.line.version_of(key, version)) is not None:
                 self._edits.made(connection, known, ref)
                 return
-            given = plain.read_delta(message.get("delta"), unit)
+            given = plain.read_delta(change.delta, unit)
             connection.pace.spend("updates", sum(len(op.text) + OPERATION_BYTES for op in given))
             ops = self.line.rebase(given, version, unit)
             self._making = (connection, ref)
@@ -123,23 +108,29 @@ class PlainClients:
         finally:
             self._making = None
 
-    def _move(self, connection: PlainConnection, message: dict[str, Any], ref: str | None, unit: plain.Unit) -> None:
+    def refuse_unread(self, connection: PlainConnection, detail: str, ref: str | None) -> None:
+        """Refuse a change that could not be read."""
+        if connection.unit is None:
+            connection.tell_error("join_first", JOIN_FIRST, ref)
+        else:
+            self._refuse(connection, ref, "invalid", detail)
+
+    def move(self, connection: PlainConnection, move: messages.MoveCursor) -> None:
         """Show this client's cursor to everybody; a cursor of a version that is forgotten is passed over."""
-        places: list[Any] = [message.get(name, message.get("position")) for name in ("anchor", "head")]
-        version = message.get("version", self.line.version)
-        now = None
-        if all(type(place) is int and place >= 0 for place in [*places, version]):
+        if (unit := connection.unit) is None:
+            connection.tell_error("join_first", JOIN_FIRST, move.ref)
+            return
+        places = None
+        if move.anchor is not None and move.head is not None:
+            version = self.line.version if move.version is None else move.version
             try:
-                now = [self.line.rebase_position(place, version, unit) for place in places]
+                places = [self.line.rebase_position(place, version, unit) for place in (move.anchor, move.head)]
             except plain.VersionPassed:
                 return
             except plain.BadDelta as error:
-                connection.tell_error("bad_frame", str(error), ref)
+                connection.tell_error("bad_frame", str(error), move.ref)
                 return
-        elif places != [None, None]:
-            connection.tell_error("bad_frame", "A cursor has a position, or an anchor and a head.", ref)
-            return
-        self._point(connection, now)
+        self._point(connection, places)
 
     def _point(self, connection: PlainConnection, places: list[int] | None) -> None:
         """Show where a client points in the text: anchor and head in code points, None to hide its cursor."""
@@ -155,12 +146,12 @@ class PlainClients:
 
     def _refuse(self, connection: PlainConnection, ref: str | None, code: Refusal, detail: str) -> None:
         metrics.REFUSED.labels(code).inc()
-        frame: protocol.ChangeRefused = {"type": "refused", "code": code, "detail": detail}
+        frame: messages.ChangeRefused = {"type": "refused", "code": code, "detail": detail}
         if ref is not None:
             frame["ref"] = ref
         if code == "version_passed":
             frame["version"], frame["content"] = self.line.version, self.line.text
-        self._answer(connection, protocol.encode_text(frame))
+        self._answer(connection, encode_text(frame))
 
     def _answer(self, connection: PlainConnection, frame: str) -> None:
         """Whoever asks for much is read more slowly, and one who does not read the answers is let go."""
@@ -196,8 +187,8 @@ class PlainClients:
             if not listeners:
                 continue
             for client_id, state in states.items():
-                move: protocol.CursorMove = {"type": "cursor-move", **self._cursor(client_id, state, unit)}
-                frame = Shared(protocol.encode_text(move))
+                move: messages.CursorMove = {"type": "cursor-move", **self._cursor(client_id, state, unit)}
+                frame = Shared(encode_text(move))
                 for member in listeners:
                     if member.awareness_id != client_id:
                         member.outbox.put_change(frame)
@@ -211,16 +202,16 @@ class PlainClients:
             listeners = [member for member in self._members if member.unit == unit]
             if not listeners:
                 continue
-            frame: protocol.CodeChange = {
+            frame: messages.CodeChange = {
                 "type": "code-change",
                 "version": self.line.version,
                 "delta": plain.write_delta(found),
                 "user": self._presence.person(user_id),
             }
-            shared = Shared(protocol.encode_text(frame))
+            shared = Shared(encode_text(frame))
             for member in listeners:
                 if member is maker and ref is not None:
-                    member.outbox.put_change(Shared(protocol.encode_text({**frame, "ref": ref})))
+                    member.outbox.put_change(Shared(encode_text({**frame, "ref": ref})))
                 else:
                     member.outbox.put_change(shared)
 
@@ -233,7 +224,7 @@ class PlainClients:
         assert unit is not None
         states = self._cursors.states()
         states.pop(connection.awareness_id, None)
-        frame: protocol.State = {
+        frame: messages.State = {
             "type": "state",
             "version": self.line.version,
             "content": self.line.text,
@@ -243,20 +234,20 @@ class PlainClients:
             "permission": connection.permission,
             "cursors": [self._cursor(client_id, state, unit) for client_id, state in sorted(states.items())],
         }
-        return protocol.encode_text(frame)
+        return encode_text(frame)
 
-    def _cursor(self, client_id: int, state: dict[str, Any] | None, unit: plain.Unit) -> protocol.Cursor:
+    def _cursor(self, client_id: int, state: dict[str, Any] | None, unit: messages.Unit) -> messages.Cursor:
         """Where a client points; anchor and head are null when it points nowhere in this text, or has left."""
         cursor = (state or {}).get("cursor") or {}
         places = [self._place(cursor.get(name), unit) for name in ("anchor", "head")]
         if None in places:
             places = [None, None]
         who = (state or {}).get("user")
-        user = {"id": who["id"], "username": who["name"], "hue": who["hue"]} if who else None
+        user: messages.Speaker | None = {"id": who["id"], "username": who["name"], "hue": who["hue"]} if who else None
         anchor, head = places
         return {"client": client_id, "user": user, "version": self.line.version, "anchor": anchor, "head": head}
 
-    def _place(self, position: dict[str, Any] | None, unit: plain.Unit) -> int | None:
+    def _place(self, position: dict[str, Any] | None, unit: messages.Unit) -> int | None:
         if position is None:
             return None
         try:

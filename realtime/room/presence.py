@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from realtime.room.hues import Hues
-from realtime.wire import protocol
+from sessions_app import messages
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ SILENCE_SECONDS = 30
 
 @dataclass(slots=True)
 class _RemotePeople:
-    people: list[protocol.Present]
+    people: list[messages.Present]
     heard_at: float
 
 
@@ -36,14 +36,14 @@ class Presence:
         self._hues = Hues()
         # By process.
         self._remote: dict[str, _RemotePeople] = {}
-        self._shown: list[protocol.Present] = []
+        self._shown: list[messages.Present] = []
 
-    def people(self) -> list[protocol.Present]:
+    def people(self) -> list[messages.Present]:
         people = {person["id"]: person for remote in self._remote.values() for person in remote.people}
         people |= {person["id"]: person for person in self._local()}
         return sorted(people.values(), key=lambda person: (person["username"].lower(), person["id"]))
 
-    def person(self, user_id: str | None) -> protocol.Person | None:
+    def person(self, user_id: str | None) -> messages.Person | None:
         """Somebody who is here."""
         for person in self.people():
             if person["id"] == user_id:
@@ -70,7 +70,7 @@ class Presence:
         people = self._local()
         return {"people": people, "hues": self._hues.claims(person["id"] for person in people)}
 
-    def hear(self, process: str, people: list[protocol.Present], hues: Mapping[str, Sequence[int]], now: float) -> None:
+    def hear(self, process: str, people: list[messages.Present], hues: Mapping[str, Sequence[int]], now: float) -> None:
         """Take over who is in the room of another process."""
         if people:
             self._remote[process] = _RemotePeople(people, now)
@@ -85,11 +85,11 @@ class Presence:
         if silent:
             self.show(is_local=False)
 
-    def _local(self) -> list[protocol.Present]:
-        people: dict[str, protocol.Present] = {}
+    def _local(self) -> list[messages.Present]:
+        people: dict[str, messages.Present] = {}
         for connection in self._connections.values():
             identity = connection.identity
-            person = people[connection.user_id] = protocol.Present(
+            person = people[connection.user_id] = messages.Present(
                 id=connection.user_id,
                 username=identity.username,
                 hue=identity.hue,

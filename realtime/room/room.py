@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from realtime.connection.connection import Connection
     from realtime.room.host import Host
-    from sessions_app import crdt, documents, events
+    from sessions_app import crdt, documents, messages
 
 # Ids of chat messages that are remembered as shown.
 SHOWN_CHAT_MAX = 200
@@ -87,7 +87,7 @@ class Room:
         self.cursors.greet(connection)
         self.presence.show()
 
-    def _hello(self, connection: Connection, measure: str) -> protocol.Hello:
+    def _hello(self, connection: Connection, measure: str) -> messages.Hello:
         return {
             "type": "hello",
             "connection_id": connection.id,
@@ -169,7 +169,7 @@ class Room:
         elif kind == "room.bell":
             self.neighbours.hear(message)
 
-    def show_event(self, event: dict[str, Any] | events.Chat) -> None:
+    def show_event(self, event: dict[str, Any] | messages.Chat) -> None:
         """Pass an event on to every socket; a chat message once, however often it is heard."""
         if event["type"] == "chat":
             if event["id"] in self._shown_chat:

@@ -17,7 +17,8 @@ from sessions_app.crdt import Edit
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-Unit = Literal["code_points", "utf16"]
+    from sessions_app.messages import Unit
+
 UNITS: tuple[Unit, ...] = ("code_points", "utf16")
 MAX_OPERATIONS = 300
 # What a line remembers: enough for a client that was away for seconds, little enough for thousands of rooms.

@@ -1,4 +1,4 @@
-"""The y-websocket wire protocol (lib0 encoding, y-protocols 1.0.7) and the JSON text frames of codecrafter.v1. Pure.
+"""The y-websocket wire protocol (lib0 encoding, y-protocols 1.0.7), and the WebSocket frame around a message. Pure.
 
 A frame is varUint type + body: 0 sync (0 step 1, 1 step 2, 2 update, each with a byte string), 1 awareness, 2 auth,
 3 query awareness. Clients read one message per frame, so one is written per frame; several are understood.
@@ -8,9 +8,8 @@ Every length, count and number is bounded before anything is allocated for it; w
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, NotRequired, TypedDict
+from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -20,17 +19,12 @@ SUBPROTOCOL = "codecrafter.v1"
 JSON_SUBPROTOCOL = "codecrafter.json.v1"
 # Made once: json.dumps makes one for every call that is not plain.
 _JSON = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
-# The text frames that clients send: all, and those without a CRDT also the others.
-PAGE_MESSAGES = ("chat", "token")
-PLAIN_MESSAGES = ("join-session", "code-change", "cursor-move")
 MAX_NUMBER = 2**53 - 1
 MAX_MESSAGES = 64
 # As many as a room may have sockets: a stock client that slept says in one frame whom it takes for gone.
 MAX_AWARENESS_ENTRIES = 1000
 MAX_AWARENESS_BYTES = 4096
 MAX_STATE_CLIENTS = 100_000
-REF_MAX_CHARACTERS = 64
-NO_REF = f"A ref is a text of up to {REF_MAX_CHARACTERS} printable characters."
 # An awareness message about nobody: nothing happens, but y-websocket's 30 s watchdog sees a frame.
 KEEP_ALIVE = b"\x01\x01\x00"
 
@@ -79,189 +73,6 @@ class QueryAwareness:
 
 
 Message = SyncStep1 | SyncStep2 | SyncUpdate | Awareness | QueryAwareness
-
-
-class Person(TypedDict):
-    id: str
-    username: str
-
-
-class Coloured(Person):
-    """`hue` is the person's in this room, which nobody else present has while there are enough."""
-
-    hue: int
-
-
-class Present(Coloured):
-    """`is_bot` is there for a bot only, `is_guest` for a guest only."""
-
-    permission: str
-    is_bot: NotRequired[bool]
-    is_guest: NotRequired[bool]
-
-
-class HelloLimits(TypedDict):
-    """What this socket may send; past the rate it is read more slowly."""
-
-    frame_bytes: int
-    text_bytes: int
-    updates_per_second: float
-    chat_characters: int
-
-
-class Hello(TypedDict):
-    """The first frame."""
-
-    type: Literal["hello"]
-    connection_id: str
-    user: Coloured
-    permission: str
-    measure: str
-    epoch: str
-    head: int
-    is_degraded: bool
-    limits: HelloLimits
-
-
-class Ack(TypedDict):
-    """`received` of this connection's step 2 and update frames are committed, or were known and committed before."""
-
-    type: Literal["ack"]
-    received: int
-    seq: int
-
-
-class Refused(TypedDict):
-    """The frame number `received` of this connection was not taken."""
-
-    type: Literal["refused"]
-    received: int
-    code: Literal["read_only", "too_large", "invalid"]
-    detail: str
-
-
-class Presence(TypedDict):
-    type: Literal["presence"]
-    people: list[Present]
-
-
-class Access(TypedDict):
-    type: Literal["access"]
-    permission: str
-
-
-class Degraded(TypedDict):
-    """Servers do not hear each other: text is saved as ever, but what others type arrives up to a second late."""
-
-    type: Literal["degraded"]
-    is_degraded: bool
-
-
-class TokenExpiring(TypedDict):
-    """The socket ends at `expires_at` unless it sends {"type": "token", "access"} before."""
-
-    type: Literal["token_expiring"]
-    expires_at: str
-
-
-class TokenTaken(TypedDict):
-    type: Literal["token"]
-    expires_at: str
-
-
-class Error(TypedDict):
-    """`ref` is that of the message which could not be done, when it had one."""
-
-    type: Literal["error"]
-    code: str
-    detail: str
-    ref: NotRequired[str]
-
-
-class KeepAlive(TypedDict):
-    """What the empty awareness message is to clients of codecrafter.json.v1."""
-
-    type: Literal["keep-alive"]
-
-
-class Cursor(TypedDict):
-    """Where a client points in the text of this version; null for nowhere in it. `user` is null once it left."""
-
-    client: int
-    user: dict[str, Any] | None
-    version: int
-    anchor: int | None
-    head: int | None
-
-
-class CursorMove(Cursor):
-    type: Literal["cursor-move"]
-
-
-class About(TypedDict):
-    """What a session's row says, and its document does not."""
-
-    title: str
-    language: str
-
-
-class State(About):
-    """Everything anew: the answer to join-session, and what a client gets that did not keep up."""
-
-    type: Literal["state"]
-    version: int
-    content: str
-    unit: str
-    people: list[Present]
-    permission: str
-    cursors: list[Cursor]
-
-
-class CodeChange(TypedDict):
-    """The step from the version before to `version`. `ref` comes to its sender only; `user` is null when unknown."""
-
-    type: Literal["code-change"]
-    version: int
-    delta: list[dict[str, Any]]
-    user: Person | None
-    ref: NotRequired[str]
-
-
-class ChangeAck(TypedDict):
-    """The change that led to `version` is committed."""
-
-    type: Literal["ack"]
-    ref: NotRequired[str]
-    version: int
-    seq: int
-
-
-class ChangeRefused(TypedDict):
-    """The change was not made. With `version_passed` come the present version and its text."""
-
-    type: Literal["refused"]
-    ref: NotRequired[str]
-    code: Literal["read_only", "too_large", "invalid", "version_passed"]
-    detail: str
-    version: NotRequired[int]
-    content: NotRequired[str]
-
-
-TextFrame = (
-    Hello | Ack | Refused | Presence | Access | TokenExpiring | TokenTaken | Degraded | Error
-    | KeepAlive | CursorMove | State | CodeChange | ChangeAck | ChangeRefused
-)  # fmt: skip
-# Also what sessions_app/events.py says.
-AnyText = TextFrame | Mapping[str, Any]
-
-
-def is_ref(value: object) -> bool:
-    """Whether a client may call its message so."""
-    return isinstance(value, str) and len(value) <= REF_MAX_CHARACTERS and value.isprintable()
-
-
-def encode_text(frame: AnyText) -> str:
-    return _JSON.encode(frame)
 
 
 def encode_websocket_frame(payload: bytes | str) -> bytes:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from realtime.wire import close_codes, protocol
-from sessions_app import errors, events
+from sessions_app import errors, messages
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 TEXT = (ROOT / "docs" / "protocol.md").read_text()
@@ -44,27 +44,28 @@ def first_words(cell: str) -> set[str]:
     return {name for code in re.findall(r"`([^`]+)`", cell) for name in [re.match(r"[\w.-]+\??", code)[0]]}
 
 
-FRAMES = typing.get_args(protocol.TextFrame)
+PAGE = {kind.type for kind in typing.get_args(messages.ClientPageMessage)}
+FRAMES = typing.get_args(messages.ServerMessage)
 PLAIN = (
-    protocol.State,
-    protocol.CodeChange,
-    protocol.ChangeAck,
-    protocol.ChangeRefused,
-    protocol.CursorMove,
-    protocol.KeepAlive,
+    messages.State,
+    messages.CodeChange,
+    messages.ChangeAck,
+    messages.ChangeRefused,
+    messages.CursorMove,
+    messages.KeepAlive,
 )
 
 
 def test_every_frame_of_the_server_is_documented_and_nothing_else() -> None:
     documented = {row[0].strip("`"): first_words(row[1]) for row in rows("Text frames of `codecrafter.v1`")}
-    said = {type_of(frame): members(frame) for frame in (*FRAMES, *typing.get_args(events.Event)) if frame not in PLAIN}
+    said = {type_of(frame): members(frame) for frame in FRAMES if frame not in PLAIN}
     said = {kind: names for kind, names in said.items() if kind != "notice"} | {"notice": {"kind", "by"}}
     assert documented == said
 
 
 def test_every_notice_is_documented() -> None:
     kinds = {}
-    for notice in typing.get_args(events.AnyNotice):
+    for notice in typing.get_args(messages.AnyNotice):
         hints = typing.get_type_hints(notice)
         kinds[typing.get_args(hints["kind"])[0]] = set(hints) - {"type", "kind", "by"}
     listed = re.search(r"^Notices: (.*?)\n\n", TEXT, re.MULTILINE | re.DOTALL)[1]
@@ -78,18 +79,18 @@ def test_every_frame_of_plain_clients_is_documented() -> None:
     }
     for frame in PLAIN:
         said = members(frame)
-        if frame is protocol.ChangeRefused:
+        if frame is messages.ChangeRefused:
             said = {name.rstrip("?") if name != "ref?" else name for name in said} | {"version_passed"}
-        if frame is protocol.State:
+        if frame is messages.State:
             said |= {"title", "language"}
         assert documented.pop((type_of(frame), "server")) == said
-    assert {kind for kind, _ in documented} == set(protocol.PLAIN_MESSAGES)
+    assert {kind for kind, _ in documented} == {kind.type for kind in typing.get_args(messages.ClientMessage)} - PAGE
 
 
 def test_every_message_of_the_page_is_documented() -> None:
     section = SECTIONS["Text frames of `codecrafter.v1`"]
     listed = re.findall(r"^\| `([a-z.-]+)` \|", section[section.index("The client's:") :], re.MULTILINE)
-    assert set(listed) == set(protocol.PAGE_MESSAGES)
+    assert set(listed) == PAGE
 
 
 def test_every_close_code_is_documented() -> None:
@@ -101,6 +102,8 @@ def test_every_error_code_is_documented() -> None:
     said = set()
     for module in (ROOT / "realtime").rglob("*.py"):
         said |= set(re.findall(r"(?:tell_error|_refuse)\(\s*\"(\w+)\"", module.read_text()))
+    # How a frame that cannot be read is answered, unless it says otherwise.
+    said |= set(re.findall(r"\bcode(?:: str = |=)\"(\w+)\"", (ROOT / "realtime" / "wire" / "text.py").read_text()))
     said |= {
         kind.code for kind in (errors.NotAllowed, errors.SessionNotFound, errors.NothingSaid, errors.MessageTooLong)
     }
@@ -108,7 +111,7 @@ def test_every_error_code_is_documented() -> None:
     assert set(re.findall(r"`(\w+)`", listed)) == said
     refused = {
         code
-        for frame in (protocol.Refused, protocol.ChangeRefused)
+        for frame in (messages.Refused, messages.ChangeRefused)
         for code in typing.get_args(typing.get_type_hints(frame)["code"])
     }
     assert all(f"`{code}`" in TEXT for code in refused)
