@@ -71,7 +71,9 @@ def is_optional(kind: type, name: str, hint: Any) -> bool:
 def interface(kind: type) -> str:
     own = kind.__dict__.get("__doc__") or ""
     # A dataclass without a docstring is given its signature as one.
-    comment = f"/** {' '.join(inspect.cleandoc(own).split())} */\n" if own and not own.startswith(f"{kind.__name__}(") else ""
+    comment = (
+        f"/** {' '.join(inspect.cleandoc(own).split())} */\n" if own and not own.startswith(f"{kind.__name__}(") else ""
+    )
     lines = [
         f"  {name}?: {shown(hint).removesuffix(' | null')};"
         if is_optional(kind, name, hint)

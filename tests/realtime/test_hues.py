@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import AsyncExitStack
 
 from accounts.models import HUES
-from realtime.room.hues import Hues
+from realtime.room.hues import KEPT_CLAIMS_MAX, Hues
 from tests.realtime.page import page
 
 
@@ -58,3 +58,17 @@ def test_processes_agree_and_the_one_who_came_later_gives_way():
     there.hear(here.claims(["a"]), ["b"])
     assert here.claims(people) == there.claims(people)
     assert len({hue for _, hue in here.claims(people).values()}) == 2
+
+
+def test_people_who_left_are_remembered_up_to_a_bound():
+    hues = Hues()
+    people = [f"p{number}" for number in range(4 * KEPT_CLAIMS_MAX)]
+    for person in people:
+        hues.give(person, 0, ["stays"])
+    hues.give("stays", 3, [])
+    for start in range(0, len(people), 100):
+        hues.hear({f"{person} elsewhere": (start, 1) for person in people[start : start + 100]}, ["stays"])
+        hues.settle(["stays"], ["stays"])
+    known = hues.claims(["stays", *people, *(f"{person} elsewhere" for person in people)])
+    assert len(known) <= KEPT_CLAIMS_MAX + 1
+    assert known["stays"][1] == 3
