@@ -5,10 +5,10 @@ import type { Awareness } from "y-protocols/awareness";
 import { WebsocketProvider } from "y-websocket";
 import * as Y from "yjs";
 import { serverNow } from "./clock";
-import type { SessionRow } from "./changes";
 import { loadWith } from "./carried";
 import type { CopyName } from "./copies";
 import { DeviceCopy } from "./device";
+import type { AnyNotice, Hello, PageMessage, Refused } from "./messages";
 import type { Permission, Person } from "./page";
 import { splitFrame, STEP_2, SYNC, UPDATE, updateIn } from "./split";
 import { wholeText } from "./texts";
@@ -28,16 +28,6 @@ export type SaveState =
   | { kind: "readonly" }
   | ({ kind: "closed"; code: number } & Waiting);
 
-export interface PresentPerson extends Person {
-  /** Theirs in this room. */
-  hue: number;
-  permission: Permission;
-  /** There for a bot only. */
-  is_bot?: boolean;
-  /** There for a guest only. */
-  is_guest?: boolean;
-}
-
 export interface ChatMessage {
   id: string;
   /** Null when the account is gone. */
@@ -47,50 +37,17 @@ export interface ChatMessage {
   ref?: string | null;
 }
 
-export interface Hello {
-  type: "hello";
-  connection_id: string;
-  user: Person;
-  permission: Permission;
-  /** What a moderator's lock or freeze means here; empty without one. */
-  measure: string;
-  epoch: string;
-  head: number;
-  is_degraded?: boolean;
-  limits?: { frame_bytes?: number; text_bytes?: number; chat_characters?: number };
-}
+type Members<Message> = Message extends unknown ? keyof Message : never;
+type Member<Message, Name> = Message extends unknown ? (Name extends keyof Message ? Message[Name] : never) : never;
 
-export interface Notice {
-  type: "notice";
-  kind: "joined" | "left" | "role_changed" | "title_changed" | "language_changed" | "file_deleted" | "archived";
-  user?: Person;
-  by?: Person | null;
-  permission?: Permission;
-  title?: string;
-  language?: string;
-  /** Of the file that was deleted: its id and its path. */
-  file?: string;
-  path?: string;
-}
+/** Any notice: what is not in every kind of them may be absent. */
+export type Notice = Pick<AnyNotice, keyof AnyNotice> & {
+  [Name in Exclude<Members<AnyNotice>, keyof AnyNotice>]?: Member<AnyNotice, Name>;
+};
 
-export type ServerMessage =
-  | Hello
-  | { type: "ack"; received: number; seq: number }
-  | { type: "refused"; received: number; code: RefusedCode; detail: string }
-  | { type: "presence"; people: PresentPerson[] }
-  | { type: "access"; permission: Permission }
-  | { type: "degraded"; is_degraded: boolean }
-  | Notice
-  | ({ type: "chat" } & ChatMessage)
-  | { type: "chat.removed"; id: string }
-  | ({ type: "session.changed" } & SessionRow)
-  | { type: "session.moderated"; detail: string }
-  | { type: "run.state"; run: unknown }
-  | { type: "run.output"; job_id: string; stream: string; offset: number; data_base64: string }
-  | { type: "run.input"; job_id: string; user: Person; text: string }
-  | { type: "error"; code: string; detail: string; ref?: string };
+export type ServerMessage = Exclude<PageMessage, AnyNotice> | Notice;
 
-type RefusedCode = "read_only" | "too_large" | "invalid";
+type RefusedCode = Refused["code"];
 
 /** Why this history of the document is over for this page, and what the person had on the screen. */
 export interface Ending {

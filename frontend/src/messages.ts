@@ -147,7 +147,7 @@ export interface SessionModerated {
 /** `run` is the run as REST shows it, without its output. */
 export interface RunState {
   type: "run.state";
-  run: Record<string, unknown>;
+  run: unknown;
 }
 
 /** `offset` counts bytes within the stream, so a reader sees a gap and reads it over REST. */
@@ -202,19 +202,6 @@ export interface Refused {
   detail: string;
 }
 
-/** Say something in the chat. */
-export interface Say {
-  type: "chat";
-  text: string;
-  ref?: string;
-}
-
-/** Go on with this access token of the same person. */
-export interface RenewToken {
-  type: "token";
-  access: string;
-}
-
 export type AnyNotice =
   | Joined
   | Left
@@ -248,7 +235,3 @@ export type PageMessage =
   | FileDeleted
   | Ack
   | Refused;
-
-export type ClientPageMessage =
-  | Say
-  | RenewToken;

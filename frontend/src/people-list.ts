@@ -1,6 +1,6 @@
 // The list of everybody who is here: name, permission, file and line, and a way there. Loaded when it is first opened.
 import { reasonOf } from "./api";
-import type { PresentPerson } from "./collab";
+import type { Present } from "./messages";
 import type { Face } from "./faces";
 import { make } from "./page";
 import { dress, type PeopleOptions, permissionWords } from "./people";
@@ -30,7 +30,7 @@ class Row {
     );
   }
 
-  show(person: PresentPerson, face: Face | undefined, place: Whereabouts | undefined, isMe: boolean): void {
+  show(person: Present, face: Face | undefined, place: Whereabouts | undefined, isMe: boolean): void {
     this.#place = place;
     const where = place ? `${place.file.path}, line ${place.line}` : "";
     const drawn = JSON.stringify([person, face, where]);
@@ -72,7 +72,7 @@ export class PeopleList {
     this.#title.focus();
   }
 
-  show(people: PresentPerson[], faces: Map<string, Face>, places: Map<string, Whereabouts>, countWords: string): void {
+  show(people: Present[], faces: Map<string, Face>, places: Map<string, Whereabouts>, countWords: string): void {
     if (this.#title.textContent !== countWords) this.#title.textContent = countWords;
     this.#names = new Map(people.map(({ id, username }) => [id, username.toLowerCase()]));
     for (const id of this.#rows.keys()) if (!this.#names.has(id)) this.#remove(id);

@@ -1,6 +1,6 @@
 // Who is here: a few avatars in the header, and everybody in a list that opens by its button.
 import { facesOf, initialsOf, ownHue, type Face } from "./faces";
-import type { PresentPerson } from "./collab";
+import type { Present } from "./messages";
 import type { PeopleList } from "./people-list";
 import { byId, icon, make, plural, type Page, type Permission } from "./page";
 import type { Whereabouts } from "./whereabouts";
@@ -30,7 +30,7 @@ export interface PeopleOptions {
 export class People {
   readonly #avatars = byId("people");
   readonly #panel = byId("people-panel");
-  #present: PresentPerson[] = [];
+  #present: Present[] = [];
   #faces = new Map<string, Face>();
   #list: PeopleList | null = null;
   #looking = 0;
@@ -53,7 +53,7 @@ export class People {
   }
 
   /** Returns what to announce: who came and who left. */
-  take(people: PresentPerson[]): string {
+  take(people: Present[]): string {
     const { me } = this.options;
     const before = new Map(this.#present.map((person) => [person.id, person.username]));
     const unique = new Map(people.map((person) => [person.id, person]));
@@ -83,7 +83,7 @@ export class People {
     if (focused) this.#avatars.querySelector<HTMLElement>(`[data-id="${CSS.escape(focused)}"]`)?.focus();
   }
 
-  #avatar(person: PresentPerson): HTMLElement {
+  #avatar(person: Present): HTMLElement {
     const isMe = person.id === this.options.me.id;
     const words = `${person.username}${isMe ? " (you)" : person.is_bot ? " (bot)" : ""}, ${permissionWords[person.permission]}`;
     const button = make("button", {
@@ -123,7 +123,7 @@ export class People {
 }
 
 /** Puts hue, letters and mark on an avatar. */
-export function dress(avatar: HTMLElement, person: PresentPerson, face: Face | undefined): void {
+export function dress(avatar: HTMLElement, person: Present, face: Face | undefined): void {
   avatar.className = `avatar hue-${face?.hue ?? ownHue(person.id)}`;
   if (person.is_bot) avatar.dataset.bot = "yes";
   const mark = person.is_bot ? icon("bot") : person.permission === "read" && icon("eye");
