@@ -1,5 +1,5 @@
-# One image for every process of CodeCrafter: web, worker, beat, migrations and the engine proxy differ in their command.
-# The secret `ca` holds the certificates to trust during the build, where a proxy on the way inspects TLS.
+# One image for all processes of CodeCrafter: web, worker, beat, migrations and engine proxy differ only in the command.
+# The secret `ca` holds certificates to trust during the build, needed if a proxy on the network inspects TLS.
 ARG PYTHON_IMAGE=python:3.11-slim-bookworm
 ARG NODE_IMAGE=node:22-bookworm-slim
 
@@ -36,8 +36,8 @@ WORKDIR /srv/codecrafter
 COPY --from=packages /venv /venv
 COPY . .
 COPY --from=frontend /src/build/static build/static
-# Some of the languages' test programs are wrong on purpose. The keys of this step are made in a folder that is not kept.
-# What manage.py writes is for the account that runs it; others serve these files.
+# Skip the self-tests: some of these programs are invalid on purpose. The keys generated here are discarded with their
+# folder. manage.py writes files readable by its own account only, but another account serves the static files.
 RUN python -m compileall -q -x /selftests/ . /venv/lib \
     && DATA_DIR=/tmp/build STATIC_COMPRESS=on python manage.py collectstatic --no-input --verbosity 0 \
     && chmod -R a+rX "$STATIC_ROOT" \
