@@ -1,4 +1,4 @@
-"""Whether the channel layer carries what this process says: it says something to itself every second and listens.
+"""Checks whether the channel layer carries what this process says: it sends itself a message every second and listens.
 
 A layer that is away shows up as an error, but one that hangs, or a subscription that was lost, only as silence.
 """

@@ -36,7 +36,7 @@ class LogWriter:
         self._has_more_to_send = False
 
     async def append(self, entries: Mapping[UUID, Sequence[documents.Entry]]) -> dict[UUID, documents.Appended]:
-        """As documents.append(), for one caller at a time.
+        """Append like documents.append(), for one caller at a time.
 
         Raises psycopg.Error, or TimeoutError after ANSWER_SECONDS: the entries may be written or not.
         """
@@ -74,7 +74,7 @@ class LogWriter:
         self._fail(psycopg.OperationalError("the connection was closed"))
 
     async def _connect(self) -> psycopg.AsyncConnection[Any]:
-        """With the parameters that Django has for its own connections."""
+        """Connect with the parameters that Django has for its own connections."""
         parameters = django_connection.get_connection_params()
         for name in ("cursor_factory", "context", "prepare_threshold"):
             parameters.pop(name, None)
@@ -97,10 +97,10 @@ class LogWriter:
         return result
 
     def _go_on(self) -> None:
-        """Called when the socket has something to read, or, while something waits to be sent, space."""
+        """Go on when the socket has something to read or, while something waits to be sent, space."""
         try:
-            # Of a socket with an error uvloop calls once and never again. What it holds comes before the error, which
-            # the second look finds.
+            # uvloop reports a socket with an error once and never again. What the socket holds comes before the error,
+            # which the second read finds.
             for _ in range(2):
                 self._read()
         except psycopg.Error as error:
@@ -141,13 +141,13 @@ class LogWriter:
 
 
 def _numbered(statement: str) -> bytes:
-    """With the placeholders of libpq, $1 and so on."""
+    """Write the placeholders as libpq does: $1 and so on."""
     first, *others = statement.split("%s")
     return (first + "".join(f"${number}{part}" for number, part in enumerate(others, 1))).encode()
 
 
 def _as_text(value: Any) -> bytes | None:
-    """As PostgreSQL reads it; of what stands in arrays here only bytes need an escape."""
+    """Write a value as PostgreSQL reads it; in the arrays here only bytes need an escape."""
     if value is None:
         return None
     if isinstance(value, list):

@@ -1,6 +1,6 @@
-"""How much one socket, and all sockets of one person, may say: token buckets.
+"""Token buckets for what one socket, and all sockets of one person, may say.
 
-Whoever is past one is read more slowly; nothing is dropped.
+A socket that is over its rate is read more slowly; nothing is dropped.
 """
 
 from __future__ import annotations
@@ -10,20 +10,20 @@ from typing import Literal
 
 from django.conf import settings
 
-# A larger update, or answer to a step 1, counts as several.
+# An update, or an answer to a step 1, counts as one for each so many bytes.
 BYTES_PER_UPDATE = 32 * 1024
-# So does one of many blocks, which takes longer to read than as much text in one block.
+# And as one for each so many blocks: many blocks take longer to read than as much text in one.
 PARTS_PER_UPDATE = 256
-# All sockets of one person together may say so many times what one may.
+# All sockets of one person together may say this many times what one may.
 SOCKETS_AT_ONCE = 4
-# Of the rates that have no burst of their own.
+# For rates without a burst of their own.
 BURST_SECONDS = 4
 
 Kind = Literal["updates", "texts", "frames"]
 
 
 class Bucket:
-    """`per_second` in the long run, `burst` after a rest. What is spent beyond it is owed as time."""
+    """Allows `per_second` in the long run and `burst` after a rest. What is spent beyond that is owed as time."""
 
     __slots__ = ("_at", "_burst", "_left", "_per_second")
 
@@ -42,7 +42,7 @@ class Bucket:
         return self._left + (time.monotonic() - self._at) * self._per_second >= self._burst
 
     def owed(self) -> float:
-        """Seconds until there is room again."""
+        """Return the seconds until there is room again."""
         return max(0.0, -self._left / self._per_second - (time.monotonic() - self._at))
 
 
@@ -50,7 +50,7 @@ class Pace:
     """The buckets of one socket, or of one person with several; without rate limits there are none."""
 
     def __init__(self, person: Pace | None = None, *, sockets: int = 1) -> None:
-        """`person` is the pace of whoever the socket belongs to, which is spent with it."""
+        """Spend from `person` too: the pace of the person whose socket this is."""
         self.person = person
         self._buckets: dict[Kind, Bucket] = {}
         if settings.RATE_LIMITS:
@@ -77,7 +77,7 @@ class Pace:
             self.person.spend_parts(parts)
 
     def pause(self) -> tuple[float, Kind | None]:
-        """How long not to read, and which limit asks for it."""
+        """Return how long not to read, and which limit asks for it."""
         seconds, kind = (0.0, None) if self.person is None else self.person.pause()
         for name, bucket in self._buckets.items():
             if (owed := bucket.owed()) > seconds:
@@ -86,7 +86,7 @@ class Pace:
 
     @property
     def is_rested(self) -> bool:
-        """Whether nothing of it is spent: a new one is the same."""
+        """Whether nothing is spent, so that a new pace would be the same."""
         return all(bucket.is_full() for bucket in self._buckets.values())
 
 

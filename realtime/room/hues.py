@@ -1,4 +1,4 @@
-"""The hue of each person in one room: no two present people share one while there are enough, and each keeps theirs.
+"""Gives each person in one room a hue: no two present people share one while there are enough, and each keeps theirs.
 
 Every process gives hues to its own people and tells the others since when they have them; the older claim holds.
 """
@@ -29,7 +29,7 @@ class Hues:
         self._claims: dict[str, _Claim] = {}
 
     def give(self, user_id: str, own: int, present: Collection[str]) -> int:
-        """The hue of somebody who comes: the one they have here already, the one that they had, or a free one."""
+        """Give somebody who comes a hue: the one they have here already, the one that they had, or a free one."""
         if user_id not in self._claims or user_id not in present:
             self._choose(user_id, own, present)
         return self._claims[user_id].hue
@@ -44,18 +44,18 @@ class Hues:
             self._forget_oldest({user_id, *present})
 
     def claims(self, user_ids: Iterable[str]) -> dict[str, Sequence[int]]:
-        """What other processes are told."""
+        """Return the claims that other processes are told."""
         return {user_id: self._claims[user_id] for user_id in user_ids if user_id in self._claims}
 
     def hear(self, claims: Mapping[str, Sequence[int]], mine: Collection[str]) -> None:
-        """Take over what another process gave its people. Of somebody who is at both, the older claim holds."""
+        """Take over what another process gave its people. For somebody who is at both, the older claim holds."""
         for user_id, (since, hue) in claims.items():
             claim = _Claim(since, hue)
             if user_id not in mine or claim < self._claims[user_id]:
                 self._claims[user_id] = claim
 
     def settle(self, mine: Collection[str], present: Collection[str]) -> dict[str, int]:
-        """The hues of the people of this process, of whom the later ones give way to somebody who had theirs before."""
+        """Return the hues of this process' people; those who came later give way to somebody who had theirs before."""
         for user_id in sorted(mine, key=self._rank):
             others = [other for other in present if other in self._claims and self._rank(other) < self._rank(user_id)]
             hue = self._claims[user_id].hue

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 Refusal = Literal["read_only", "too_large", "invalid", "version_passed"]
-# What an operation counts against the pace of updates, beside its text.
+# What an operation counts against the pace of updates, in addition to its text.
 OPERATION_BYTES = 1024
 JOIN_FIRST = "Send join-session first."
 # How long the line is kept for clients that come back.
@@ -154,7 +154,7 @@ class PlainClients:
         self._answer(connection, encode_text(frame))
 
     def _answer(self, connection: PlainConnection, frame: str) -> None:
-        """Whoever asks for much is read more slowly, and one who does not read the answers is let go."""
+        """Send an answer. A client that asks for much is read more slowly; one that does not read is closed."""
         connection.pace.spend("updates", len(frame))
         connection.outbox.put_answer(frame)
 

@@ -99,7 +99,7 @@ class AwarenessTable:
         self._known: dict[int, _Known] = {}
 
     def take(self, connection: Holder, entries: Iterable[AwarenessEntry], now: float) -> set[int]:
-        """States that a socket announced; returns the client ids of which there is news."""
+        """Take the states that a socket announced; returns the client ids whose state changed."""
         changed: set[int] = set()
         for entry in entries:
             if not self.bind(connection, entry):
@@ -120,7 +120,7 @@ class AwarenessTable:
         return changed
 
     def bind(self, connection: Holder, entry: AwarenessEntry) -> bool:
-        """Whether the entry is the word of a client of this socket, which holds it from now on."""
+        """Whether the entry comes from a client of this socket; the socket holds that client from now on."""
         known = self._known.get(entry.client_id)
         if entry.client_id in connection.client_ids:
             if known is not None:
@@ -140,7 +140,7 @@ class AwarenessTable:
         return True
 
     def take_remote(self, process: str, frame: bytes, now: float) -> set[int]:
-        """States from another process of the same site, which has checked them."""
+        """Take states from another process of the same site, which has checked them."""
         changed: set[int] = set()
         for message in decode(frame):
             for entry in message.entries if isinstance(message, Awareness) else ():
@@ -220,8 +220,11 @@ class AwarenessTable:
         return changed
 
     def renew(self, untold_since: float, others_since: float, now: float) -> set[int]:
-        """Those of whom to tell clients that drop a state 30 s after its last clock, with new clocks: once anybody was
-        last told of before `untold_since`, everybody last told of before `others_since`, so that they keep step."""
+        """Give new clocks to states, for clients that drop a state 30 s after its last clock; returns the ids.
+
+        Once any was last told before `untold_since`, all that were last told before `others_since` are renewed, so
+        that they keep step.
+        """
         present = [(client_id, known) for client_id, known in self._known.items() if known.state is not None]
         if not any(known.told_at <= untold_since for _, known in present):
             return set()
@@ -235,7 +238,7 @@ class AwarenessTable:
         return set(renewed)
 
     def vouch(self, now: float) -> list[bytes]:
-        """What other processes are told of this one's clients: with new clocks, to renew them with."""
+        """Encode this process' clients with new clocks, for other processes to renew them with."""
         local = self.local(self.present())
         for client_id in local:
             known = self._known[client_id]
@@ -245,7 +248,7 @@ class AwarenessTable:
         return self.encode(local)
 
     def encode(self, ids: Iterable[int]) -> list[bytes]:
-        """Frames about these clients, none too long to be repeated; none about nobody."""
+        """Encode frames about these clients, none too long to be repeated; no frame for no clients."""
         entries = [
             known.encoded(client_id) for client_id in sorted(ids) if (known := self._known.get(client_id)) is not None
         ]
@@ -256,7 +259,7 @@ class AwarenessTable:
         return {client_id for client_id, known in self._known.items() if known.state is not None}
 
     def shown_to(self, connection: Holder) -> set[int]:
-        """The present clients but the socket's own: of its person nobody before it has said which those are."""
+        """Return the present clients except the socket's own; before it has introduced any, except its person's."""
         if connection.client_ids:
             return self.present() - connection.client_ids
         return self.present() - self.of_person(connection.user_id)
@@ -268,12 +271,12 @@ class AwarenessTable:
         return {client_id: self._known[client_id].state for client_id in ids if client_id in self._known}
 
     def local(self, ids: Collection[int]) -> set[int]:
-        """Those of `ids` that other processes hear of from this one."""
+        """Return those of `ids` that other processes hear of from this one."""
         return {client_id for client_id in ids if (known := self._known.get(client_id)) and not known.process}
 
 
 def _next_clock(known: _Known | None) -> int:
-    """Above every clock that this client was shown with, also by a process or a room that is gone: pages remember it.
+    """Return a clock above all that this client was shown with, also by a process that is gone: pages remember it.
 
     No client changes its state a thousand times a second for long.
     """
@@ -281,7 +284,7 @@ def _next_clock(known: _Known | None) -> int:
 
 
 def _cursor(value: Any) -> dict[str, Any] | None:
-    """A selection as Yjs writes it, and the `others` of who has several; None for anything else."""
+    """Read a selection as Yjs writes it, with the `others` of somebody who has several; None for anything else."""
     if (found := _selection(value)) is None:
         return None
     others = value.get("others")
@@ -291,7 +294,7 @@ def _cursor(value: Any) -> dict[str, Any] | None:
 
 
 def _selection(value: Any) -> dict[str, Any] | None:
-    """Both ends relative to the text."""
+    """Read both ends of a selection, relative to the text."""
     if not isinstance(value, dict):
         return None
     anchor, head = _position(value.get("anchor")), _position(value.get("head"))
@@ -299,7 +302,7 @@ def _selection(value: Any) -> dict[str, Any] | None:
 
 
 def _position(value: Any) -> dict[str, Any] | None:
-    """A Y.RelativePosition: beside an item, or at an end of a type. A key may be null instead of absent."""
+    """Read a Y.RelativePosition: next to an item, or at an end of a type. A key may be null instead of absent."""
     if not isinstance(value, dict):
         return None
     found: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""Deltas of one plain text and its line of versions, pure: the arithmetic of codecrafter.json.v1 (docs/protocol.md).
+"""Deltas of one plain text, and the sequence of its versions: the arithmetic of codecrafter.json.v1. Pure.
 
 A delta is a list of operations from the start of the text: keep so many characters, insert a text, delete so many;
 what it does not reach is kept. Here characters are code points or UTF-16 units; sessions_app/crdt.py counts bytes.
@@ -30,11 +30,11 @@ MAX_LENGTH = 2**31
 
 
 class BadDelta(ValueError):
-    """This is no delta, or none of the text that it claims to be made for."""
+    """The value is not a delta, or does not fit the text that it claims to be made for."""
 
 
 class VersionPassed(LookupError):
-    """The version is not one that this line remembers."""
+    """This line does not remember the version."""
 
 
 class Op(NamedTuple):
@@ -47,7 +47,7 @@ Ops = list[Op]
 
 
 def read_delta(value: Any, unit: Unit) -> Ops:
-    """The operations of a delta as it came from a client. Raises BadDelta."""
+    """Read the operations of a client's delta. Raises BadDelta."""
     if not isinstance(value, list):
         raise BadDelta("A delta is a list of operations.")
     if len(value) > MAX_OPERATIONS:
@@ -76,7 +76,7 @@ def write_delta(ops: Iterable[Op]) -> list[dict[str, Any]]:
 
 
 def apply(text: str, ops: Iterable[Op]) -> str:
-    """The text after a delta in code points, which fits."""
+    """Apply a delta in code points, which must fit the text."""
     parts: list[str] = []
     at = 0
     for kind, length, inserted in ops:
@@ -90,7 +90,7 @@ def apply(text: str, ops: Iterable[Op]) -> str:
 
 
 def transform(ops: Sequence[Op], applied: Sequence[Op]) -> Ops:
-    """`ops` as it must be once `applied`, made for the same text, has been applied.
+    """Change `ops` so that it can be applied after `applied`, which was made for the same text.
 
     Of two inserts at one place the applied one stays in front; what either deletes is deleted once.
     """
@@ -121,12 +121,12 @@ def transform(ops: Sequence[Op], applied: Sequence[Op]) -> Ops:
 
 
 def base_length(ops: Iterable[Op]) -> int:
-    """How long a text must be at least for the delta to fit."""
+    """Return the shortest length of a text that the delta fits."""
     return sum(op.length for op in ops if op.kind != "insert")
 
 
 def from_bytes(delta: Iterable[dict[str, Any]], text: str) -> Ops:
-    """A delta of pycrdt, which counts UTF-8 bytes, in code points. Raises ValueError when it does not fit."""
+    """Convert a delta of pycrdt, which counts UTF-8 bytes, to code points. Raises ValueError when it does not fit."""
     encoded = None if text.isascii() else text.encode()
     found: Ops = []
     at = 0
@@ -146,7 +146,7 @@ def from_bytes(delta: Iterable[dict[str, Any]], text: str) -> Ops:
 
 
 def to_edits(ops: Iterable[Op], text: str) -> list[Edit]:
-    """The same change as replacements in bytes, from the start of the text to its end."""
+    """Convert a delta to replacements in bytes, from the start of the text to its end."""
     edits: list[Edit] = []
     at = byte = 0
     for kind, length, inserted in ops:
@@ -162,7 +162,7 @@ def to_edits(ops: Iterable[Op], text: str) -> list[Edit]:
 
 
 def from_edits(edits: Iterable[Edit], text: str) -> Ops:
-    """Replacements in bytes as a delta in code points."""
+    """Convert replacements in bytes to a delta in code points."""
     encoded = text.encode()
     found: Ops = []
     at = 0
@@ -175,7 +175,7 @@ def from_edits(edits: Iterable[Edit], text: str) -> Ops:
 
 
 def to_utf16(ops: Iterable[Op], text: str) -> Ops:
-    """A delta of `text` in code points, in UTF-16 units."""
+    """Convert a delta of `text` from code points to UTF-16 units."""
     found: Ops = []
     at = 0
     for op in ops:
@@ -188,7 +188,7 @@ def to_utf16(ops: Iterable[Op], text: str) -> Ops:
 
 
 def to_code_points(ops: Iterable[Op], text: str) -> Ops:
-    """A delta of `text` in UTF-16 units, in code points. Raises BadDelta where it would cut a character in two."""
+    """Convert a delta of `text` from UTF-16 units to code points. Raises BadDelta where it would cut a character."""
     encoded = text.encode("utf-16-le")
     found: Ops = []
     at = 0
@@ -244,7 +244,7 @@ class Line:
         return in_both
 
     def rebase(self, ops: Ops, version: int, unit: Unit) -> Ops:
-        """A delta made at `version`, for the text as it is now, in code points. Raises VersionPassed or BadDelta."""
+        """Move a delta made at `version` to the text as it is now, in code points. Raises VersionPassed or BadDelta."""
         steps = self._since(version)
         if len(ops) * len(steps) > MAX_WORK:
             raise VersionPassed
@@ -258,12 +258,12 @@ class Line:
         return [op if op.kind != "insert" else Op("insert", len(op.text), op.text) for op in ops]
 
     def rebase_position(self, position: int, version: int, unit: Unit) -> int:
-        """The same for a place in the text; it stays behind what was inserted there."""
+        """Move a place in the text of `version` to the text as it is now; it stays behind what was inserted there."""
         moved = self.rebase([Op("retain", position), Op("insert", 0)], version, unit)
         return moved[0].length if moved[0].kind == "retain" else 0
 
     def version_of(self, key: tuple[str, str], since: int) -> int | None:
-        """The version that the delta of this key led to, among those after `since`. Raises VersionPassed."""
+        """Find the version that the delta of this key led to, among those after `since`. Raises VersionPassed."""
         steps = self._since(since)
         return next((since + number for number, step in enumerate(steps, 1) if step.key == key), None)
 
@@ -275,7 +275,7 @@ class Line:
 
 
 def _trimmed(ops: Iterable[Op]) -> Ops:
-    """Neighbours of one kind joined, nothing empty but a mark (an insert of nothing), no keeping at the end."""
+    """Join neighbours of one kind; drop empty operations other than an insert of nothing, and a retain at the end."""
     found: Ops = []
     for op in ops:
         if not op.length and op.kind != "insert":

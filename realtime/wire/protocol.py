@@ -38,7 +38,7 @@ class ProtocolError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class SyncStep1:
-    """ "This is what I have": a state vector; the answer is a SyncStep2."""
+    """A state vector, which says what the sender has; the answer is a SyncStep2."""
 
     state: bytes
 
@@ -76,7 +76,7 @@ Message = SyncStep1 | SyncStep2 | SyncUpdate | Awareness | QueryAwareness
 
 
 def encode_websocket_frame(payload: bytes | str) -> bytes:
-    """One whole frame from a server (RFC 6455, 5.2): FIN and opcode, length, no mask."""
+    """Encode one whole frame from a server (RFC 6455, 5.2): FIN and opcode, length, no mask."""
     if isinstance(payload, str):
         first, data = 0x81, payload.encode()
     else:
@@ -90,7 +90,7 @@ def encode_websocket_frame(payload: bytes | str) -> bytes:
 
 
 def decode(frame: bytes, *, state_bytes: int = MAX_AWARENESS_BYTES) -> list[Message]:
-    """All messages of one inbound frame, in order. No awareness state in it may be larger than `state_bytes`."""
+    """Decode all messages of one inbound frame, in order. No awareness state may be larger than `state_bytes`."""
     reader = _Reader(frame)
     messages: list[Message] = []
     if reader.is_at_end():
@@ -123,7 +123,7 @@ def encode_awareness(entries: Iterable[AwarenessEntry]) -> bytes:
 
 
 def awareness_of(entries: Sequence[bytes]) -> bytes:
-    """The message of encoded entries."""
+    """Encode a message of entries that are encoded already."""
     return b"\x01" + _byte_string(_number(len(entries)) + b"".join(entries))
 
 
