@@ -80,9 +80,15 @@ def assert_as_expected(ran: Ran, case: Case) -> None:
     assert outcome.stats["processes_peak"] <= limit.processes + 2
 
 
-@everywhere
 @pytest.mark.parametrize(
-    "number", [pytest.param(number, id=f"{case.name}-{number}") for number, case in enumerate(CASES)]
+    ("backend", "number"),
+    [
+        pytest.param(kind, number, id=f"{case.name}-{number}-{kind}", marks=kind_of_backend(kind).marks)
+        for number, case in enumerate(CASES)
+        for kind in KINDS
+        if case.is_tried_on(kind)
+    ],
+    indirect=["backend"],
 )
 def test_a_hostile_program_ends_as_it_must(backend, host, listeners, number):
     kind = "watched" if getattr(backend, "cgroups", backend) is None else backend.name

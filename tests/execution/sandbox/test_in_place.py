@@ -153,7 +153,7 @@ def pairs():
             yield pytest.param(*parameters.values, name, marks=parameters.marks, id=f"{kind}-{name}")
 
 
-@pytest.mark.parametrize(("backend", "name"), pairs(), indirect=["backend"])
+@pytest.mark.parametrize(("backend", "name"), list(pairs()), indirect=["backend"])
 def test_a_program_does_the_same_in_place_as_by_exec(pool, name):
     start, expected = seen(pool, PROGRAMS[name], in_place=False)
     assert start in ("exec", "cold")
