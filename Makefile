@@ -5,7 +5,7 @@ SETUP := $(PYTHON) deploy/setup.py
 COMPOSE ?= docker compose
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev test test-fast chaos bench check fmt lock images images-all doctor up down
+.PHONY: help run dev test test-unit chaos bench check fmt lock images images-all doctor up down
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -24,9 +24,9 @@ test: ## set up what is missing and run all tests
 	@$(SETUP) tests
 	@$(PY) deploy/test.py
 
-test-fast: ## the tests that start no server, sandbox or browser: for every change, in under two minutes
+test-unit: ## the tests that start no server, sandbox or browser: for every change, in a minute
 	@$(SETUP) dev
-	@$(PY) -m pytest -q -n 2 --dist loadgroup --ignore=tests/e2e -m "not slow"
+	@$(PY) deploy/test.py unit
 
 chaos: export PATH := $(CURDIR)/.venv/bin:$(PATH)
 chaos: ## test durability on real servers under fire: kill -9, no Redis, lost messages, hostile frames, random requests (an hour)

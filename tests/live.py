@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import httpx
 
+from tests.services import servers
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -70,6 +72,7 @@ class Process:
     process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
+        assert servers.may_start, "a test that starts a process of ours must be marked slow"
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
                 self.argv, cwd=ROOT, env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log

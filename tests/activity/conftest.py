@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from activity import log
+from tests.services.fixtures import with_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +28,7 @@ def mongo_store_url(request: pytest.FixtureRequest) -> str:
     return f"{scheme}://{host}/{database or 'codecrafter'}.{collection}" + (f"?{query}" if query else "")
 
 
-@pytest.fixture(params=["sql", "mongo"])
+@pytest.fixture(params=["sql", with_server("mongo")])
 def store(request: pytest.FixtureRequest, settings: SettingsWrapper, transactional_db: None) -> Iterator[log.Store]:
     settings.MONGODB_URL = request.getfixturevalue("mongo_store_url") if request.param == "mongo" else ""
     yield log.store()

@@ -18,6 +18,7 @@ from activity.errors import AppendOnly
 from activity.models import AuditEntry
 from tests.live import ROOT
 from tests.management.commands.flush import unguarded_audit_trail
+from tests.services.fixtures import with_server
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -181,7 +182,8 @@ threads = [threading.Thread(target=write, args=(worker,)) for worker in range(2)
 """
 
 
-@pytest.mark.parametrize("database", ["sqlite", "postgres"])
+@pytest.mark.parametrize("database", ["sqlite", with_server("postgres")])
+@pytest.mark.slow
 def test_parallel_writers_in_several_processes_keep_one_chain(
     database: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:

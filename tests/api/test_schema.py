@@ -130,6 +130,7 @@ def walk(operation, mode, client, ids, most):
 
 @pytest.mark.parametrize("who", ["alice", "nobody"])
 @pytest.mark.parametrize("mode", MODES)
+@pytest.mark.slow
 def test_every_answer_is_documented_and_none_is_a_500(mode, who, operations, ids, api, alice):
     client = api(alice if who == "alice" else None)
     client.raise_request_exception = False

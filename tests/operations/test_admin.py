@@ -229,6 +229,7 @@ def state() -> list[Any]:
     return [list(model._default_manager.order_by("pk").values()) for model in models]
 
 
+@pytest.mark.slow
 def test_no_page_changes_anything_by_get(moderator: User, root: User) -> None:
     fill(2)
     clients = [Client(), Client()]
@@ -438,6 +439,7 @@ def test_a_moderator_has_these_rights_and_cannot_get_more(mod_client: Client, mo
     assert set(group.permissions.all()) == set(Group.objects.get(pk=group.pk).permissions.all())
 
 
+@pytest.mark.slow
 def test_whoever_may_only_look_presses_no_button(client: Client, moderator: User) -> None:
     from django.contrib.auth.models import Permission
 

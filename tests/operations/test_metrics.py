@@ -127,6 +127,7 @@ def test_a_worker_serves_its_own_series(settings: SettingsWrapper, caplog: pytes
     assert "no worker metrics on port" in caplog.text
 
 
+@pytest.mark.slow
 def test_several_processes_are_added_up(tmp_path: Path) -> None:
     """With PROMETHEUS_MULTIPROC_DIR one process's answer counts what others did."""
     script = """

@@ -123,6 +123,7 @@ def test_housekeeping_compacts_what_is_due(session, alice, settings, monkeypatch
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.slow
 def test_readers_writers_and_two_compactors_at_once_do_no_harm(session, alice):
     """Whatever a reader saw committed before it began is in what it reads, and it never meets a gap."""
     trace = traces.made_trace(documents.load(session.pk).update, agents=1, steps=400)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 
 import pycrdt
+import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
@@ -76,6 +77,7 @@ def shown(doc: pycrdt.Doc) -> tuple[str, dict, dict[int, int], blocks.Ranges]:
 
 @settings(max_examples=100, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(logs(), st.data())
+@pytest.mark.slow
 def test_log_compacted_at_any_points_opens_as_the_raw_log_does(log, data):
     """Without a row that waits for another, as replayed row by row; and with all that was made, once it is there."""
     made, rows = log

@@ -42,7 +42,7 @@ def merged(replica: crdt.Replica, update: bytes) -> list[int]:
     return copied
 
 
-@pytest.mark.parametrize("count", [1000, 20_000])
+@pytest.mark.parametrize("count", [1000, pytest.param(20_000, marks=pytest.mark.slow)])
 def test_update_that_parts_one_long_block_everywhere_copies_little(count):
     seed = crdt.seed("x" * TEXT_BYTES, "main.py")
     replica = crdt.Replica(seed, LONG)
@@ -97,6 +97,7 @@ def test_slices_say_what_the_update_says_and_none_waits_for_a_later_one():
         assert str(doc.get("main", type=pycrdt.Text)) == crdt.text_of(whole)
 
 
+@pytest.mark.slow
 def test_replaced_text_that_fits_in_the_end_fits_on_the_way():
     """What is deleted makes room: the text and all that is inserted would be longer than the limit."""
     line, longer = "abcdefghij klmnopqrst\n", "ABCDEFGHIJ KLMNOPQRSTuvwxyz"

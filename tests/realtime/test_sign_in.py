@@ -25,6 +25,7 @@ async def renew(one: Socket, access: Any) -> None:
     await one.send_to(text_data=json.dumps({"type": "token", "access": access}))
 
 
+@pytest.mark.slow
 async def test_socket_is_asked_a_minute_before_its_token_ends_and_outlives_it_with_another(session, alice):
     async with socket(alice, session, seconds=3) as one:
         asked = await one.text("token_expiring")
@@ -47,6 +48,7 @@ async def test_socket_whose_token_has_long_to_go_is_not_asked_yet(session, alice
         assert "token_expiring" not in [frame.get("type") for frame in frames]
 
 
+@pytest.mark.slow
 async def test_no_other_token_renews_a_socket_and_it_ends_when_it_said(session, alice, bob):
     ended = await sync_to_async(tokens.issue)(alice)
     await sync_to_async(actions.sign_out)(ended.refresh)
@@ -77,6 +79,7 @@ async def test_socket_of_a_browser_needs_no_token(session, alice, client):
     await one.disconnect()
 
 
+@pytest.mark.slow
 async def test_ticket_lives_no_longer_than_the_token_that_asked_for_it(session, alice, api):
     client: APIClient = await sync_to_async(api)(None)
     client.credentials(HTTP_AUTHORIZATION=f"Bearer {await sync_to_async(token_of)(alice, 4)}")

@@ -19,15 +19,18 @@ from tests.services import servers
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from _pytest.mark import ParameterSet
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 ENGINES = {"bare_docker_engine", "docker_engine"}
 SERVERS = {"redis_url", "rabbitmq_url", "postgres_url", "mongodb_url", *ENGINES}
-OWN_PROCESSES = {"server", "strict", "mortal", "chromium_path"}
+OWN_PROCESSES = {"server", "strict", "mortal", "hasty", "chromium_path"}
 SANDBOXES = ROOT / "tests" / "execution"
-# Of installations, and of servers that a test starts for itself.
+# Installations, and processes that a test starts for itself.
 SLOW = {
     ROOT / "tests" / "accounts" / "test_single_sign_on.py",
     ROOT / "tests" / "operations" / "test_connections.py",
+    ROOT / "tests" / "operations" / "test_data_dir.py",
     ROOT / "tests" / "operations" / "test_database_away.py",
     ROOT / "tests" / "project" / "test_setup.py",
     ROOT / "tests" / "realtime" / "test_live_access.py",
@@ -35,6 +38,7 @@ SLOW = {
 }
 # pytest-timeout counts fixtures in, and a service's first test waits for its start, or for images to be built.
 START_SECONDS = 1200
+NO_GROUP = pytest.mark.xdist_group("")
 # The light families, each tried in its image; the others take minutes and gigabytes.
 BUILD_IMAGES = (sys.executable, "-m", "execution.images.build")
 
@@ -43,19 +47,21 @@ BUILD_IMAGES = (sys.executable, "-m", "execution.images.build")
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Under xdist (--dist loadgroup) the tests that need an engine share a worker, and so do those that need another
-    server, so that each starts once; other slow tests share one by module, for the servers of their own.
+    server, so that each starts once; other tests with processes share one by module, for the servers of their own.
 
-    Slow is whatever starts a server process of ours or many sandboxes: `make test-fast` leaves it out.
+    All of these are slow: `make test-unit` leaves them out, as it does tests that are marked because they take seconds.
     """
     for item in items:
         names = set(getattr(item, "fixturenames", ()))
-        group = "engine" if ENGINES & names else "services" if SERVERS & names else None
-        if group and item.get_closest_marker("timeout") is None:
+        needed = "engine" if ENGINES & names else "services" if SERVERS & names else None
+        if needed and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(START_SECONDS))
-        if group or OWN_PROCESSES & names or item.path.is_relative_to(SANDBOXES) or item.path in SLOW:
+        if needed or OWN_PROCESSES & names or item.path.is_relative_to(SANDBOXES) or item.path in SLOW:
             item.add_marker(pytest.mark.slow)
             if item.get_closest_marker("xdist_group") is None:
-                item.add_marker(pytest.mark.xdist_group(group or item.path.stem))
+                item.add_marker(pytest.mark.xdist_group(needed or item.path.stem))
+        if item.get_closest_marker("xdist_group", NO_GROUP.mark).args == ("engine",):
+            item.add_marker(pytest.mark.engine)
 
 
 @pytest.hookimpl(trylast=True)
@@ -66,6 +72,18 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         for item in session.items:
             if item.get_closest_marker("xdist_group") and "@" not in item.nodeid.rpartition("]")[2]:
                 pytest.exit(f"{item.nodeid} is not in its group: this pytest-xdist does not go with this pytest", 4)
+
+
+def with_server(value: str) -> ParameterSet:
+    """A parameter for which a test or fixture asks for one of SERVERS by name, which nobody sees before it runs."""
+    marks = [pytest.mark.slow, pytest.mark.timeout(START_SECONDS), pytest.mark.xdist_group("services")]
+    return pytest.param(value, marks=marks)
+
+
+# Before any fixture of the test.
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    servers.may_start = item.get_closest_marker("slow") is not None
 
 
 def missing(reason: str) -> NoReturn:

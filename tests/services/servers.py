@@ -26,6 +26,10 @@ START_SECONDS = 90
 STOP_SECONDS = 30
 
 
+# Whether the test that runs now is marked slow; `make test-unit` promises that no server is started.
+may_start = True
+
+
 class Unavailable(Exception):
     """This server cannot run here; the message says why."""
 
@@ -82,6 +86,7 @@ def process(
     environment: Mapping[str, str] | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Runs a server until the block ends. It dies with this process too, so a killed test run leaves nothing behind."""
+    assert may_start, "a test that starts a server must be marked slow"
     as_user = {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []} if user else {}
     with log.open("wb") as output:
         server = subprocess.Popen(  # type: ignore[call-overload]

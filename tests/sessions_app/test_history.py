@@ -105,6 +105,7 @@ def test_what_is_compacted_while_the_history_is_read_is_listed_once(session, pat
     assert Segment.objects.filter(document_id=session.pk).count() == 4
 
 
+@pytest.mark.slow
 def test_text_of_every_step_is_what_it_was(session, path, alice, bob, api, monkeypatch):
     for agent, update in made_trace(documents.load(session.pk).update, agents=2, steps=200).steps:
         documents.append({session.pk: [Entry(update, (alice, bob)[agent].pk, "socket")]})
@@ -123,6 +124,7 @@ def test_text_of_every_step_is_what_it_was(session, path, alice, bob, api, monke
     assert reader.get(f"{path}/202").json()["content"] == said[201] + "end"
 
 
+@pytest.mark.slow
 def test_old_revision_is_read_from_the_nearest_kept_snapshot(session, path, alice, bob, api, monkeypatch):
     """However long the history, so much of it is read for one revision."""
     kept, swapped = 2000, 40

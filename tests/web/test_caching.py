@@ -38,6 +38,7 @@ def filled(route: str, values: dict[str, str]) -> str:
     )
 
 
+@pytest.mark.slow
 def test_no_answer_is_kept_whoever_asks_for_whatever(session, alice, mod, api):
     values = {"session_id": str(session.pk), "user_id": str(alice.pk), "object_id": str(alice.pk)}
     # The other names of the API's paths lead to the same views.
