@@ -172,6 +172,9 @@ class Host:
         self._baseline = self._last = 0
         # Programs that differ in their arguments only are compiled once.
         self._cache = CompileCache()
+        # Collecting what all of pytest and Django hold takes longer than most programs.
+        gc.collect()
+        gc.freeze()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.backend, name)
