@@ -85,7 +85,7 @@ ENDLESS = {
 def test_request_without_an_end_is_refused_and_read_no_further(hasty, what):
     first, more = ENDLESS[what]
     with connection(hasty, first) as peer:
-        peer.settimeout(3)
+        peer.settimeout(1)
         sent = 0
         try:
             while sent < 256 << 20:
