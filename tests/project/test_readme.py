@@ -30,7 +30,7 @@ def test_the_curl_tour_works(server):
 
 
 def test_every_link_and_picture_of_the_documents_exists():
-    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+    for page in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]:
         text = page.read_text()
         targets = re.findall(r"\]\(([^)#]+)[^)]*\)", text) + re.findall(r'(?:src|srcset)="([^"]+)"', text)
         for target in targets:
