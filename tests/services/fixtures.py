@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 ENGINES = {"bare_docker_engine", "docker_engine"}
-SERVERS = {"redis_url", "rabbitmq_url", "postgres_url", "mongodb_url", *ENGINES}
+SERVERS = {"redis_url", "rabbitmq_url", "postgres_url", "mongodb_url", "mongo_store_url", *ENGINES}
 OWN_PROCESSES = {"server", "strict", "mortal", "hasty", "chromium_path"}
 SANDBOXES = ROOT / "tests" / "execution"
 # Installations, and processes that a test starts for itself.
