@@ -55,20 +55,25 @@ def refusal(user: User, session: CodeSession, action: Action) -> str | None:
     return None
 
 
-@pytest.mark.parametrize("action", list(Action))
 @pytest.mark.parametrize("name", PEOPLE)
 def test_every_action_of_the_table_is_stopped_where_it_should_be(
-    people: dict[str, User], session: Any, name: str, action: Action
+    people: dict[str, User], session: Any, name: str
 ) -> None:
     user, by = people[name], people["mod"]
-    usual = refusal(user, session, action)
+
+    def refusals() -> dict[Action, str | None]:
+        return {action: refusal(user, session, action) for action in Action}
+
+    usual = refusals()
     moderation.lock_session(session, by=by, reason="x")
-    assert refusal(user, session, action) == (usual or (None if action in IN_LOCKED else "session_locked"))
+    in_locked = {action: None if action in IN_LOCKED else "session_locked" for action in Action}
+    assert refusals() == {action: usual[action] or in_locked[action] for action in Action}
     moderation.unlock_session(session, by=by)
     moderation.freeze_session(session, by=by, reason="x")
-    assert refusal(user, session, action) == (usual or ("runs_frozen" if action in NOT_IN_FROZEN else None))
+    in_frozen = {action: "runs_frozen" if action in NOT_IN_FROZEN else None for action in Action}
+    assert refusals() == {action: usual[action] or in_frozen[action] for action in Action}
     moderation.unfreeze_session(session, by=by)
-    assert refusal(user, session, action) == usual
+    assert refusals() == usual
 
 
 def test_a_locked_session_leaves_sockets_reading(people: dict[str, User], session: Any, mod: User) -> None:
