@@ -114,7 +114,7 @@ class SessionConsumer(AsyncConsumer):
         )
         connection.pace.person = pace
         if not was_loaded:
-            pace.spend("updates", room.edits.document_bytes)
+            pace.spend("updates", room.edits.replica.size_bound)
         # Nothing is awaited from here to the joining, so that two who come at once do not take one place.
         try:
             live.places.take(room, connection)

@@ -211,11 +211,11 @@ class Registry:
         """Close the rooms that have been empty the longest, where all the empty ones take too much memory."""
         empty = [room for room in self._rooms.values() if room.is_idle]
         empty.sort(key=lambda room: room.idle_since)
-        size = sum(room.edits.document_bytes for room in empty)
+        size = sum(room.edits.replica.size_bound for room in empty)
         for room in empty:
             if size <= IDLE_MAX_BYTES:
                 return
-            size -= room.edits.document_bytes
+            size -= room.edits.replica.size_bound
             self._unload(room)
 
     async def _compact(self, session_id: UUID) -> None:

@@ -7,7 +7,7 @@ outcome (`committed`).
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from django.conf import settings
 
@@ -58,7 +58,8 @@ class Edits:
         self._host = host
         self._gate = gate
         self._doorbell = doorbell
-        self._replica = crdt.Replica(opened, _limits())
+        # Another one after a rebuild; what breaks it must be refused here.
+        self.replica = crdt.Replica(opened, _limits())
         self._whole_update: bytes | None = None
         self.fan_out = FanOut(self._state, gate)
         self.large = LargeUpdates(gate, members.expel)
@@ -68,7 +69,7 @@ class Edits:
         self.large.close()
         self.held.close()
         self.fan_out.close()
-        self._replica.close()
+        self.replica.close()
 
     @property
     def is_whole(self) -> bool:
@@ -78,11 +79,6 @@ class Edits:
     def is_settled(self) -> bool:
         """Whether everything that was taken is merged and committed."""
         return not self.unsaved and not self.large
-
-    @property
-    def document_bytes(self) -> int:
-        """About what it takes in memory."""
-        return self._replica.size_bound
 
     def forget(self, connection: Connection) -> None:
         self.held.forget(connection)
@@ -117,7 +113,7 @@ class Edits:
 
     def _answer_step1(self, connection: Connection, state: bytes) -> None:
         try:
-            update = self._document() if state == crdt.EMPTY_STATE else self._replica.diff(state)
+            update = self._document() if state == crdt.EMPTY_STATE else self.replica.diff(state)
         except crdt.Malformed as error:
             raise protocol.ProtocolError("the state vector cannot be read") from error
         connection.pace.spend("updates", len(update))
@@ -127,13 +123,13 @@ class Edits:
     def _document(self) -> bytes:
         """The whole document, kept until it changes: many newcomers ask for it at once after a restart."""
         if self._whole_update is None:
-            self._whole_update = self._replica.diff()
+            self._whole_update = self.replica.diff()
         return self._whole_update
 
     def _ask(self, connection: Connection) -> None:
         """Ask the socket for everything it has."""
         if self.held.ask(connection):
-            connection.outbox.put_answer(protocol.encode_step1(self._replica.state()))
+            connection.outbox.put_answer(protocol.encode_step1(self.replica.state()))
 
     def ask_again(self) -> None:
         """Ask for what held frames lack: a socket may have answered before it had it."""
@@ -141,10 +137,7 @@ class Edits:
             self._ask(connection)
 
     def _state(self) -> bytes:
-        return self._replica.state()
-
-    def update_since(self, state: bytes) -> bytes:
-        return self._replica.diff(state)
+        return self.replica.state()
 
     # Merging
 
@@ -155,7 +148,7 @@ class Edits:
             self._take_of_reader(connection, frame, update)
             return
         # What waited may get in with it, which its sender has not seen either.
-        source = None if self._replica.waits else connection.outbox
+        source = None if self.replica.waits else connection.outbox
         try:
             change = self._apply(update, connection)
         except crdt.Early as early:
@@ -173,7 +166,7 @@ class Edits:
         connection.pace.spend("updates", len(update))
         if self.listener is not None:
             # What changed is looked for along the whole text.
-            connection.pace.spend_parts(self._replica.blocks_bound() // crdt.STEPS_PER_PART)
+            connection.pace.spend_parts(self.replica.blocks_bound() // crdt.STEPS_PER_PART)
 
     def _merged(self, connection: Connection, frame: Frame) -> None:
         self.held.release(connection, frame)
@@ -189,29 +182,29 @@ class Edits:
             self._merged(connection, frame)
 
     def _refuse_if_new(self, connection: Connection, frame: Frame, update: bytes) -> None:
-        if self._replica.has_news(update, connection.pace.spend_parts):
+        if self.replica.has_news(update, connection.pace.spend_parts):
             self._refuse(connection, frame, "read_only", READ_ONLY)
 
     def _apply(self, update: bytes, connection: Connection) -> bytes | None:
         """Merge an update; what stands in its way is changed first. Raises as Replica.apply does."""
         try:
-            return self._replica.apply(update, connection.pace.spend_parts)
+            return self.replica.apply(update, connection.pace.spend_parts)
         except crdt.HalfCharacter as error:
             if not error.parted:
                 raise
             # Told and stored by itself: see Replica.take_out.
             self.fan_out.flush()
-            self._queue(self._replica.take_out(error.parted), None, None)
+            self._queue(self.replica.take_out(error.parted), None, None)
             self.fan_out.flush()
             return self._apply(update, connection)
         except crdt.TooLong:
-            self._queue(self._replica.part_blocks(), None, None)
-            return self._replica.apply(update, may_copy=True)
+            self._queue(self.replica.part_blocks(), None, None)
+            return self.replica.apply(update, may_copy=True)
 
     def _is_due(self, connection: Connection, frame: Frame) -> bool:
         if not self._gate.is_whole or frame.waits_for is None:
             return False
-        return not can_edit(connection.permission) or self._replica.meets(frame.waits_for)
+        return not can_edit(connection.permission) or self.replica.meets(frame.waits_for)
 
     def _merge_held(self, connection: Connection, frame: Frame) -> None:
         try:
@@ -237,7 +230,7 @@ class Edits:
         may_edit = can_edit(connection.permission)
         if may_edit:
             try:
-                if not self._replica.has_room(sliced):
+                if not self.replica.has_room(sliced):
                     document = self._document()
                     connection.pace.spend("updates", len(document))
                     sliced = await self._host.try_out(document, sliced, _limits())
@@ -265,7 +258,7 @@ class Edits:
 
     def _merge_slice(self, connection: Connection, frame: Frame, part: bytes) -> bool:
         self._spend(connection, part)
-        source = None if self._replica.waits else connection.outbox
+        source = None if self.replica.waits else connection.outbox
         try:
             change = self._apply(part, connection)
         except crdt.Early:
@@ -313,7 +306,7 @@ class Edits:
     def _relay(self, change: bytes, source: Outbox | None, user_id: str | None) -> None:
         self._whole_update = None
         if self.listener is not None:
-            self.listener.note(self._replica.take_deltas(), self._replica.text_bytes(), user_id)
+            self.listener.note(self.replica.take_deltas(), self.replica.text_bytes(), user_id)
         self.fan_out.relay(change, source)
         self.held.merge_soon()
 
@@ -334,7 +327,7 @@ class Edits:
         """Merge what the log holds up to `last_seq`; `users` made the updates, when that is known."""
         for update, user_id in zip(updates, users or [None] * len(updates), strict=True):
             try:
-                change = self._replica.absorb(update)
+                change = self.replica.absorb(update)
             except (crdt.Malformed, crdt.Broken):
                 logger.exception("the log of %s holds an update that cannot be merged", self._members.session_id)
                 self._host.rebuild_soon()
@@ -356,8 +349,8 @@ class Edits:
         replica = crdt.Replica(opened, _limits())
         for change in self.unsaved.changes():
             replica.absorb(change.payload)
-        self._replica.close()
-        self._replica, self._whole_update = replica, None
+        self.replica.close()
+        self.replica, self._whole_update = replica, None
         if self.listener is not None:
             self.listener.follow()
         self.head = loaded.head
@@ -367,17 +360,14 @@ class Edits:
 
     def watch_text(self) -> str:
         """Read the entry file's text; from now on the listener is told how it changes."""
-        self._replica.watch()
-        self._replica.take_deltas()
-        return self._replica.text()
-
-    def unwatch_text(self) -> None:
-        self._replica.watch(is_watched=False)
+        self.replica.watch()
+        self.replica.take_deltas()
+        return self.replica.text()
 
     def edit_text(self, connection: Connection, edits: Sequence[crdt.Edit]) -> None:
         """Change the entry file's text for this client. Raises TooLarge before anything changed, or Broken."""
         metrics.UPDATES.inc()
-        change = self._replica.edit(edits, connection.pace.spend_parts)
+        change = self.replica.edit(edits, connection.pace.spend_parts)
         self._queue(change, connection.identity.author, connection.outbox)
 
     def made(self, connection: Connection, version: int, ref: str | None) -> None:
@@ -386,12 +376,6 @@ class Edits:
 
     def rebuild(self) -> None:
         self._host.rebuild_soon()
-
-    def position_at(self, index: int, text: str) -> dict[str, Any]:
-        return self._replica.position_at(index, text)
-
-    def index_of(self, position: dict[str, Any], text: str) -> int | None:
-        return self._replica.index_of(position, text)
 
 
 def _limits() -> crdt.Limits:

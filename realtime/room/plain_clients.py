@@ -137,7 +137,7 @@ class PlainClients:
         cursor = None
         try:
             if places is not None:
-                anchor, head = (self._edits.position_at(place, self.line.text) for place in places)
+                anchor, head = (self._edits.replica.position_at(place, self.line.text) for place in places)
                 cursor = {"anchor": anchor, "head": head}
         except crdt.Broken:
             logger.warning("a place in the text of %s could not be named", self._session_id, exc_info=True)
@@ -251,7 +251,7 @@ class PlainClients:
         if position is None:
             return None
         try:
-            index = self._edits.index_of(position, self.line.text)
+            index = self._edits.replica.index_of(position, self.line.text)
         except crdt.Broken:
             return None
         if index is None or unit == "code_points":

@@ -108,7 +108,7 @@ class Room:
     async def _catch_up(self, connection: Connection, state: bytes | None) -> list[bytes]:
         """The table of cursors, after the text since `state` when one is given."""
         await self.gate.wait_until_whole()
-        frames = [] if state is None else [protocol.encode_update(self.edits.update_since(state))]
+        frames = [] if state is None else [protocol.encode_update(self.edits.replica.diff(state))]
         return frames + self.cursors.shown_to(connection)
 
     def leave(self, connection: Connection, *, comes_back: bool = True) -> None:
@@ -190,7 +190,7 @@ class Room:
         self.neighbours.tick(now)
         if self._plain is not None and self._plain.is_over(now):
             self._plain = self.edits.listener = self.cursors.listener = None
-            self.edits.unwatch_text()
+            self.edits.replica.watch(is_watched=False)
 
     def keep_alive(self, now: float, interval: float) -> None:
         """Renew cursors, and say something to sockets that were told nothing for most of the interval."""
