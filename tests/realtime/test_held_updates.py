@@ -130,6 +130,7 @@ async def test_page_whose_whole_text_builds_on_what_is_nowhere_is_told_so(sessio
 async def test_answers_that_came_too_early_count_only_until_one_is_merged(session, alice, bob):
     """A page that is slow to get what another one typed is not at fault, however often that happens."""
     async with socket(bob, session) as slow, socket(alice, session) as typist:
+        await slow.text("hello")
         for number in range(2 * held.EARLY_ANSWERS_MAX):
             early = yjs.update({60 + number: (0, [yjs.string("h", left=(20 + number, 0))])})
             await slow.send_to(bytes_data=protocol.encode_step2(early))
