@@ -221,7 +221,7 @@ class OpenFiles:
         for process in processes:
             names = names_in(f"{process.folder}/fd")
             if names is None:
-                # Root owns the folders of a process that is ending, too; only one that keeps its memory hides its files.
+                # Root owns the folders of a process that is ending, too; only one that keeps its memory hides files.
                 if memory_of(process.folder).folder:
                     files += usercustomize.OPEN_FILES
                 continue
