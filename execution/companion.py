@@ -1,4 +1,4 @@
-"""The thread beside a run: announces and stores what is printed, renews the lease, brings cancellations and input.
+"""The thread beside a run: stores what is printed, renews the lease, brings cancellations and input.
 
 Cancellations and input are rows; a message on the channel layer only wakes this thread sooner than its next look.
 """
@@ -11,9 +11,7 @@ import logging
 import threading
 import time
 from datetime import timedelta
-from itertools import groupby
 from math import inf
-from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from channels.layers import get_channel_layer
@@ -22,6 +20,7 @@ from django.db import close_old_connections, transaction
 from django.utils import timezone
 
 from execution import events
+from execution.announcer import Announcer, pieces
 from execution.availability import WORKER_NAME
 from execution.models import Run, RunInput, RunOutput, Status, Stream
 from execution.sandbox.control import Control
@@ -39,10 +38,6 @@ _STOPS = ("cancel_requested_at", "session__archived_at", "session__frozen_at")
 # A program that uses less of a processor than this waits for somebody. The agent alone takes some thousandths.
 WAITING_SHARE = 0.02
 STORE_SECONDS = 0.5
-ANNOUNCE_SECONDS = 0.03
-# The largest message and row of output, and how often the streams may take turns in what is announced at once.
-PIECE_BYTES = 64 * 1024
-TURNS_MAX = 64
 LEASE_RENEWAL_SECONDS = settings.RUN_LEASE_SECONDS / 3
 
 
@@ -74,12 +69,12 @@ class Companion(threading.Thread):
         self._began = time.monotonic()
         self._wake = threading.Event()
         self._closed = False
+        self._announcer = Announcer(claimed.session_id, claimed.pk) if claimed.session_id else None
         self._lock = threading.Lock()
-        self._heard: list[tuple[str, bytes]] = []
         self._unstored: dict[str, bytearray] = {}
-        self._offsets: dict[str, int] = dict.fromkeys(Stream.values, 0)
+        self._stored_bytes: dict[str, int] = dict.fromkeys(Stream.values, 0)
         self._inputs_seen = 0
-        self._announced_at = self._stored_at = self._renewed_at = self._looked_at = 0.0
+        self._stored_at = self._renewed_at = self._looked_at = 0.0
 
     def wake(self) -> None:
         self._wake.set()
@@ -94,18 +89,23 @@ class Companion(threading.Thread):
 
     def output(self, stream: str, data: bytes) -> None:
         """Called by the supervisor with each piece as it is printed. Never waits."""
+        if self._announcer:
+            self._announcer.take(stream, data)
         with self._lock:
-            self._heard.append((stream, data))
-        self._wake.set()
+            is_first = not self._unstored
+            self._unstored.setdefault(stream, bytearray()).extend(data)
+        if is_first:
+            self._wake.set()
 
     def close(self) -> None:
-        """Store what is left. Nothing is announced or stored afterwards."""
+        """Announce and store what is left. Nothing is announced or stored afterwards."""
+        if self._announcer:
+            self._announcer.close()
         self._closed = True
         self._wake.set()
         if self.is_alive():
             self.join()
         if not self.failed:
-            self._announce()
             self._store()
 
     def run(self) -> None:
@@ -128,13 +128,10 @@ class Companion(threading.Thread):
             close_old_connections()
 
     def _step(self) -> None:
-        self._wake.wait(STORE_SECONDS if self._unstored else LOOK_SECONDS)
-        # The first piece goes out at once; what follows is gathered, so that a chatty program costs few messages.
-        if (since := time.monotonic() - self._announced_at) < ANNOUNCE_SECONDS:
-            time.sleep(ANNOUNCE_SECONDS - since)
+        due = self._stored_at + STORE_SECONDS - time.monotonic()
+        self._wake.wait(max(0, due) if self._unstored else LOOK_SECONDS)
         rung = self._wake.is_set()
         self._wake.clear()
-        self._announce()
         now = time.monotonic()
         if now - self._stored_at >= STORE_SECONDS:
             self._store()
@@ -161,31 +158,22 @@ class Companion(threading.Thread):
             held_row(self._run).update(waits_for_input=waits)
             on_waiting(waits)
 
-    def _announce(self) -> None:
-        with self._lock:
-            heard, self._heard = self._heard, []
-        for stream, data in _merged(heard):
-            offset = self._offsets[stream]
-            self._offsets[stream] += len(data)
-            self._unstored.setdefault(stream, bytearray()).extend(data)
-            if self._run.session_id:
-                events.announce_output(self._run.session_id, self._run.pk, stream, offset, data)
-        if heard:
-            self._announced_at = time.monotonic()
-
     def _store(self) -> None:
         self._stored_at = time.monotonic()
-        if not self._unstored:
+        with self._lock:
+            unstored, self._unstored = self._unstored, {}
+        if not unstored:
             return
         rows = [
-            RunOutput(run=self._run, stream=stream, offset=self._offsets[stream] - len(data) + start, data=piece)
-            for stream, data in self._unstored.items()
-            for start, piece in _pieces(bytes(data))
+            RunOutput(run=self._run, stream=stream, offset=self._stored_bytes[stream] + start, data=piece)
+            for stream, data in unstored.items()
+            for start, piece in pieces(bytes(data))
         ]
         with transaction.atomic():
             if self._hold():
                 RunOutput.objects.bulk_create(rows)
-        self._unstored = {}
+        for stream, data in unstored.items():
+            self._stored_bytes[stream] += len(data)
 
     def _renew(self) -> None:
         self._renewed_at = time.monotonic()
@@ -214,21 +202,6 @@ class Companion(threading.Thread):
                     self.control.send_input(bytes(typed.data))
                 if typed.is_end:
                     self.control.close_input()
-
-
-def _merged(heard: list[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
-    """Neighbours of one stream as one piece of at most PIECE_BYTES.
-
-    The order of the streams is kept, unless they take turns so often that it would cost a message for every few bytes.
-    """
-    if len(heard) > TURNS_MAX:
-        heard = sorted(heard, key=itemgetter(0))
-    joined = ((stream, b"".join(data for _, data in group)) for stream, group in groupby(heard, key=itemgetter(0)))
-    return [(stream, piece) for stream, data in joined for _, piece in _pieces(data)]
-
-
-def _pieces(data: bytes) -> list[tuple[int, bytes]]:
-    return [(start, data[start : start + PIECE_BYTES]) for start in range(0, len(data), PIECE_BYTES)]
 
 
 # The companions of this process, by run id.

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import base64
+import json
+import sqlite3
 import subprocess
 import sys
 import time
 import uuid
+from contextlib import closing
 
 import pytest
+from websockets.sync.client import connect
 
-from tests.live import ROOT, LiveServer, Person, free_port
+from tests.live import DATABASE_FILE, ROOT, LiveServer, Person, free_port
 
 
 @pytest.fixture(scope="module")
@@ -127,6 +131,28 @@ def test_a_running_program_is_stopped_and_what_it_printed_is_kept(alice):
     assert (ended["status"], ended["stdout"]) == ("cancelled", "begun\n")
     assert ended["cancelled_by"]["username"] == alice.username
     assert alice.call("POST", f"/api/execute/{job}/cancel", 202)["status"] == "cancelled"
+
+
+def test_output_is_announced_as_it_is_printed_while_nothing_can_be_stored(alice, live):
+    code = "import time\nfor step in range(1, 6):\n    print('line', step, flush=True)\n    time.sleep(0.3)\n"
+    session = alice.new_session(content=code)
+    database = sqlite3.connect(live.data_dir / DATABASE_FILE, isolation_level=None)
+    room = connect(alice.socket_url(session["id"]), additional_headers=alice.headers, subprotocols=["codecrafter.v1"])
+    printed = b""
+    with closing(database), room as socket:
+        job = alice.call("POST", "/api/execute", 202, json={"session_id": session["id"]})["job_id"]
+        while b"line 5\n" not in printed:
+            # Shorter than the server waits for its database.
+            frame = socket.recv(timeout=10)
+            message = json.loads(frame) if isinstance(frame, str) else {}
+            if message.get("type") != "run.output":
+                continue
+            if not printed:
+                database.execute("BEGIN IMMEDIATE")
+            assert message["offset"] == len(printed)
+            printed += base64.b64decode(message["data_base64"])
+        database.execute("ROLLBACK")
+    assert wait_until(alice, job, "completed", "error")["stdout"].encode() == printed
 
 
 def test_a_person_types_into_a_running_program(alice):
