@@ -2,7 +2,7 @@
 // Whatever anybody wrote is set as text, never as markup.
 import { call, Problem } from "./api";
 import { serverNow } from "./clock";
-import type { ChatMessage } from "./collab";
+import type { ChatMessage } from "./received";
 import { Draft } from "./drafts";
 import { addressesIn } from "./links";
 import { byId, clockTime, exactTime, icon, make, plural, relativeTime, type Person } from "./page";

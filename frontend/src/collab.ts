@@ -5,13 +5,16 @@ import type { Awareness } from "y-protocols/awareness";
 import { WebsocketProvider } from "y-websocket";
 import * as Y from "yjs";
 import { serverNow } from "./clock";
-import { loadWith } from "./carried";
 import type { CopyName } from "./copies";
 import { DeviceCopy } from "./device";
-import type { AnyNotice, Hello, PageMessage, Refused } from "./messages";
-import type { Permission, Person } from "./page";
-import { splitFrame, STEP_2, SYNC, UPDATE, updateIn } from "./split";
-import { wholeText } from "./texts";
+import { tooLongWords } from "./fits";
+import { IncomingFrames } from "./incoming";
+import type { Hello } from "./messages";
+import type { Permission } from "./page";
+import type { RefusedCode, ServerMessage } from "./received";
+import { socketClass } from "./socket";
+import { longestBytes, wholeText } from "./texts";
+import { UnsavedEdits } from "./unsaved";
 
 /** What is not acknowledged, and whether the browser keeps that on this device. */
 interface Waiting {
@@ -27,27 +30,6 @@ export type SaveState =
   | ({ kind: "offline"; since: Date; isRestarting: boolean } & Waiting)
   | { kind: "readonly" }
   | ({ kind: "closed"; code: number } & Waiting);
-
-export interface ChatMessage {
-  id: string;
-  /** Null when the account is gone. */
-  user: (Person & { hue?: number }) | null;
-  text: string;
-  created_at: string;
-  ref?: string | null;
-}
-
-type Members<Message> = Message extends unknown ? keyof Message : never;
-type Member<Message, Name> = Message extends unknown ? (Name extends keyof Message ? Message[Name] : never) : never;
-
-/** Any notice: what is not in every kind of them may be absent. */
-export type Notice = Pick<AnyNotice, keyof AnyNotice> & {
-  [Name in Exclude<Members<AnyNotice>, keyof AnyNotice>]?: Member<AnyNotice, Name>;
-};
-
-export type ServerMessage = Exclude<PageMessage, AnyNotice> | Notice;
-
-type RefusedCode = Refused["code"];
 
 /** Why this history of the document is over for this page, and what the person had on the screen. */
 export interface Ending {
@@ -92,20 +74,11 @@ const RELEASE_AFTER_MS = 1_500;
 const LONGEST_BACKOFF_MS = 8_000;
 /** Some networks answer a WebSocket's handshake never. */
 const LONGEST_HANDSHAKE_MS = 15_000;
-/** What others write is held back no longer than this. */
-const LONGEST_HOLD_MS = 10_000;
-/** The frame number of an edit that was not sent on the present connection. */
-const UNSENT = Number.POSITIVE_INFINITY;
 
 /** Frames with edits are no longer than this, so that the server takes others' in between; nor than it allows. */
 const FRAME_BYTES = 256 * 1024;
 /** Until the server has said what it allows. */
 const FIRST_FRAME_BYTES = 64 * 1024;
-
-interface PendingEdit {
-  frame: number;
-  since: number;
-}
 
 export interface CollabOptions {
   sessionId: string;
@@ -127,12 +100,7 @@ export class Collab {
 
   readonly #device: DeviceCopy;
   readonly #over = new AbortController();
-  #pending: PendingEdit[] = [];
-  #edits = 0;
-  #updateFrame = 0;
-  #step2Frame = 0;
-  /** Whether the server has committed everything that this page held when the connection was made. */
-  #isConfirmed = false;
+  readonly #unsaved = new UnsavedEdits();
   #socketOpen = false;
   #wasLoaded = false;
   #wasSynced = false;
@@ -144,11 +112,8 @@ export class Collab {
   #epoch: string | null;
   #permission: Permission;
   #shown = "";
-  /** Ends the holding back of what others write; null while it is let in. */
-  #holding: ReturnType<typeof setTimeout> | null = null;
-  #earlier: Uint8Array | null;
   #frameBytes = FIRST_FRAME_BYTES;
-  #held: { socket: WebSocket; data: unknown }[] = [];
+  readonly #incoming: IncomingFrames;
 
   constructor(
     options: CollabOptions,
@@ -156,8 +121,14 @@ export class Collab {
   ) {
     this.#permission = options.permission;
     this.#epoch = options.epoch;
-    this.#earlier = options.earlier;
     this.#device = new DeviceCopy(this.doc, options.userId, options.sessionId);
+    this.#incoming = new IncomingFrames({
+      doc: this.doc,
+      earlier: options.earlier,
+      origin: () => this.provider,
+      socket: () => this.provider.ws,
+      mayAnswer: (state) => this.#mayAnswer(state),
+    });
     const server = `${location.protocol === "https:" ? "wss:" : "ws:"}//${location.host}/ws/sessions`;
     this.provider = new WebsocketProvider(server, options.sessionId, this.doc, {
       connect: false,
@@ -194,7 +165,7 @@ export class Collab {
       const count = await this.#device.takeUp(this.#epoch);
       if (this.#over.signal.aborted) return;
       if (count !== null) {
-        while (this.#pending.length < count) this.#pending.push({ frame: UNSENT, since: Date.now() });
+        this.#unsaved.takeUp(count);
         this.#load();
       }
     }
@@ -218,22 +189,14 @@ export class Collab {
     return origin !== this.provider;
   }
 
-  /** Keeps what the server sends of the text, and of others' carets in it, out of the document; not for long. */
+  /** Keeps what others write out of the document while something is composed; not for long. */
   hold(isHeld: boolean): void {
-    if (isHeld && this.#holding === null) {
-      this.#holding = setTimeout(() => this.hold(false), LONGEST_HOLD_MS);
-    } else if (!isHeld && this.#holding !== null) {
-      clearTimeout(this.#holding);
-      this.#holding = null;
-      for (const { socket, data } of this.#held.splice(0)) {
-        if (this.provider.ws === socket) socket.dispatchEvent(new MessageEvent("message", { data }));
-      }
-    }
+    this.#incoming.hold(isHeld);
   }
 
   /** Whether closing the page now would lose something that was typed. */
   get isAtRisk(): boolean {
-    return this.#pending.length > 0 && !this.#isOnDevice;
+    return this.#unsaved.count > 0 && !this.#isOnDevice;
   }
 
   /** Resolves with true once every edit is committed, with false when that takes longer. */
@@ -253,54 +216,36 @@ export class Collab {
   }
 
   get isSaved(): boolean {
-    return this.#pending.length === 0 && this.#isConfirmed;
+    return this.#unsaved.isSaved;
   }
 
   get #isOnDevice(): boolean {
-    return this.#device.noted >= this.#edits;
+    return this.#device.noted >= this.#unsaved.made;
   }
 
-  /** A WebSocket that keeps text frames away from y-websocket, which throws on them, holds back others' edits when it
-   * has to, and counts what carries edits. */
   #socketClass(): typeof WebSocket {
-    const collab = this;
-    return class CountingSocket extends WebSocket {
-      #frames = 0;
-
-      constructor(url: string | URL, protocols?: string | string[]) {
-        super(url, protocols);
-        collab.#handshakeSince = performance.now();
-        // Added before y-websocket sets onmessage, so this listener runs first.
-        this.addEventListener("message", (event: MessageEvent) => {
-          const isText = typeof event.data === "string";
-          if (!isText && collab.provider.ws === this) collab.#loadEarlier(new Uint8Array(event.data as ArrayBuffer));
-          if (!isText && collab.#holding === null) return;
-          event.stopImmediatePropagation();
-          if (collab.provider.ws !== this) return;
-          collab.provider.wsLastMessageReceived = Date.now();
-          if (isText) collab.#received(event.data);
-          else collab.#held.push({ socket: this, data: event.data });
-        });
-      }
-
-      override send(data: string | ArrayBufferLike | Blob | ArrayBufferView<ArrayBuffer>): void {
-        if (!(data instanceof Uint8Array && data[0] === SYNC && (data[1] === STEP_2 || data[1] === UPDATE))) {
-          super.send(data as ArrayBufferView<ArrayBuffer>);
-          return;
-        }
-        const frames = splitFrame(data, collab.#frameBytes);
-        this.#frames += frames.length;
-        collab.#sent(this.#frames, data[1]);
-        for (const frame of frames) super.send(frame as Uint8Array<ArrayBuffer>);
-      }
+    const inUse = (socket: WebSocket): boolean => {
+      if (this.provider.ws !== socket) return false;
+      this.provider.wsLastMessageReceived = Date.now();
+      return true;
     };
+    return socketClass({
+      opening: () => (this.#handshakeSince = performance.now()),
+      text: (socket, data) => inUse(socket) && this.#received(data),
+      binary: (socket, data) => this.#incoming.lets(socket, data) || (inUse(socket) && false),
+      frameBytes: () => this.#frameBytes,
+      sent: (frame, kind) => this.#unsaved.sent(frame, kind),
+    });
   }
 
-  /** Loads the first answer of the server together with what the earlier document has of it. */
-  #loadEarlier(frame: Uint8Array): void {
-    if (!this.#earlier || frame[0] !== SYNC || frame[1] !== STEP_2) return;
-    loadWith(this.doc, this.#earlier, updateIn(frame), this.provider);
-    this.#earlier = null;
+  /** An answer of several frames is sent only if everything fits: the server takes or refuses each frame by itself, and
+   * would keep the first if the text were too long only with the last. It has sent its own text before it asks. */
+  #mayAnswer(state: Uint8Array): boolean {
+    if (this.#unsaved.count === 0 || Y.encodeStateAsUpdate(this.doc, state).length <= this.#frameBytes) return true;
+    const bytes = longestBytes(this.doc);
+    if (bytes <= this.textBytes) return true;
+    void this.#end("too_large", tooLongWords(this.textBytes, bytes));
+    return false;
   }
 
   #params(): Record<string, string> {
@@ -322,19 +267,15 @@ export class Collab {
     const { provider } = this;
     provider.on("status", ({ status }: { status: string }) => {
       this.#socketOpen = status === "connected";
-      if (this.#socketOpen) {
-        this.#step2Frame = 0;
-        this.#isConfirmed = false;
-      }
+      if (this.#socketOpen) this.#unsaved.connected();
       this.#report();
     });
     provider.on("connection-close", (event: CloseEvent | null) => {
       this.#socketOpen = false;
-      this.#isConfirmed = false;
+      this.#unsaved.disconnected();
       this.#offlineSince ??= new Date();
       if (event?.code === RESTARTING) this.#isRestarting = true;
-      for (const edit of this.#pending) edit.frame = UNSENT;
-      if (this.#pending.length > 0) this.#keep();
+      this.#keep();
       // y-websocket waits without jitter; its upper bound is read right after this event.
       const base = Math.min(200 * 2 ** provider.wsUnsuccessfulReconnects, LONGEST_BACKOFF_MS);
       provider.maxBackoffTime = base * (0.5 + Math.random() / 2);
@@ -363,21 +304,8 @@ export class Collab {
     this.events.loaded();
   }
 
-  #sent(frame: number, kind: number): void {
-    if (kind === UPDATE) {
-      this.#updateFrame = frame;
-      return;
-    }
-    // Step 2 holds everything the server lacked, so it answers for all edits up to now.
-    this.#step2Frame = frame;
-    for (const edit of this.#pending) edit.frame = frame;
-  }
-
   #editMade(): void {
-    const frame = this.#step2Frame > 0 && this.#updateFrame > 0 ? this.#updateFrame : UNSENT;
-    this.#updateFrame = 0;
-    this.#edits += 1;
-    this.#pending.push({ frame, since: Date.now() });
+    this.#unsaved.add();
     if (this.#device.isStarted) this.#note();
     else if (!this.#socketOpen) this.#keep();
     else setTimeout(() => this.#keep(), KEEP_AFTER_MS);
@@ -386,19 +314,19 @@ export class Collab {
 
   /** Puts what waits on the device, if anything does. */
   #keep(): void {
-    if (this.#pending.length === 0 || !this.#epoch || this.#over.signal.aborted) return;
+    if (this.#unsaved.count === 0 || !this.#epoch || this.#over.signal.aborted) return;
     void this.#device.start(this.#epoch);
     this.#note();
   }
 
   #note(): void {
-    void this.#device.note(this.#pending.length, this.#edits).then(() => this.#report());
+    void this.#device.note(this.#unsaved.count, this.#unsaved.made).then(() => this.#report());
   }
 
   #release(): void {
     if (!this.#device.isStarted || !this.isSaved) return;
-    const edits = this.#edits;
-    const isSaved = (): boolean => edits === this.#edits && this.isSaved;
+    const { made } = this.#unsaved;
+    const isSaved = (): boolean => made === this.#unsaved.made && this.isSaved;
     setTimeout(async () => {
       // Whatever makes this false brings an acknowledgement later, and that begins anew.
       if (isSaved() && !(await this.#device.release(isSaved))) this.#release();
@@ -443,8 +371,7 @@ export class Collab {
   }
 
   #acknowledged(received: number): void {
-    this.#pending = this.#pending.filter((edit) => edit.frame > received);
-    if (this.#step2Frame > 0 && received >= this.#step2Frame) this.#isConfirmed = true;
+    this.#unsaved.acknowledged(received);
     if (this.isSaved) this.#savedAt = new Date(serverNow());
     if (this.#device.isStarted) this.#note();
     this.#release();
@@ -464,7 +391,7 @@ export class Collab {
     if (this.#over.signal.aborted) return;
     this.#over.abort();
     this.provider.disconnect();
-    const count = this.#pending.length;
+    const count = this.#unsaved.count;
     const kept = await this.#device.setApart(count, reason, this.#epoch ?? "");
     const text = wholeText(this.doc);
     const earlier = reason === "epoch" ? null : Y.encodeStateAsUpdate(this.doc);
@@ -473,7 +400,7 @@ export class Collab {
   }
 
   #state(): SaveState {
-    const waiting = { count: this.#pending.length, isOnDevice: this.#isOnDevice || !this.#device.isFailing };
+    const waiting = { count: this.#unsaved.count, isOnDevice: this.#isOnDevice || !this.#device.isFailing };
     if (this.#closed !== null) return { kind: "closed", code: this.#closed, ...waiting };
     if (!this.#wasSynced) return { kind: "connecting", ...waiting };
     if (!this.#socketOpen || !this.provider.synced) {
@@ -481,8 +408,7 @@ export class Collab {
     }
     if (this.#permission === "read" && waiting.count === 0) return { kind: "readonly" };
     if (this.isSaved) return { kind: "saved", at: this.#savedAt };
-    const oldest = this.#pending[0]?.since ?? Date.now();
-    return { kind: Date.now() - oldest > SLOW_ACK_MS ? "unsaved" : "saving", ...waiting };
+    return { kind: Date.now() - this.#unsaved.since > SLOW_ACK_MS ? "unsaved" : "saving", ...waiting };
   }
 
   #report(): void {

@@ -17,7 +17,7 @@ export function fitting(mostBytes: () => number, refuse: (words: string) => void
       const before = transaction.startState.doc;
       const bytes = bytesAbove(transaction.newDoc, most);
       if (bytes === 0 || transaction.newDoc.length <= before.length) return transaction;
-      queueMicrotask(() => refuse(`A file may hold ${kilobytes(most)} of text, and with that it would hold ${kilobytes(bytes)}. Nothing was changed.`));
+      queueMicrotask(() => refuse(`${tooLongWords(most, bytes)} Nothing was changed.`));
       return [];
     }),
     EditorView.domEventObservers({
@@ -46,5 +46,8 @@ async function tellOfBinary(files: File[], view: EditorView, refuse: (words: str
     }
   }
 }
+
+export const tooLongWords = (most: number, bytes: number): string =>
+  `A file may hold ${kilobytes(most)} of text, and with that it would hold ${kilobytes(bytes)}.`;
 
 const kilobytes = (bytes: number): string => `${Math.ceil(bytes / 1024).toLocaleString("en")} KB`;

@@ -5,6 +5,7 @@ import * as encoding from "lib0/encoding";
 import * as Y from "yjs";
 
 export const SYNC = 0;
+export const STEP_1 = 0;
 export const STEP_2 = 1;
 export const UPDATE = 2;
 
@@ -44,7 +45,7 @@ export function splitFrame(frame: Uint8Array, most: number): Uint8Array[] {
   });
 }
 
-/** What a frame of the sync protocol carries. */
+/** What a frame of the sync protocol carries: an update, or in step 1 a state vector. */
 export function updateIn(frame: Uint8Array): Uint8Array {
   const decoder = decoding.createDecoder(frame);
   decoding.readVarUint(decoder);

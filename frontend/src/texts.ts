@@ -33,6 +33,12 @@ export function wholeText(doc: Y.Doc): string {
   return files.map(({ id, path }) => `==> ${path} <==\n${doc.getText(id).toString()}`).join("\n");
 }
 
+/** The size in UTF-8 of the longest text. */
+export function longestBytes(doc: Y.Doc): number {
+  const encoder = new TextEncoder();
+  return Math.max(...listedFiles(doc).map(({ id }) => encoder.encode(doc.getText(id).toString()).length));
+}
+
 /** The path, or the first of its kind that no listed file has: "lib/words (2).txt". */
 export function freePath(path: string, listed: FileEntry[]): string {
   const taken = new Set(listed.map((file) => file.path.toLowerCase()));
