@@ -14,7 +14,7 @@ from django.db import connections
 from django.http.request import validate_host
 
 from accounts import demo
-from execution.sandbox.backends import NAMES as SANDBOX_BACKEND_NAMES
+from execution.sandbox.choose import NAMES as SANDBOX_BACKEND_NAMES
 from web.client import serves_this_machine_only
 
 if TYPE_CHECKING:

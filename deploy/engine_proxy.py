@@ -25,9 +25,9 @@ from urllib.parse import parse_qsl, urlencode
 # Started by its path, it finds what a sandbox is in the folder above.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from execution.images.build import PREFIX, image_of
 from execution.sandbox import versions
 from execution.sandbox.container import DEADLINE_LABEL, LABELS, Container, environment_of
+from execution.sandbox.image_names import PREFIX, image_of
 from execution.sandbox.job import default_compile_limits, default_run_limits
 from languages import LANGUAGES
 from languages.families import FAMILIES

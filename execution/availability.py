@@ -20,10 +20,11 @@ from django.utils import timezone
 
 import languages
 from execution.models import AvailableLanguage, Worker
-from execution.sandbox.backends import choose_backend
+from execution.sandbox.choose import choose_backend
 from execution.sandbox.errors import SandboxFault
 from execution.sandbox.limits import RUN
 from execution.sandbox.pool import Pool
+from execution.sandbox.versions import ask_versions
 from web import answers
 
 if TYPE_CHECKING:
@@ -144,7 +145,7 @@ def report_worker() -> bool:
     failures = backend().failures()
     if failures is None and settings.TRY_LANGUAGES:
         return True
-    _report_languages(backend().versions())
+    _report_languages(ask_versions(backend()))
     for key, reason in (failures or {}).items():
         keep_self_test(key, "", reason)
     note_tried()

@@ -21,6 +21,7 @@ from django.db import close_old_connections
 
 from execution import availability, probe
 from execution.sandbox import selftest
+from execution.sandbox.versions import ask_versions
 from languages import LANGUAGES, SELF_TESTS
 from languages.families import FAMILIES
 
@@ -51,7 +52,7 @@ class Trial(threading.Thread):
 
 def try_languages(backend: Backend, stopped: threading.Event) -> list[str]:
     """Offer what passes, with its version, and say of the rest why not; returns the keys that had to be tried."""
-    versions = backend.versions()
+    versions = ask_versions(backend)
     availability.withdraw_untried(versions)
     passed = _Passed(settings.DATA_DIR / KEPT)
     marks = {key: _mark(key, version, backend) for key, version in versions.items()}

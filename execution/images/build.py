@@ -18,22 +18,27 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from execution.sandbox.docker import DockerBackend
+from execution.sandbox.errors import SandboxFault
+from execution.sandbox.image_names import (
+    AGENT_FILES,
+    AGENT_LABEL,
+    FAILURES_LABEL,
+    SANDBOX,
+    agent_digest,
+    image_of,
+)
+from execution.sandbox.selftest import SelfTestResult, run
 from languages import LANGUAGES, SELF_TESTS
 from languages.families import FAMILIES, Family
 
 HERE = Path(__file__).parent
-SANDBOX = HERE.parent / "sandbox"
-AGENT_FILES = ("agent.py", "protocol.py", "usercustomize.py")
-PREFIX = "codecrafter/sandbox"
 BASE_IMAGE = "debian:bookworm-slim"
 BASE_TAG = "codecrafter/base:bookworm"
 SUITE = "bookworm"
 MIRROR = "http://deb.debian.org/debian"
 RECIPE_LABEL = "codecrafter.recipe"
-AGENT_LABEL = "codecrafter.agent"
 TRIAL_LABEL = "codecrafter.trial"
-# Language key -> why its self-test failed, as JSON; absent until the image was tried.
-FAILURES_LABEL = "codecrafter.failures"
 FIRST = next(iter(FAMILIES))
 PULL_SECONDS = 300
 MEGABYTE = 1_000_000
@@ -41,14 +46,6 @@ MEGABYTE = 1_000_000
 
 class BuildFailed(Exception):
     """Says what to do about it."""
-
-
-def agent_digest(folder: Path = SANDBOX) -> str:
-    """Names the agent that an image carries; the server refuses an image with another one."""
-    digest = hashlib.sha256()
-    for name in AGENT_FILES:
-        digest.update((folder / name).read_bytes())
-    return digest.hexdigest()
 
 
 def docker(*words: str, check: bool = True, stdin: bytes | None = None, quiet: bool = True, seconds: int = 3600) -> str:
@@ -122,14 +119,6 @@ def make_base() -> None:
             raise BuildFailed(f"docker import failed: {imported.stderr.decode('utf-8', 'replace')}")
 
 
-def image_of(family: str, prefix: str = "") -> str:
-    """The image of a family; `prefix` is SANDBOX_IMAGE, with a tag or without."""
-    name, colon, tag = (prefix or PREFIX).rpartition(":")
-    if not colon or "/" in tag:
-        name, tag = prefix or PREFIX, "latest"
-    return f"{name}-{family}:{tag}"
-
-
 def build_context() -> bytes:
     """What the engine gets: the Dockerfile, and the agent in a folder of its own."""
     packed = io.BytesIO()
@@ -194,10 +183,6 @@ def write_trial(image: str, trial: str, failures: dict[str, str]) -> None:
 
 def self_test(family: Family, prefix: str) -> dict[str, str]:
     """Tries every language of a family in its image; returns the reasons of those that failed."""
-    # Imported here: these need more than the standard library.
-    from execution.sandbox.docker import DockerBackend
-    from execution.sandbox.errors import SandboxFault
-    from execution.sandbox.selftest import SelfTestResult, run
 
     def report(result: SelfTestResult) -> None:
         print(f"  {result}", flush=True)

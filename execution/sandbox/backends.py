@@ -1,16 +1,13 @@
-"""What a backend offers the supervisor, and which one this host gets."""
+"""What a backend offers the supervisor."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
-from execution.sandbox.errors import SandboxFault
 from execution.sandbox.job import BASE_ENVIRONMENT
 from execution.sandbox.limits import Limits
 from languages import LANGUAGES
 
-NAMES = ("auto", "docker", "bubblewrap")
 AGENT_FOLDER = "/opt/codecrafter"
 # PID 1 is started as the Python programs are, so that it can become one; usercustomize.py makes it the agent.
 START_ARGV = ("python3", "main.py")
@@ -88,9 +85,6 @@ class Backend(Protocol):
     def toolset(self, language: str = "") -> str:
         """Names the tools such a sandbox has, so that the same name means the same tools."""
 
-    def versions(self) -> dict[str, str]:
-        """Language key -> version, for each language whose tool answers inside a sandbox. Takes seconds; cache it."""
-
     def failures(self) -> dict[str, str] | None:
         """Language key -> what its self-test found wrong when its image was made; None where nobody tried them."""
 
@@ -102,25 +96,3 @@ class Backend(Protocol):
 
     def close(self) -> None:
         """Let go of everything; sandboxes that are in use stay until their own `close`."""
-
-
-def choose_backend(name: str = "auto", *, hidden: Sequence[Path] = (), image: str = "", runtime: str = "") -> Backend:
-    """The backend called `name`; "auto" is Docker if an engine with the image answers, else bubblewrap.
-
-    `hidden` are folders that no sandbox may see even if they lie under /usr (the project, DATA_DIR). `image` and
-    `runtime` are Docker's (docker.py). Raises SandboxFault with the one command that would help.
-    """
-    if name not in NAMES:
-        raise SandboxFault("unknown_backend", f"Set SANDBOX_BACKEND to one of: {', '.join(NAMES)}.", name)
-    # Imported here: docker-py and the probes cost time that a process without sandboxes should not pay.
-    from execution.sandbox.bubblewrap import BubblewrapBackend
-    from execution.sandbox.docker import DockerBackend
-
-    if name == "docker":
-        return DockerBackend(image=image, runtime=runtime)
-    if name == "bubblewrap":
-        return BubblewrapBackend(hidden=hidden)
-    try:
-        return DockerBackend(image=image, runtime=runtime, connect_seconds=2)
-    except SandboxFault:
-        return BubblewrapBackend(hidden=hidden)

@@ -20,14 +20,13 @@ from execution.sandbox import protocol, seccomp
 from execution.sandbox.backends import AGENT_FOLDER, START_ARGV, Usage, is_python, start_environment
 from execution.sandbox.cgroups import Cgroup, Cgroups
 from execution.sandbox.errors import SandboxFault
+from execution.sandbox.image_names import AGENT_FILES
 from execution.sandbox.limits import COMPILE, Limits
 from execution.sandbox.processes import end_orphans, usage_of_tree
 from execution.sandbox.spawner import SPAWNER
-from execution.sandbox.versions import ask_versions
 from languages.families import FAMILIES
 
 PYTHON = "/usr/bin/python3"
-AGENT_FILES = ("agent.py", "protocol.py", "usercustomize.py")
 SANDBOX_ID = 65534
 # Above the ranges that systemd hands to containers and below 2^31, so no account and no other manager uses them.
 FIRST_UID = 1_900_000_000
@@ -105,9 +104,6 @@ class BubblewrapBackend:
                 cgroup.remove()
             self._give_back_uid(uid)
             raise SandboxFault("bubblewrap_failed", "Run `make doctor`.", f"{label}: {error}") from error
-
-    def versions(self) -> dict[str, str]:
-        return ask_versions(self)
 
     def failures(self) -> None:
         """Nobody has tried the host's tools yet."""

@@ -16,13 +16,12 @@ import docker
 import requests
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 
-from execution.images.build import AGENT_LABEL, FAILURES_LABEL, agent_digest, image_of
 from execution.sandbox import owners, protocol
 from execution.sandbox.backends import is_python
 from execution.sandbox.container import DEADLINE_LABEL, JOB_LABEL, OWNER_LABEL, Container
 from execution.sandbox.errors import FULL, SandboxFault
+from execution.sandbox.image_names import AGENT_LABEL, FAILURES_LABEL, agent_digest, image_of
 from execution.sandbox.limits import Limits
-from execution.sandbox.versions import ask_versions
 from languages import LANGUAGES
 from languages.families import FAMILIES
 
@@ -101,10 +100,6 @@ class DockerBackend:
 
     def close(self) -> None:
         self._api.close()
-
-    def versions(self) -> dict[str, str]:
-        failures = self.failures()
-        return {key: version for key, version in ask_versions(self).items() if key not in failures}
 
     def failures(self) -> dict[str, str]:
         """Language key -> why its self-test failed when its image was made (execution/images/build.py)."""
@@ -199,7 +194,7 @@ class DockerBackend:
             raise SandboxFault("image_absent", "Run `make images`.", f"{image} is not there") from error
         except ENGINE_ERRORS as error:
             raise SandboxFault("engine_failed", "Run `make doctor`.", str(error)) from error
-        if (found["Config"].get("Labels") or {}).get(AGENT_LABEL) != agent_digest(Path(__file__).parent):
+        if (found["Config"].get("Labels") or {}).get(AGENT_LABEL) != agent_digest():
             raise SandboxFault("image_stale", "Run `make images`.", f"{image} carries another agent")
         self._known[image] = (str(found["Id"]), time.monotonic())
         return str(found["Id"])

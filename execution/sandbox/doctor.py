@@ -27,7 +27,7 @@ class Check:
 def checks(image: str = "", runtime: str = "") -> list[Check]:
     """Every check, most important first. The first says whether programs can run here at all.
 
-    `image` and `runtime` are what the sandbox will be given (backends.choose_backend).
+    `image` and `runtime` are what the sandbox will be given (choose.choose_backend).
     """
     engine_check = _engine()
     of_engine = [_images(image), _runtime(runtime)] if engine_check.ok else [_unknown(name) for name in OF_ENGINE]

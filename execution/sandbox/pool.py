@@ -139,9 +139,6 @@ class Pool:
     def toolset(self, language: str = "") -> str:
         return self._backend.toolset(language)
 
-    def versions(self) -> dict[str, str]:
-        return self._backend.versions()
-
     def failures(self) -> dict[str, str] | None:
         return self._backend.failures()
 

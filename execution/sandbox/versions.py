@@ -51,7 +51,10 @@ class _Collected:
 
 
 def ask_versions(backend: Backend) -> dict[str, str]:
-    """Language key -> version number; a language whose compiler or interpreter is absent is left out."""
+    """Language key -> version number. Takes seconds.
+
+    A language is left out when its compiler or interpreter is absent, or its self-test failed when its image was made.
+    """
     together: dict[Hashable, list[Language]] = {}
     for language in LANGUAGES.values():
         together.setdefault(backend.shape(LIMITS, language.key), []).append(language)
@@ -62,7 +65,8 @@ def ask_versions(backend: Backend) -> dict[str, str]:
         except SandboxFault as fault:
             if fault.code not in ABSENT:
                 raise
-    return {key: found[key] for key in LANGUAGES if key in found}
+    failures = backend.failures() or {}
+    return {key: found[key] for key in LANGUAGES if key in found and key not in failures}
 
 
 def ask_version(language: Language, backend: Backend) -> str:

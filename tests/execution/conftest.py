@@ -10,6 +10,7 @@ import pytest
 from execution.sandbox.bubblewrap import BubblewrapBackend
 from execution.sandbox.docker import DockerBackend
 from execution.sandbox.errors import SandboxFault
+from execution.sandbox.versions import ask_versions
 from tests.services.fixtures import START_SECONDS, missing
 
 if TYPE_CHECKING:
@@ -77,5 +78,5 @@ def versions(
 ) -> dict[str, str]:
     kind = request.node.callspec.params["backend"]
     if kind not in known_versions:
-        known_versions[kind] = backend.versions()
+        known_versions[kind] = ask_versions(backend)
     return known_versions[kind]

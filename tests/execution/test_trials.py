@@ -22,7 +22,7 @@ FOUND = {"python": "3.11.2", "zsh": "5.9"}
 
 
 class FewTools:
-    """A real sandbox that says it has FOUND, can be given other tools, and can be broken."""
+    """A real sandbox that can be given other tools, and can be broken."""
 
     def __init__(self) -> None:
         try:
@@ -34,9 +34,6 @@ class FewTools:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
-
-    def versions(self) -> dict[str, str]:
-        return FOUND
 
     def toolset(self, language: str = "") -> str:
         return self.tools
@@ -55,6 +52,8 @@ def sandbox(monkeypatch, tmp_path, settings):
     monkeypatch.setitem(LANGUAGES, "zsh", replace(LANGUAGES["python"], key="zsh", name="Zsh", run=("sh", "{entry}")))
     few = FewTools()
     monkeypatch.setattr(availability, "bare_backend", lambda: few)
+    for module in (availability, trials):
+        monkeypatch.setattr(module, "ask_versions", lambda _backend: FOUND)
     monkeypatch.setattr(availability, "_has_tried", False)
     monkeypatch.setattr(availability, "_remedy", "")
     return few

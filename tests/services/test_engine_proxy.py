@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 import docker
 import pytest
 
-from execution.images.build import image_of
 from execution.sandbox.container import DEADLINE_LABEL, JOB_LABEL, LABELS, OWNER_LABEL, Container
 from execution.sandbox.errors import FULL, SandboxFault
+from execution.sandbox.image_names import image_of
 from execution.sandbox.limits import RUN
 from languages.families import FAMILIES
 from tests.execution.conftest import docker as docker_sandbox

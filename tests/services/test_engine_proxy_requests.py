@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from deploy import engine_proxy
-from execution.images.build import image_of
 from execution.sandbox.container import DEADLINE_LABEL, JOB_LABEL, LABELS, OWNER_LABEL, Container
+from execution.sandbox.image_names import image_of
 from execution.sandbox.limits import RUN
 from tests.services import servers
 

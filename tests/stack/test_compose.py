@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from execution.images.build import image_of
+from execution.sandbox.image_names import image_of
 from tests.live import PASSWORD
 from tests.project.test_settings_documented import read_by_settings
 from tests.services import fixtures, servers

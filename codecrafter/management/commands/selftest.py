@@ -8,6 +8,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from execution.availability import backend, keep_self_test
 from execution.sandbox import selftest
 from execution.sandbox.errors import SandboxFault
+from execution.sandbox.versions import ask_versions
 from languages import LANGUAGES
 
 
@@ -22,7 +23,7 @@ class Command(BaseCommand):
             raise CommandError(f"There is no language {', '.join(sorted(unknown))}.")
         try:
             sandbox = backend()
-            installed = sandbox.versions()
+            installed = ask_versions(sandbox)
         except SandboxFault as fault:
             raise CommandError(fault.remedy) from None
         missing = [key for key in options["keys"] if key not in installed]

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from execution.images.build import AGENT_FILES, AGENT_LABEL, SANDBOX, agent_digest, image_of
 from execution.sandbox.control import Control
 from execution.sandbox.docker import DockerBackend
 from execution.sandbox.errors import SandboxFault
+from execution.sandbox.image_names import AGENT_FILES, AGENT_LABEL, SANDBOX, agent_digest, image_of
 from execution.sandbox.pool import Pool
 from execution.sandbox.supervisor import execute
 from tests.execution.hostile.host import Host, eventually

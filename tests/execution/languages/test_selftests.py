@@ -11,6 +11,7 @@ from execution.sandbox.bubblewrap import BubblewrapBackend
 from execution.sandbox.errors import SandboxFault
 from execution.sandbox.job import Status
 from execution.sandbox.selftest import program, run, self_test, try_program
+from execution.sandbox.versions import ask_versions
 from languages import LANGUAGES
 from languages.families import FAMILIES
 from tests.services.fixtures import START_SECONDS, missing
@@ -29,7 +30,7 @@ def bubblewrap():
 
 @pytest.fixture(scope="module")
 def found_here(bubblewrap):
-    return bubblewrap.versions()
+    return ask_versions(bubblewrap)
 
 
 @pytest.mark.timeout(START_SECONDS)

@@ -14,9 +14,9 @@ import pytest
 
 from execution import availability
 from execution.sandbox import owners
-from execution.sandbox.backends import choose_backend
 from execution.sandbox.bubblewrap import FIRST_UID, BubblewrapBackend
 from execution.sandbox.cgroups import Cgroups
+from execution.sandbox.choose import choose_backend
 from execution.sandbox.container import DEADLINE_LABEL, OWNER_LABEL
 from execution.sandbox.control import Control
 from execution.sandbox.doctor import checks
@@ -33,7 +33,7 @@ from tests.services.fixtures import BUILD_IMAGES, image_environment
 ROOT = Path(__file__).resolve().parents[3]
 WORKER = """
 import os, sys
-from execution.sandbox.backends import choose_backend
+from execution.sandbox.choose import choose_backend
 from tests.execution.conftest import docker
 from tests.execution.sandbox.running import Watcher, run
 backend = choose_backend(sys.argv[1], image=os.environ.get("SANDBOX_IMAGE", ""))
@@ -160,7 +160,7 @@ print([pid for pid in os.listdir("/proc") if pid.isdigit() and pid != "1"])
 
 SIGNALS = """
 import sys
-from execution.sandbox.backends import choose_backend
+from execution.sandbox.choose import choose_backend
 from tests.execution.sandbox.running import run
 program = "import signal; print(*(signal.getsignal(s).name for s in (signal.SIGHUP, signal.SIGQUIT)))"
 print(run(choose_backend("bubblewrap"), "python", program).stdout.decode(), end="")
@@ -313,7 +313,7 @@ def test_an_image_that_is_absent_or_old_is_named(docker_engine, docker_backend, 
     with pytest.raises(SandboxFault) as fault:
         docker(image="codecrafter/none:latest")
     assert (fault.value.code, fault.value.remedy) == ("image_absent", "Run `make images`.")
-    monkeypatch.setattr("execution.sandbox.docker.agent_digest", lambda _folder: "another")
+    monkeypatch.setattr("execution.sandbox.docker.agent_digest", lambda: "another")
     with pytest.raises(SandboxFault) as fault:
         docker()
     assert fault.value.code == "image_stale"

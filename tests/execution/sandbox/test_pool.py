@@ -28,7 +28,7 @@ PARKED_STARTS = ("fork", "exec")
 TRACE = "import os; print(sorted(os.listdir('/tmp')), os.listdir('/dev/shm')); open('/tmp/mine', 'w')"
 WORKER = """
 import os, sys, time
-from execution.sandbox.backends import choose_backend
+from execution.sandbox.choose import choose_backend
 from execution.sandbox.pool import Pool
 from execution.sandbox.limits import RUN
 pool = Pool(choose_backend(sys.argv[1], image=os.environ.get("SANDBOX_IMAGE", "")), minimum=2)
