@@ -22,11 +22,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import languages
 from benchmarks.common import PROGRAMS, Listener, Program, at, backend_of, machine
 from execution.sandbox.cache import CompileCache
+from execution.sandbox.cases import execute_cases
 from execution.sandbox.control import Control
 from execution.sandbox.docker import DockerBackend
 from execution.sandbox.job import Case, prepare
 from execution.sandbox.pool import Pool
-from execution.sandbox.supervisor import execute, execute_cases
+from execution.sandbox.supervisor import execute
 
 if TYPE_CHECKING:
     from execution.sandbox.backends import Backend

@@ -34,6 +34,7 @@ from execution.sandbox.docker import DockerBackend
 from execution.sandbox.job import prepare
 from execution.sandbox.pool import Pool, await_ready
 from execution.sandbox.supervisor import execute
+from tests.services import servers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -100,7 +101,7 @@ def traces(backend: Backend) -> dict[str, int]:
         found["cgroups"] = sum(1 for parent in backend.cgroups.parents() for _folder in parent.glob(f"{os.getpid()}-*"))
     if isinstance(backend, DockerBackend):
         found["containers"] = backend.count()
-        found["mounts"] = len(backend.mounts_without_container())
+        found["mounts"] = len(servers.mounts_without_container())
     return found
 
 

@@ -9,13 +9,11 @@ import socket
 import threading
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Sum
-from django.db.models.signals import post_delete, post_save
-from django.dispatch import receiver
 from django.utils import timezone
 
 import languages
@@ -206,6 +204,7 @@ def _report_languages(versions: dict[str, str]) -> None:
         row.checked_at = now
         row.save()
     AvailableLanguage.objects.exclude(key__in=versions).filter(switched_off_at=None).delete()
+    answers.forget(LANGUAGES)
 
 
 def withdraw_untried(versions: dict[str, str]) -> None:
@@ -213,6 +212,7 @@ def withdraw_untried(versions: dict[str, str]) -> None:
     for row in AvailableLanguage.objects.filter(switched_off_at=None):
         if versions.get(row.key, "")[:120] != row.version or row.key not in versions:
             row.delete()
+    answers.forget(LANGUAGES)
 
 
 def keep_self_test(key: str, version: str, fault: str) -> None:
@@ -220,6 +220,7 @@ def keep_self_test(key: str, version: str, fault: str) -> None:
     AvailableLanguage.objects.update_or_create(
         key=key, defaults={"version": version[:120], "fault": fault[:500], "checked_at": timezone.now()}
     )
+    answers.forget(LANGUAGES)
 
 
 def switch_off(key: str, reason: str) -> bool:
@@ -235,11 +236,6 @@ def switch_on(key: str) -> bool:
     is_switched = bool(off.update(switched_off_at=None, switched_off_reason=""))
     answers.forget(LANGUAGES)
     return is_switched
-
-
-@receiver([post_save, post_delete], sender=AvailableLanguage)
-def _forget_languages(**kwargs: Any) -> None:
-    answers.forget(LANGUAGES)
 
 
 def forget_worker(name: str) -> None:

@@ -13,7 +13,7 @@ import time
 import uuid
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.db import close_old_connections, transaction
@@ -31,10 +31,11 @@ from execution.models import AvailableLanguage, Run, Status, TestCase
 from execution.output import OutputBudget
 from execution.sandbox import selftest
 from execution.sandbox.cache import CompileCache, PersonalCache
+from execution.sandbox.cases import execute_cases, sum_of_cases
 from execution.sandbox.errors import FULL, InvalidJob, SandboxFault
-from execution.sandbox.job import Case, CaseResult, Job, Outcome, prepare
+from execution.sandbox.job import Case, Job, Outcome, prepare
 from execution.sandbox.job import Status as FinalStatus
-from execution.sandbox.supervisor import execute, execute_cases, sum_of_cases
+from execution.sandbox.supervisor import execute
 from execution.slots import Slots
 
 if TYPE_CHECKING:
@@ -45,7 +46,6 @@ if TYPE_CHECKING:
     from django.db.models import QuerySet
 
 logger = logging.getLogger(__name__)
-Ended = TypeVar("Ended", Outcome, CaseResult)
 
 # What a person reads whose run waits for a sandbox.
 WAITS = "Runs wait: the sandbox that programs run in does not answer. This one starts by itself as soon as it does."
@@ -347,7 +347,7 @@ def _execute(claimed: Run, beside: Companion) -> Outcome:
     return _overdue(beside, replace(outcome, cases=tuple(_overdue(beside, case) for case in outcome.cases)))
 
 
-def _overdue(beside: Companion, ended: Ended) -> Ended:
+def _overdue(beside: Companion, ended: Outcome) -> Outcome:
     """What was stopped because all cases together took too long was not cancelled by anybody."""
     if not beside.overdue or ended.status is not FinalStatus.CANCELLED:
         return ended
@@ -356,7 +356,7 @@ def _overdue(beside: Companion, ended: Ended) -> Ended:
     return replace(ended, status=FinalStatus.TIMED_OUT, stats={**ended.stats, "limit": "wall"}, message=message)
 
 
-def _keep_case(claimed: Run, case: TestCase, result: CaseResult, budget: OutputBudget) -> bool:
+def _keep_case(claimed: Run, case: TestCase, result: Outcome, budget: OutputBudget) -> bool:
     """Judge one case and keep what came of it; False ends the submission."""
     verdict = result.status.value
     if result.status is FinalStatus.COMPLETED:

@@ -293,7 +293,7 @@ class BubblewrapHandle:
 
     def usage(self) -> Usage | None:
         if self._cgroup is None:
-            return usage_of_tree(self._process.pid)
+            return usage_of_tree(self.host_pid)
         cpu_ms = self._cgroup.cpu_ms()
         return None if cpu_ms is None else Usage(cpu_ms)
 
@@ -306,7 +306,7 @@ class BubblewrapHandle:
 
     def _children(self) -> list[int]:
         """The inner process. In a container the worker itself may be the init that must wait for it."""
-        pid = self._process.pid
+        pid = self.host_pid
         try:
             return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
         except OSError:

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Hashable
 from datetime import datetime
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any
 
 import docker
@@ -160,18 +159,6 @@ class DockerBackend:
         """Sandboxes of this process that the engine knows, running or not."""
         own = f"{OWNER_LABEL}={owners.this_process()}"
         return len(self._api.containers(all=True, filters={"label": own}))
-
-    def mounts_without_container(self) -> list[str]:
-        """What is mounted in the engine's folder on this machine, and belongs to no container that the engine knows."""
-        root = str(self._api.info()["DockerRootDir"])
-        known = []
-        mounted = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
-        for container in self._api.containers(all=True):
-            known.append(container["Id"])
-            with contextlib.suppress(*ENGINE_ERRORS):
-                data = self._api.inspect_container(container["Id"])["GraphDriver"]["Data"] or {}
-                known.append(data.get("MergedDir", container["Id"]))
-        return [path for path in mounted if path.startswith(f"{root}/") and not any(part in path for part in known)]
 
     def _stopped_for(self, container: dict[str, Any]) -> float:
         """Seconds; 0 for one that runs."""

@@ -128,24 +128,12 @@ class Case:
 
 
 @dataclass(frozen=True)
-class CaseResult:
-    """How one case ended, and what was kept of what it printed. Its memory is its largest process's ru_maxrss."""
-
-    status: Status
-    exit_code: int | None
-    signal: str | None
-    stats: Stats
-    stdout: bytes
-    stderr: bytes
-    truncated: bool
-    message: str
-
-
-@dataclass(frozen=True)
 class Outcome:
-    """How a run ended. `message` is one plain sentence where the state alone does not say enough, else empty.
+    """How a run or one of its test cases ended.
 
-    `cases` holds the results of those test cases that ran, in their order.
+    `message` is one plain sentence where the state alone does not say enough, else empty. `cases` holds the outcomes of
+    those test cases that ran, in their order. Only the outcome of a case has `stdout` and `stderr`, because nobody
+    listened to it; its memory is its largest process's ru_maxrss.
     """
 
     status: Status
@@ -155,7 +143,9 @@ class Outcome:
     compile_output: bytes = b""
     truncated: bool = False
     message: str = ""
-    cases: tuple[CaseResult, ...] = ()
+    cases: "tuple[Outcome, ...]" = ()
+    stdout: bytes = b""
+    stderr: bytes = b""
 
 
 def prepare(

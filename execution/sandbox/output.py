@@ -1,7 +1,7 @@
 """What is kept of what a program prints, and how it reaches a listener that may be slow."""
 
 import threading
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable
 from typing import Literal, Protocol
 
@@ -18,6 +18,30 @@ class Listener(Protocol):
 
     def output(self, stream: StreamName, data: bytes) -> None:
         """`data` was printed. What an output limit removes is never passed on."""
+
+
+class Collected:
+    """A listener that keeps what it hears."""
+
+    def __init__(self) -> None:
+        self.streams: dict[StreamName, bytearray] = defaultdict(bytearray)
+
+    @property
+    def stdout(self) -> bytes:
+        return bytes(self.streams.get("stdout", b""))
+
+    @property
+    def stderr(self) -> bytes:
+        return bytes(self.streams.get("stderr", b""))
+
+    def started(self) -> None:
+        """Nothing is kept of that."""
+
+    def hurry(self) -> None:
+        """As of a Delivery, in whose place it stands for a test case: nothing waits here."""
+
+    def output(self, stream: StreamName, data: bytes) -> None:
+        self.streams[stream] += data
 
 
 class OutputCut:

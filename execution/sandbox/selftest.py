@@ -11,7 +11,7 @@ from execution.sandbox.backends import Backend
 from execution.sandbox.control import Control
 from execution.sandbox.errors import SandboxFault
 from execution.sandbox.job import Outcome, Status, prepare
-from execution.sandbox.output import StreamName
+from execution.sandbox.output import Collected
 from execution.sandbox.supervisor import execute
 from execution.sandbox.versions import ask_version
 from languages import LANGUAGES, SELF_TESTS, Language
@@ -38,21 +38,6 @@ class SelfTestResult:
         version = f", {self.version}" if self.version else ""
         said = f"ok{version}" if self.ok else f"failed: {self.reason}"
         return f"{self.key}: {said} ({self.seconds:.1f} s)"
-
-
-@dataclass
-class Heard:
-    """A listener that keeps everything."""
-
-    stdout: bytes = b""
-    stderr: bytes = b""
-    compile: bytes = b""
-
-    def started(self) -> None:
-        pass
-
-    def output(self, stream: StreamName, data: bytes) -> None:
-        setattr(self, stream, getattr(self, stream) + data)
 
 
 def run(
@@ -86,8 +71,8 @@ def program(language: Language, name: str) -> bytes | None:
     return None
 
 
-def try_program(language: Language, source: bytes, stdin: bytes, backend: Backend) -> tuple[Outcome, Heard]:
-    heard = Heard()
+def try_program(language: Language, source: bytes, stdin: bytes, backend: Backend) -> tuple[Outcome, Collected]:
+    heard = Collected()
     job = prepare(language, {language.file_name: source}, stdin=stdin)
     return execute(job, backend, heard, Control(), f"selftest-{language.key}"), heard
 
@@ -122,7 +107,7 @@ def _first_fault(language: Language, backend: Backend) -> str:
     return ""
 
 
-def _described(name: str, outcome: Outcome, heard: Heard) -> str:
+def _described(name: str, outcome: Outcome, heard: Collected) -> str:
     said = (outcome.compile_output + heard.stderr + heard.stdout)[:SHOWN_BYTES].decode("utf-8", "replace").strip()
     parts = [f"{name}: {outcome.status}", f"exit {outcome.exit_code}", outcome.message, repr(said)]
     return ", ".join(part for part in parts if part)

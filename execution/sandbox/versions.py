@@ -9,7 +9,7 @@ from execution.sandbox.control import Control
 from execution.sandbox.errors import SandboxFault
 from execution.sandbox.job import BASE_ENVIRONMENT, Job, Status, Step
 from execution.sandbox.limits import MIB, Limits
-from execution.sandbox.output import StreamName
+from execution.sandbox.output import Collected
 from execution.sandbox.supervisor import execute
 from languages import LANGUAGES, Language
 
@@ -36,18 +36,6 @@ print(json.dumps({key: answer for key, answer in answers if answer is not None})
 """
 DOTTED = re.compile(r"\d+(?:\.\d+)+")
 NUMBER = re.compile(r"\d+")
-
-
-class _Collected:
-    def __init__(self) -> None:
-        self.stdout = b""
-
-    def started(self) -> None:
-        pass
-
-    def output(self, stream: StreamName, data: bytes) -> None:
-        if stream == "stdout":
-            self.stdout += data
 
 
 def ask_versions(backend: Backend) -> dict[str, str]:
@@ -95,7 +83,7 @@ def _ask(languages: Iterable[Language], backend: Backend) -> dict[str, str]:
         run=Step(("python3", "ask.py"), BASE_ENVIRONMENT, LIMITS),
         stdin=json.dumps(question).encode(),
     )
-    collected = _Collected()
+    collected = Collected()
     outcome = execute(job, backend, collected, Control(), "versions")
     if outcome.status is not Status.COMPLETED:
         raise SandboxFault("versions_unknown", "Run `make doctor`.", f"{outcome.status}: {outcome.message}")

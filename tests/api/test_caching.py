@@ -149,7 +149,7 @@ def test_the_languages_are_asked_for_once(shared, client):
 
 def test_a_language_that_comes_goes_fails_or_is_switched_is_seen_at_once(shared, client):
     assert available(client) == set()
-    AvailableLanguage.objects.create(key="python", version="3.11", checked_at=timezone.now())
+    availability.keep_self_test("python", "3.11", "")
     assert available(client) == {"python"}
     assert availability.switch_off("python", "for now")
     assert available(client) == set()
@@ -159,7 +159,7 @@ def test_a_language_that_comes_goes_fails_or_is_switched_is_seen_at_once(shared,
     assert available(client) == set()
     availability.keep_self_test("c", "gcc", "")
     assert available(client) == {"c"}
-    AvailableLanguage.objects.all().delete()
+    availability.withdraw_untried({})
     assert available(client) == set()
 
 
@@ -167,7 +167,7 @@ def test_a_language_that_comes_goes_fails_or_is_switched_is_seen_at_once(shared,
 def test_what_was_read_of_the_old_state_while_a_change_was_on_its_way_is_not_kept(shared, client):
     """Who reads while the change is in its transaction reads the old state, and must not keep it for others."""
     with transaction.atomic():
-        AvailableLanguage.objects.create(key="python", version="3.11", checked_at=timezone.now())
+        availability.keep_self_test("python", "3.11", "")
         # Another process, which does not see the uncommitted row, makes its answer now.
         generation = cache.get("generation:languages", "")
         cache.set("answer:languages", (generation, "[]"), answers.KEPT_SECONDS)
@@ -197,7 +197,7 @@ def test_without_the_cache_the_languages_are_there(shared, no_redis, client):
 
 def test_without_redis_what_another_process_changes_is_seen_at_once(client):
     assert available(client) == set()
-    # Without signals, as in `manage.py selftest` beside the server.
+    # As in `manage.py selftest` beside the server.
     AvailableLanguage.objects.bulk_create([AvailableLanguage(key="c", version="12", checked_at=timezone.now())])
     assert available(client) == {"c"}
 

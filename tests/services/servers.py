@@ -19,6 +19,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from docker import DockerClient
+from docker.errors import DockerException
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -341,3 +344,21 @@ def dockerd(directory: Path, data_root: Path) -> Iterator[tuple[str, subprocess.
     ]
     with process(argv, ready, directory / "log") as server:
         yield address, server
+
+
+def mounts_without_container(host: str = "") -> list[str]:
+    """What is mounted in the folder of an engine on this machine, and belongs to no container that the engine knows.
+
+    `host` is as DOCKER_HOST, which is asked without one.
+    """
+    with contextlib.closing(DockerClient(base_url=host) if host else DockerClient.from_env()) as client:
+        engine = client.api
+        root = str(engine.info()["DockerRootDir"])
+        known = []
+        mounted = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
+        for container in engine.containers(all=True):
+            known.append(container["Id"])
+            with contextlib.suppress(DockerException):
+                data = engine.inspect_container(container["Id"])["GraphDriver"]["Data"] or {}
+                known.append(data.get("MergedDir", container["Id"]))
+    return [path for path in mounted if path.startswith(f"{root}/") and not any(part in path for part in known)]

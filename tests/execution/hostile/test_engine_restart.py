@@ -114,6 +114,6 @@ def test_an_engine_that_dies_and_comes_back_is_no_verdict_and_leaves_nothing(eng
     backend.reap()
     pool.close()
     assert eventually(lambda: backend.count() == 0)
-    assert eventually(lambda: backend.mounts_without_container() == []), backend.mounts_without_container()
+    assert eventually(lambda: servers.mounts_without_container(engine.address) == [])
     for traces in host.noted:
         assert eventually(lambda traces=traces: traces.left() == []), traces.left()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import languages
 from execution.sandbox.control import Control
 from execution.sandbox.job import prepare
 from execution.sandbox.limits import MIB, Limits
+from execution.sandbox.output import Collected
 from execution.sandbox.supervisor import execute
 
 if TYPE_CHECKING:
@@ -31,21 +32,21 @@ LIMITS = Limits(
 SHORT = replace(LIMITS, cpu_ms=400)
 
 
-@dataclass
-class Watcher:
-    """A listener that keeps what it was told and calls back on each piece."""
+class Watcher(Collected):
+    """Counts the starts and calls back on each piece, too."""
 
-    on_output: Callable[[bytes], None] = lambda _data: None
-    streams: dict[str, bytes] = field(default_factory=dict)
-    starts: int = 0
-    running: threading.Event = field(default_factory=threading.Event)
+    def __init__(self, on_output: Callable[[bytes], None] = lambda _data: None) -> None:
+        super().__init__()
+        self.starts = 0
+        self.running = threading.Event()
+        self.on_output = on_output
 
     def started(self) -> None:
         self.starts += 1
         self.running.set()
 
     def output(self, stream: StreamName, data: bytes) -> None:
-        self.streams[stream] = self.streams.get(stream, b"") + data
+        super().output(stream, data)
         self.on_output(data)
 
 
@@ -56,11 +57,11 @@ class Ran:
 
     @property
     def stdout(self) -> bytes:
-        return self.watcher.streams.get("stdout", b"")
+        return self.watcher.stdout
 
     @property
     def stderr(self) -> bytes:
-        return self.watcher.streams.get("stderr", b"")
+        return self.watcher.stderr
 
     @property
     def status(self) -> str:

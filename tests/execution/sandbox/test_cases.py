@@ -8,13 +8,13 @@ from dataclasses import replace
 import pytest
 
 import languages
+from execution.sandbox.cases import execute_cases
 from execution.sandbox.container import DEADLINE_LABEL, JOB_LABEL
 from execution.sandbox.control import Control
 from execution.sandbox.errors import InvalidJob
 from execution.sandbox.job import Case, prepare
 from execution.sandbox.limits import MIB
 from execution.sandbox.pool import Pool
-from execution.sandbox.supervisor import execute_cases
 from tests.execution.conftest import kind_of_backend
 from tests.execution.sandbox.running import LIMITS, Watcher
 

@@ -28,6 +28,7 @@ from execution.sandbox.supervisor import execute
 from languages import LANGUAGES
 from tests.execution.conftest import docker
 from tests.execution.sandbox.running import Watcher, run
+from tests.services import servers
 from tests.services.fixtures import BUILD_IMAGES, image_environment
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -206,11 +207,11 @@ def test_stopped_leftovers_are_removed_after_their_deadline(docker_backend):
         api.remove_container(new, force=True)
 
 
-def test_no_container_is_left_after_a_run(docker_backend):
+def test_no_container_is_left_after_a_run(docker_engine, docker_backend):
     before = docker_backend.count()
     run(docker_backend, "bash", "sleep 300 & echo")
     assert docker_backend.count() == before
-    assert eventually(lambda: docker_backend.mounts_without_container() == [])
+    assert eventually(lambda: servers.mounts_without_container(docker_engine) == [])
 
 
 def test_a_container_is_as_closed_as_promised(docker_backend):

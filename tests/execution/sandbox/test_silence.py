@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from execution.sandbox import supervisor
+from execution.sandbox import step
 from tests.execution.conftest import kind_of_backend
 from tests.execution.sandbox.running import LIMITS, Ran, Watcher, run
 
@@ -86,7 +86,7 @@ def test_the_memory_limit_holds_while_the_agent_says_nothing(backend):
 
 @bubblewrap
 def test_a_silent_sandbox_that_nobody_can_count_is_ended(backend, monkeypatch):
-    monkeypatch.setattr(supervisor, "BLIND_LOOKS", 8)
+    monkeypatch.setattr(step, "BLIND_LOOKS", 8)
     ran = run_without_agent(Opened(backend, usage=lambda: None), BURNS, replace(LIMITS, wall_ms=60_000))
     assert (ran.status, ran.limit) == ("failed", None)
     assert "could no longer measure it" in ran.outcome.message
