@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
@@ -29,43 +27,25 @@ from sessions_app.errors import NotAllowed
 from web.problems import Invalid
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from uuid import UUID
 
     from accounts.models import User
+    from execution.run_request import RunRequest
 
 
-def submit_run(
-    user: User,
-    *,
-    session_id: UUID | None = None,
-    language: languages.Language | None = None,
-    files: Mapping[str, bytes] | None = None,
-    stdin: bytes = b"",
-    args: list[str] | None = None,
-    interactive: bool = False,
-    limits: Mapping[str, int] | None = None,
-    tests: Sequence[Mapping[str, Any]] = (),
-    stop_on_failure: bool = False,
-    idempotency_key: str = "",
-    request: Any = None,
-    address: str = "",
-) -> Run:
-    """Queue a run. Without `files`, the session's text at its committed head runs, in the session's language.
-
-    `limits` replaces fields of the language's limits; `tests` are as TestCaseInput checked them. `request` is what
-    came in, to tell a repeated request from a reused `idempotency_key`; guests are counted by its `address` too.
-    Raises NotAllowed, Invalid, LanguageUnavailable, TooManyRuns, IdempotencyKeyReused.
-    """
-    session = standing_in(user, session_id, Action.RUN).session if session_id else None
+def submit_run(user: User, asked: RunRequest) -> Run:
+    """Queue a run. Raises NotAllowed, Invalid, LanguageUnavailable, TooManyRuns, IdempotencyKeyReused."""
+    session = standing_in(user, asked.session_id, Action.RUN).session if asked.session_id else None
     if session is None and user.is_guest:
         raise NotAllowed("A guest runs programs in the session only.")
-    digest = hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest() if idempotency_key else ""
-    if idempotency_key and (earlier := _earlier(user, idempotency_key, digest)):
-        return earlier
+    language = asked.language
     if language is None:
         assert session is not None
         language = languages.get(session.language)
+    revision, files = None, asked.program(language)
+    if earlier := _earlier(user, asked):
+        return earlier
     storage.require_disk()
     if reason := availability_of(language).unavailable_reason:
         raise LanguageUnavailable(reason)
@@ -73,65 +53,77 @@ def submit_run(
         raise TooManyRuns(
             f"You already have {settings.RUN_ACTIVE_PER_USER} runs waiting or running. Stop one or wait.", retry_after=5
         )
-    revision = None
     if files is None:
         assert session is not None
         revision, files = _text_to_run(session.pk, language)
     try:
-        prepare_job(language, files, stdin=stdin, args=args or (), interactive=interactive, limits=limits)
+        prepare_job(
+            language, files, stdin=asked.stdin, args=asked.args, interactive=asked.interactive, limits=asked.limits
+        )
     except InvalidJob as error:
         raise Invalid(f"This cannot be run: {error}.") from None
     try:
-        with transaction.atomic():
-            run = Run.objects.create(
-                user=user,
-                session=session,
-                counted_as=turns.counted_as(user, session_id, address),
-                language=language.key,
-                revision=revision,
-                args=args or [],
-                stdin=stdin,
-                interactive=interactive,
-                limits=dict(limits or {}),
-                stop_on_failure=stop_on_failure,
-                told={} if any(test["hidden"] for test in tests) else None,
-                idempotency_key=idempotency_key,
-                request_sha256=digest,
-            )
-            RunFile.objects.bulk_create(RunFile(run=run, path=path, content=content) for path, content in files.items())
-            TestCase.objects.bulk_create(
-                TestCase(
-                    run=run,
-                    number=number,
-                    name=test["name"],
-                    stdin=test["stdin"].encode(),
-                    args=test["args"],
-                    expected=test["expected"].encode(),
-                    checker=test["checker"],
-                    is_hidden=test["hidden"],
-                )
-                for number, test in enumerate(tests, start=1)
-            )
-            events.announce_state(run)
-            record(
-                "run.submitted",
-                f"{user.username} ran {language.name}",
-                user_id=user.pk,
-                session_id=session_id,
-                metadata={"job_id": str(run.pk)},
-            )
-            transaction.on_commit(lambda: queue.publish(run.pk))
+        return _queue(user, asked, language, revision, files)
     except IntegrityError:
         # Two requests with one key at the same moment: the other one won.
-        if idempotency_key and (earlier := _earlier(user, idempotency_key, digest)):
+        if earlier := _earlier(user, asked):
             return earlier
         raise
+
+
+@transaction.atomic
+def _queue(
+    user: User, asked: RunRequest, language: languages.Language, revision: int | None, files: Mapping[str, bytes]
+) -> Run:
+    """Write the rows of a run, and hand it to the broker once they are committed."""
+    run = Run.objects.create(
+        user=user,
+        session_id=asked.session_id,
+        counted_as=turns.counted_as(user, asked.session_id, asked.address),
+        language=language.key,
+        revision=revision,
+        args=list(asked.args),
+        stdin=asked.stdin,
+        interactive=asked.interactive,
+        limits=dict(asked.limits),
+        stop_on_failure=asked.stop_on_failure,
+        told={} if any(test["hidden"] for test in asked.tests) else None,
+        idempotency_key=asked.idempotency_key,
+        request_sha256=asked.digest(),
+    )
+    RunFile.objects.bulk_create(RunFile(run=run, path=path, content=content) for path, content in files.items())
+    TestCase.objects.bulk_create(
+        TestCase(
+            run=run,
+            number=number,
+            name=test["name"],
+            stdin=test["stdin"].encode(),
+            args=test["args"],
+            expected=test["expected"].encode(),
+            checker=test["checker"],
+            is_hidden=test["hidden"],
+        )
+        for number, test in enumerate(asked.tests, start=1)
+    )
+    events.announce_state(run)
+    record(
+        "run.submitted",
+        f"{user.username} ran {language.name}",
+        user_id=user.pk,
+        session_id=asked.session_id,
+        metadata={"job_id": str(run.pk)},
+    )
+    transaction.on_commit(lambda: queue.publish(run.pk))
     return run
 
 
-def _earlier(user: User, key: str, digest: str) -> Run | None:
-    earlier = Run.objects.without_input().select_related("user").filter(user=user, idempotency_key=key).first()
-    if earlier and earlier.request_sha256 != digest:
+def _earlier(user: User, asked: RunRequest) -> Run | None:
+    """The run that the same key began. Raises IdempotencyKeyReused."""
+    if not asked.idempotency_key:
+        return None
+    sent = Run.objects.without_input().select_related("user")
+    earlier = sent.filter(user=user, idempotency_key=asked.idempotency_key).first()
+    if earlier and earlier.request_sha256 != asked.digest():
         raise IdempotencyKeyReused
     return earlier
 

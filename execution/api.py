@@ -15,7 +15,6 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-import languages
 from accounts.guests import open_to_guests
 from accounts.models import Scope
 from execution import actions
@@ -40,11 +39,10 @@ from execution.serializers import (
     OutputPieceSerializer,
     RunSerializer,
     RunSummarySerializer,
-    files_of,
     language_json,
     run_json,
 )
-from sessions_app.access import Action, standing_in
+from sessions_app.access import standing_in
 from sessions_app.errors import NotAllowed, SessionNotFound
 from web import answers
 from web.client import counted_address
@@ -111,37 +109,13 @@ class Execute(APIView):
             raise Invalid(errors={"Idempotency-Key": ["At most 255 printable characters."]})
         form = ExecuteInput(data=request.data)
         form.is_valid(raise_exception=True)
-        run = actions.submit_run(
-            request.user,
-            **_arguments(request, form.validated_data),
-            idempotency_key=key,
-            request=request.data,
-            address=counted_address(request._request),
-        )
+        asked = form.run_request(idempotency_key=key, address=counted_address(request._request))
+        run = actions.submit_run(request.user, asked)
         run = _wait_for(run, wait)
         code = status.HTTP_200_OK if run.is_final else status.HTTP_202_ACCEPTED
         return Response(
             run_json(run, request.user), status=code, headers={"Location": reverse("api:run-status", args=[run.pk])}
         )
-
-
-def _arguments(request: SignedInRequest, given: dict[str, Any]) -> dict[str, Any]:
-    language = languages.get(given["language"]) if "language" in given else None
-    session_id = given.get("session_id")
-    text_language = language or languages.get(
-        standing_in(request.user, given["session_id"], Action.RUN).session.language
-    )
-    return {
-        "session_id": session_id,
-        "language": language,
-        "files": files_of(given, text_language),
-        "stdin": given.get("stdin", "").encode(),
-        "args": given.get("args", []),
-        "interactive": given["interactive"],
-        "limits": given.get("limits", {}),
-        "tests": given.get("tests", []),
-        "stop_on_failure": given["stop_on_failure"],
-    }
 
 
 def _wait_for(run: Run, seconds: int) -> Run:

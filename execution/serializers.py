@@ -10,17 +10,18 @@ from django.conf import settings
 from drf_spectacular.utils import inline_serializer
 from rest_framework import serializers
 
+import languages
 from execution.events import summary
 from execution.judging import FAILED, PASSED, Checker
 from execution.limits import ceiling, default_limits
 from execution.models import Run, Status, Stream, TestCase
 from execution.output import CASE_TEXTS, CASES_SHOWN_BYTES, SHOWN_BYTES, beginnings, cases_with_beginnings, shown
+from execution.run_request import RunRequest
 from execution.sandbox.job import MAX_ARGUMENT_BYTES
 from execution.sandbox.protocol import ProtocolError, check_path
 from sessions_app.serializers import LanguageField, PersonSerializer, TextField
 
 if TYPE_CHECKING:
-    import languages
     from accounts.models import User
     from execution.availability import Availability
 
@@ -134,21 +135,24 @@ class ExecuteInput(serializers.Serializer):
             raise serializers.ValidationError("The files are larger than 512 KiB together.", "too_large")
         return value
 
-
-def files_of(given: dict[str, Any], language: languages.Language) -> dict[str, bytes] | None:
-    """The program that came with the request, the entry file under its language's name; None when none came."""
-    if "code" in given:
-        return {language.file_name: given["code"].encode()}
-    if "files" not in given:
-        return None
-    files = {file["path"]: file["data"] for file in given["files"]}
-    if language.file_name not in files:
-        if len(files) > 1:
-            raise serializers.ValidationError(
-                {"files": [f"One file must be named {language.file_name}: the program starts there."]}, "no_entry"
-            )
-        return {language.file_name: next(iter(files.values()))}
-    return files
+    def run_request(self, *, idempotency_key: str, address: str) -> RunRequest:
+        """What was asked for, once it is valid."""
+        given = self.validated_data
+        return RunRequest(
+            session_id=given.get("session_id"),
+            language=languages.get(given["language"]) if "language" in given else None,
+            code=given["code"].encode() if "code" in given else None,
+            files={file["path"]: file["data"] for file in given["files"]} if "files" in given else None,
+            stdin=given.get("stdin", "").encode(),
+            args=given.get("args", []),
+            interactive=given["interactive"],
+            limits=given.get("limits", {}),
+            tests=given.get("tests", []),
+            stop_on_failure=given["stop_on_failure"],
+            sent=self.initial_data,
+            idempotency_key=idempotency_key,
+            address=address,
+        )
 
 
 class InputTyped(serializers.Serializer):

@@ -13,6 +13,7 @@ from accounts.actions import make_bot
 from execution import actions, runner, turns
 from execution.errors import TooManyRuns
 from execution.models import AvailableLanguage, Run
+from execution.run_request import RunRequest
 from tests.live import LiveServer
 
 HELLO = {"language": "python", "code": "print('hello')"}
@@ -127,12 +128,12 @@ def test_bots_count_for_their_person(alice, bob, python, settings, api):
     settings.RUN_ACTIVE_PER_USER = 2
     bot = make_bot(alice, "alice-bot")
     for who in (alice, bot):
-        actions.submit_run(who, language=python, files={"main.py": b""})
+        actions.submit_run(who, RunRequest(language=python, files={"main.py": b""}))
     for who in (alice, bot):
         with pytest.raises(TooManyRuns):
-            actions.submit_run(who, language=python, files={"main.py": b""})
+            actions.submit_run(who, RunRequest(language=python, files={"main.py": b""}))
         assert api(who).get("/api/limits").json()["runs"]["active"] == 2
-    actions.submit_run(bob, language=python, files={"main.py": b""})
+    actions.submit_run(bob, RunRequest(language=python, files={"main.py": b""}))
     Run.objects.filter(user=alice).update(status="running", started_at=timezone.now())
     settings.RUN_RUNNING_PER_USER = 1
     waiting = Run.objects.get(user=bot)

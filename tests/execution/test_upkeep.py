@@ -11,6 +11,7 @@ import languages
 from execution import actions, runner, upkeep
 from execution.errors import TooManyRuns
 from execution.models import AvailableLanguage, DeadLetter, Run, RunFile
+from execution.run_request import RunRequest
 
 
 @pytest.fixture
@@ -77,7 +78,7 @@ def test_a_late_worker_cannot_end_a_run_that_was_given_away(alice):
 
 
 def test_a_waiting_run_is_cancelled_at_once_and_never_claimed(alice, python):
-    run = actions.submit_run(alice, language=python, files={"main.py": b""})
+    run = actions.submit_run(alice, RunRequest(language=python, files={"main.py": b""}))
     assert actions.cancel_run(run, alice).status == "cancelled"
     runner.run(run.pk, send=lambda run_id: None)
     run.refresh_from_db()
@@ -87,10 +88,10 @@ def test_a_waiting_run_is_cancelled_at_once_and_never_claimed(alice, python):
 def test_nobody_has_more_runs_at_once_than_allowed(alice, bob, python, settings):
     settings.RUN_ACTIVE_PER_USER = 2
     for _ in range(2):
-        actions.submit_run(alice, language=python, files={"main.py": b""})
+        actions.submit_run(alice, RunRequest(language=python, files={"main.py": b""}))
     with pytest.raises(TooManyRuns):
-        actions.submit_run(alice, language=python, files={"main.py": b""})
-    actions.submit_run(bob, language=python, files={"main.py": b""})
+        actions.submit_run(alice, RunRequest(language=python, files={"main.py": b""}))
+    actions.submit_run(bob, RunRequest(language=python, files={"main.py": b""}))
 
 
 def test_without_a_worker_the_refusal_says_so(alice, api):
