@@ -4,7 +4,14 @@ import hashlib
 from pathlib import Path
 
 SANDBOX = Path(__file__).parent
-AGENT_FILES = ("agent.py", "protocol.py", "usercustomize.py")
+AGENT_FILES = (
+    "agent.py",
+    "agent_files.py",
+    "agent_limits.py",
+    "agent_meters.py",
+    "protocol.py",
+    "usercustomize.py",
+)
 PREFIX = "codecrafter/sandbox"
 AGENT_LABEL = "codecrafter.agent"
 # Language key -> why its self-test failed, as JSON; absent until the image was tried.

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
-from execution.sandbox.agent import TICKS, memory_of
+from execution.sandbox.agent_meters import TICKS, memory_of
 from execution.sandbox.backends import Usage
 from execution.sandbox.owners import is_gone
 

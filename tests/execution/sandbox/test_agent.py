@@ -6,7 +6,8 @@ import os
 
 import pytest
 
-from execution.sandbox.agent import Cgroup, Unpacker
+from execution.sandbox.agent_files import Unpacker
+from execution.sandbox.agent_meters import Cgroup
 from execution.sandbox.protocol import RecordReader, record_header
 
 VERSION_2 = {
