@@ -17,9 +17,10 @@ from activity.log import record
 from execution import events, queue, turns
 from execution.access import stoppable_run, typeable_run
 from execution.availability import availability_of, switch_off, switch_on
+from execution.ending import announce_end
 from execution.errors import IdempotencyKeyReused, LanguageUnavailable, NothingToType, TooManyRuns, TooMuchInput
+from execution.limits import prepare_job
 from execution.models import DeadLetter, Run, RunFile, RunInput, Status, TestCase
-from execution.runner import announce_end, prepare_job
 from execution.sandbox.errors import InvalidJob
 from sessions_app import documents, storage
 from sessions_app.access import Action, standing_in

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import functools
 import logging
-import math
 import threading
 import time
-import uuid
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -21,26 +19,24 @@ from django.db.models import F
 from django.utils import timezone
 
 import languages
-from activity.log import record
-from execution import availability, companion, events, metrics, probe, turns
+from execution import availability, companion, ending, events, metrics, probe, turns
 from execution.availability import WORKER_NAME, backend, keep_self_test
 from execution.companion import Companion, held_row
 from execution.judging import PASSED, WRONG_OUTPUT, Checker, is_right
-from execution.limits import default_limits
+from execution.limits import prepare_job
 from execution.models import AvailableLanguage, Run, Status, TestCase
 from execution.output import OutputBudget
 from execution.sandbox import selftest
 from execution.sandbox.cache import CompileCache, PersonalCache
-from execution.sandbox.cases import execute_cases, sum_of_cases
+from execution.sandbox.cases import execute_cases
 from execution.sandbox.errors import FULL, InvalidJob, SandboxFault
-from execution.sandbox.job import Case, Job, Outcome, prepare
+from execution.sandbox.job import Case, Outcome
 from execution.sandbox.job import Status as FinalStatus
 from execution.sandbox.supervisor import execute
 from execution.slots import Slots
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from datetime import datetime
+    from collections.abc import Callable
     from uuid import UUID
 
     from django.db.models import QuerySet
@@ -154,27 +150,6 @@ def release_all() -> None:
         each.release()
 
 
-def prepare_job(
-    language: languages.Language,
-    files: Mapping[str, bytes],
-    *,
-    stdin: bytes = b"",
-    args: Sequence[str] = (),
-    interactive: bool = False,
-    limits: Mapping[str, int] | None = None,
-) -> Job:
-    """The sandbox's job; `limits` replaces fields of the language's. Raises InvalidJob, with words for its author."""
-    defaults = default_limits(language, interactive=interactive)
-    return prepare(
-        language,
-        files,
-        stdin=stdin,
-        args=tuple(args),
-        interactive=interactive,
-        run_limits=replace(defaults, **(limits or {})),
-    )
-
-
 def _waiting(run_id: UUID) -> QuerySet[Run]:
     return Run.objects.filter(pk=run_id, status=Status.QUEUED, cancel_requested_at=None)
 
@@ -225,7 +200,7 @@ def _run_claimed(claimed: Run, send: Callable[[UUID], None], on_waiting: Callabl
         outcome = _execute(claimed, beside)
     except InvalidJob as error:
         beside.close()
-        _finish_with_error(claimed, f"The program was not accepted: {error}")
+        ending.finish_with_error(claimed, f"The program was not accepted: {error}")
     except SandboxFault as fault:
         beside.close()
         if fault.code == FULL:
@@ -235,13 +210,13 @@ def _run_claimed(claimed: Run, send: Callable[[UUID], None], on_waiting: Callabl
     except Exception:
         logger.exception("run %s failed on our side", claimed.pk)
         beside.close()
-        _finish_with_error(claimed, "Something failed on our side while the program ran.")
+        ending.finish_with_error(claimed, "Something failed on our side while the program ran.")
     else:
         beside.close()
         if beside.released:
             _queue_again(claimed)
         elif not beside.failed:
-            _finish_with_outcome(claimed, outcome)
+            ending.finish_with_outcome(claimed, outcome)
         # A run whose output could not be kept stays as it is until its lease ends: the reaper queues it again.
 
 
@@ -277,11 +252,11 @@ def _hand_back(claimed: Run, fault: SandboxFault, send: Callable[[UUID], None]) 
     is_fit = probe.answers()
     language = languages.get(claimed.language)
     if is_fit and fault.code in ABSENT and not AvailableLanguage.objects.filter(key=language.key).exists():
-        _finish_with_error(claimed, availability.NOT_INSTALLED.format(language.name), detail=str(fault))
+        ending.finish_with_error(claimed, availability.NOT_INSTALLED.format(language.name), detail=str(fault))
         return
     counts = is_fit or claimed.handed_back >= HAND_BACKS_MAX
     if counts and claimed.attempt >= settings.RUN_ATTEMPTS:
-        _finish_with_error(
+        ending.finish_with_error(
             claimed, f"{claimed.attempt} attempts to run this program failed on our side.", detail=str(fault)
         )
         return
@@ -309,7 +284,7 @@ def _queue_again(claimed: Run, **more: Any) -> bool:
             claimed.refresh_from_db()
             events.announce_state(claimed)
     if is_stopped:
-        announce_end(claimed)
+        ending.announce_end(claimed)
     return is_queued
 
 
@@ -387,89 +362,3 @@ def _compile_cache_of(claimed: Run) -> PersonalCache | None:
 def compile_cache() -> CompileCache | None:
     """One per worker: the artifacts of recent compilations, keyed by everything that went into them."""
     return CompileCache(settings.COMPILE_CACHE_BYTES) if settings.COMPILE_CACHE_BYTES else None
-
-
-def _finish_with_outcome(claimed: Run, outcome: Outcome) -> None:
-    cases = list(claimed.cases.order_by("is_hidden", "number").values("is_hidden", "verdict", "truncated"))
-    result = _result(claimed, outcome, cases)
-    if claimed.told is not None:
-        result["told"] = _told(claimed, outcome, cases)
-    _finish(claimed, **result)
-
-
-def _result(claimed: Run, outcome: Outcome, cases: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    message = {"message": outcome.message} if outcome.message else {}
-    return {
-        "status": outcome.status.value,
-        "exit_code": outcome.exit_code,
-        "signal": outcome.signal or "",
-        "truncated": outcome.truncated or any(case["truncated"] for case in cases),
-        "stats": claimed.stats | dict(outcome.stats) | message | _tally(cases),
-    }
-
-
-def _tally(cases: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-    passed = sum(case["verdict"] == PASSED for case in cases)
-    return {"cases": len(cases), "cases_passed": passed} if cases else {}
-
-
-def _told(claimed: Run, outcome: Outcome, cases: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """What others than the submitter are told: the result of the visible cases, and how many were passed in all.
-
-    How long it takes may depend on a hidden input as well, so they hear of the end 1, 2, 4, 8, ... s after the start.
-    """
-    visible = [case for case in cases if not case["is_hidden"]]
-    seen = sum_of_cases(outcome.cases[: len(visible)]) if outcome.cases else outcome
-    told = _result(claimed, seen, visible)
-    told["signal"] = told["signal"] or None
-    told["seconds"] = 0
-    if outcome.status is FinalStatus.CANCELLED:
-        # What was passed by a moment that somebody chose would tell how long it took.
-        told["status"] = Status.CANCELLED.value
-        return told
-    told["stats"] |= _tally(cases)
-    if len(outcome.cases) > len(visible):
-        taken = (timezone.now() - (claimed.started_at or timezone.now())).total_seconds()
-        told["seconds"] = 1 << math.ceil(math.log2(max(taken, 1)))
-    return told
-
-
-def _finish_with_error(claimed: Run, message: str, *, detail: str = "") -> None:
-    """A fault of ours or of the host, with an id that the log has too; `detail` is for the log alone."""
-    error_id = uuid.uuid4().hex
-    logger.error("run %s ended in error %s: %s", claimed.pk, error_id, detail or message)
-    _finish(claimed, status=Status.ERROR.value, error_id=error_id, stats=claimed.stats | {"message": message})
-
-
-def _finish(claimed: Run, **final: Any) -> None:
-    """The one UPDATE to a final state. Loses to the reaper if the lease was lost on the way."""
-    with transaction.atomic():
-        won = held_row(claimed).update(finished_at=timezone.now(), lease_expires_at=None, **final)
-        if not won:
-            logger.warning("run %s was taken from this worker before it ended", claimed.pk)
-            return
-        claimed.refresh_from_db()
-        events.announce_state(claimed)
-    announce_end(claimed)
-
-
-def announce_end(ended: Run) -> None:
-    """Metrics and activity of a run that reached its final state."""
-    metrics.count_finished(
-        ended.language,
-        ended.status,
-        run_seconds=_seconds(ended.started_at, ended.finished_at),
-        queue_seconds=_seconds(ended.created_at, ended.started_at),
-    )
-    status = (ended.told or {}).get("status", ended.status)
-    record(
-        "run.finished",
-        f"a {ended.language} run ended as {status}",
-        user_id=ended.user_id,
-        session_id=ended.session_id,
-        metadata={"job_id": str(ended.pk), "status": status},
-    )
-
-
-def _seconds(begin: datetime | None, end: datetime | None) -> float | None:
-    return (end - begin).total_seconds() if begin and end else None

@@ -12,8 +12,8 @@ from django.db.models import Q
 from django.utils import timezone
 
 from execution import availability, events, queue
+from execution.ending import announce_end
 from execution.models import DeadLetter, Run, Status
-from execution.runner import announce_end
 
 logger = logging.getLogger(__name__)
 

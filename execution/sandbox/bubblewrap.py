@@ -5,7 +5,6 @@ root, and root-owned files that are mounted read-only could be read.
 """
 
 import contextlib
-import json
 import os
 import secrets
 import select
@@ -13,11 +12,12 @@ import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from pathlib import Path
 
 from execution.sandbox import protocol, seccomp
 from execution.sandbox.backends import AGENT_FOLDER, START_ARGV, Usage, is_python, start_environment
+from execution.sandbox.bytecode import compiled
 from execution.sandbox.cgroups import Cgroup, Cgroups
 from execution.sandbox.errors import SandboxFault
 from execution.sandbox.image_names import AGENT_FILES
@@ -56,19 +56,6 @@ JOIN_SCRIPT = (
 )
 
 
-# Paths and sources in, paths and byte code out; the byte code is not checked against a time, which files made from
-# data do not keep.
-COMPILE_SCRIPT = """
-import importlib.util, json, sys
-from importlib._bootstrap_external import _code_to_hash_pyc
-made = {}
-for path, source in json.load(sys.stdin).items():
-    code = _code_to_hash_pyc(compile(source, path, "exec"), importlib.util.source_hash(source.encode()), False)
-    made[importlib.util.cache_from_source(path)] = code.hex()
-json.dump(made, sys.stdout)
-"""
-
-
 class BubblewrapBackend:
     """Raises SandboxFault from the start when this host cannot make such a sandbox."""
 
@@ -85,7 +72,7 @@ class BubblewrapBackend:
         self._mounts = _host_mounts(hidden)
         here = Path(__file__).parent
         self._own_files = {f"{AGENT_FOLDER}/{name}": (here / name).read_bytes() for name in AGENT_FILES}
-        self._own_files |= _compiled(self._own_files)
+        self._own_files |= compiled(self._own_files, PYTHON)
         self._own_files |= {f"/etc/{name}": text.encode() for name, text in ETC_OWN.items()}
         self._uids: set[int] = set()
         self._lingering: list[Cgroup] = []
@@ -342,16 +329,6 @@ def _tool(name: str, remedy: str) -> str:
     if path is None:
         raise SandboxFault(f"{name}_missing", remedy, f"{name} is not installed")
     return path
-
-
-def _compiled(sources: Mapping[str, bytes]) -> dict[str, bytes]:
-    """The agent's modules as the sandbox's Python would compile them at every start: a third of what that takes."""
-    texts = {path: source.decode() for path, source in sources.items()}
-    argv = [PYTHON, "-I", "-c", COMPILE_SCRIPT]
-    done = subprocess.run(argv, input=json.dumps(texts).encode(), capture_output=True, check=False)
-    # Without them the agent starts all the same.
-    found: dict[str, str] = json.loads(done.stdout) if done.returncode == 0 else {}
-    return {path: bytes.fromhex(code) for path, code in found.items()}
 
 
 def _last_change(path: str) -> str:

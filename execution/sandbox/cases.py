@@ -3,13 +3,12 @@
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, cast
 
 from execution.sandbox.backends import Backend
 from execution.sandbox.cache import CompileCache, Compiled, Files, PersonalCache
 from execution.sandbox.context import RunContext, StepRequest, run_context
 from execution.sandbox.control import Control
-from execution.sandbox.job import Case, Job, Outcome, Stats, Status
+from execution.sandbox.job import Case, Job, Outcome, sum_of_cases
 from execution.sandbox.link import SharedSandbox
 from execution.sandbox.output import Collected, Listener
 from execution.sandbox.step import run_step
@@ -17,22 +16,6 @@ from execution.sandbox.supervisor import compile_job, files_of
 
 # The cases of a submission that take longer together get another sandbox; no longer than a parked one may be used.
 SHARED_SECONDS = 3_600.0
-EMPTY_STATS: dict[str, Any] = {
-    "step": "run",
-    "limit": None,
-    "wall_ms": 0,
-    "cpu_ms": 0,
-    "memory_bytes": 0,
-    "processes_peak": 0,
-    "pids_limit_hit": False,
-    "child_oom": False,
-    "disk_full": False,
-    "output_bytes": 0,
-    "compile_ms": 0,
-    "compile_cached": False,
-    "held_by": "",
-    "start": "",
-}
 
 
 def execute_cases(
@@ -77,7 +60,9 @@ def execute_cases(
                     break
         finally:
             shared.close()
-        return sum_of_cases(results, compiled)
+        if compiled is None:
+            return sum_of_cases(results)
+        return sum_of_cases(results, compile_ms=compiled.wall_ms, compile_output=compiled.output)
 
 
 def _request(job: Job, case: Case, files: Files) -> StepRequest:
@@ -96,27 +81,3 @@ def _run_case(
     context = replace(context, delivery=printed)
     outcome = run_step(context, request, None if request.alone else shared, following).run_outcome(compiled)
     return replace(outcome, compile_output=b"", stdout=printed.stdout, stderr=printed.stderr)
-
-
-def sum_of_cases(results: Sequence[Outcome], compiled: Compiled | None = None) -> Outcome:
-    """The outcome of a submission that had these cases."""
-    worst = next((result for result in results if result.status is not Status.COMPLETED), None)
-    shown = worst or (results[-1] if results else None)
-    stats: dict[str, Any] = (
-        dict(shown.stats) if shown else EMPTY_STATS | {"compile_ms": compiled.wall_ms if compiled else 0}
-    )
-    each: list[dict[str, Any]] = [dict(result.stats) for result in results]
-    for name in ("wall_ms", "cpu_ms", "output_bytes"):
-        stats[name] = sum(one[name] for one in each)
-    for name in ("memory_bytes", "processes_peak", "pids_limit_hit", "child_oom", "disk_full"):
-        stats[name] = max((one[name] for one in each), default=stats[name])
-    return Outcome(
-        status=worst.status if worst else Status.COMPLETED,
-        exit_code=shown.exit_code if shown else None,
-        signal=worst.signal if worst else None,
-        stats=cast("Stats", stats),
-        compile_output=compiled.output if compiled else b"",
-        truncated=any(result.truncated for result in results),
-        message=worst.message if worst else "",
-        cases=tuple(results),
-    )

@@ -1,9 +1,9 @@
 """What is asked of a sandbox (Job, Step) and what came of it (Outcome). Values only."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import TypedDict
+from typing import Any, TypedDict, cast
 
 from execution.sandbox import protocol
 from execution.sandbox.errors import InvalidJob
@@ -146,6 +146,46 @@ class Outcome:
     cases: "tuple[Outcome, ...]" = ()
     stdout: bytes = b""
     stderr: bytes = b""
+
+
+NO_STATS: dict[str, Any] = {
+    "step": "run",
+    "limit": None,
+    "wall_ms": 0,
+    "cpu_ms": 0,
+    "memory_bytes": 0,
+    "processes_peak": 0,
+    "pids_limit_hit": False,
+    "child_oom": False,
+    "disk_full": False,
+    "output_bytes": 0,
+    "compile_ms": 0,
+    "compile_cached": False,
+    "held_by": "",
+    "start": "",
+}
+
+
+def sum_of_cases(results: Sequence[Outcome], *, compile_ms: int = 0, compile_output: bytes = b"") -> Outcome:
+    """The outcome of a submission that had these cases."""
+    worst = next((result for result in results if result.status is not Status.COMPLETED), None)
+    shown = worst or (results[-1] if results else None)
+    stats: dict[str, Any] = dict(shown.stats) if shown else NO_STATS | {"compile_ms": compile_ms}
+    each: list[dict[str, Any]] = [dict(result.stats) for result in results]
+    for name in ("wall_ms", "cpu_ms", "output_bytes"):
+        stats[name] = sum(one[name] for one in each)
+    for name in ("memory_bytes", "processes_peak", "pids_limit_hit", "child_oom", "disk_full"):
+        stats[name] = max((one[name] for one in each), default=stats[name])
+    return Outcome(
+        status=worst.status if worst else Status.COMPLETED,
+        exit_code=shown.exit_code if shown else None,
+        signal=worst.signal if worst else None,
+        stats=cast("Stats", stats),
+        compile_output=compile_output,
+        truncated=any(result.truncated for result in results),
+        message=worst.message if worst else "",
+        cases=tuple(results),
+    )
 
 
 def prepare(

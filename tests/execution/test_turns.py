@@ -10,7 +10,7 @@ from django.utils import timezone
 import languages
 from accounts import guests
 from accounts.actions import make_bot
-from execution import actions, runner, turns
+from execution import actions, limits, runner, turns
 from execution.errors import TooManyRuns
 from execution.models import AvailableLanguage, Run
 from execution.run_request import RunRequest
@@ -174,5 +174,5 @@ def test_no_run_has_more_than_limits_says(settings):
     settings.RUN_LIMITS_CEILING = {**settings.RUN_LIMITS_CEILING, "wall_ms": 3000, "memory_bytes": 64 * 2**20}
     settings.RUN_MAX_INTERACTIVE_WALL_MS = 7000
     for interactive, wall in ((False, 3000), (True, 7000)):
-        job = runner.prepare_job(languages.get("python"), {"main.py": b""}, interactive=interactive)
+        job = limits.prepare_job(languages.get("python"), {"main.py": b""}, interactive=interactive)
         assert (job.run.limits.wall_ms, job.run.limits.memory_bytes) == (wall, 64 * 2**20)

@@ -8,7 +8,7 @@ import pytest
 from django.utils import timezone
 
 import languages
-from execution import actions, runner, upkeep
+from execution import actions, ending, runner, upkeep
 from execution.errors import TooManyRuns
 from execution.models import AvailableLanguage, DeadLetter, Run, RunFile
 from execution.run_request import RunRequest
@@ -72,7 +72,7 @@ def test_a_run_that_was_being_stopped_when_its_worker_died_is_cancelled(alice):
 def test_a_late_worker_cannot_end_a_run_that_was_given_away(alice):
     run = left_running(alice, attempt=1)
     upkeep.reap_expired_leases()
-    runner._finish(run, status="completed")
+    ending.finish_with_error(run, "The worker is late.")
     run.refresh_from_db()
     assert run.status == "queued"
 
