@@ -21,7 +21,7 @@ EXAMPLE = ROOT / "docs" / "examples" / "plain_client.py"
 
 def rows(section: str) -> list[list[str]]:
     """The cells of every table row of a section, without the heads."""
-    lines = [line for line in SECTIONS[section].split("The client's:")[0].splitlines() if line.startswith("|")]
+    lines = [line for line in SECTIONS[section].split("From the client:")[0].splitlines() if line.startswith("|")]
     cells = [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
     return [row for row, after in zip(cells, [*cells[1:], [""]], strict=True) if "---" not in row[0] + after[0]]
 
@@ -89,7 +89,7 @@ def test_every_frame_of_plain_clients_is_documented() -> None:
 
 def test_every_message_of_the_page_is_documented() -> None:
     section = SECTIONS["Text frames of `codecrafter.v1`"]
-    listed = re.findall(r"^\| `([a-z.-]+)` \|", section[section.index("The client's:") :], re.MULTILINE)
+    listed = re.findall(r"^\| `([a-z.-]+)` \|", section[section.index("From the client:") :], re.MULTILINE)
     assert set(listed) == PAGE
 
 
