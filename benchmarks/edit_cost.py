@@ -50,8 +50,11 @@ from realtime import registry
 from realtime.connection.connection import open_connection
 from realtime.connection.identity import Identity, SignIn
 from realtime.wire.protocol import SyncUpdate
-from sessions_app import actions, blocks, crdt, documents
+from sessions_app import actions
 from sessions_app.access import Action, standing_in
+from sessions_app.document import blocks, contents, update_log
+from sessions_app.document.update_log import Entry
+from sessions_app.document.updates import merge
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -120,12 +123,12 @@ def new_session(owner: User, text: str) -> CodeSession:
 
 
 def add(session: CodeSession, *updates: bytes) -> None:
-    documents.append({session.pk: [documents.Entry(update, session.owner_id, "socket") for update in updates]})
+    update_log.append({session.pk: [Entry(update, session.owner_id, "socket") for update in updates]})
 
 
 def fragments(session: CodeSession, count: int) -> bytes:
     doc: pycrdt.Doc[Any] = pycrdt.Doc()
-    doc.apply_update(documents.load(session.pk).update)
+    doc.apply_update(update_log.load(session.pk).update)
     made: list[bytes] = []
     subscription = doc.observe(lambda event: made.append(event.update))
     text = doc.get("main", type=pycrdt.Text)
@@ -133,7 +136,7 @@ def fragments(session: CodeSession, count: int) -> bytes:
         for _ in range(count):
             text.insert(0, "a")
     doc.unobserve(subscription)
-    return crdt.merge(made)
+    return merge(made)
 
 
 def scattered(count: int, text_bytes: int) -> bytes:
@@ -224,7 +227,7 @@ def shapes(owner: User, sessions: int) -> dict[str, Callable[[], tuple[Shape, Co
             session = new_session(owner, before)
             if fragmented:
                 add(session, fragments(session, fragmented))
-            return in_thread(documents.replace_entry_text, session.pk, after, owner.pk), session
+            return in_thread(contents.replace_entry_text, session.pk, after, owner.pk), session
 
         return prepare
 
@@ -282,7 +285,7 @@ async def main(rounds: int, sessions: int) -> None:
             taken.append(await meter.measure(shape))
         *costs, edits = (statistics.median(column) for column in zip(*taken, strict=True))
         baseline = baseline or tuple(costs)
-        parts = f"{blocks.read(documents.load(session.pk).update)[1].parts:,}" if session is not None else ""
+        parts = f"{blocks.read(update_log.load(session.pk).update)[1].parts:,}" if session is not None else ""
         cells = [f"{cost:.3g} ({cost / one:.1f})" for cost, one in zip(costs, baseline, strict=True)]
         print(f"| {name} | {' | '.join(cells)} | {edits:.0f} | {parts} |", flush=True)
 

@@ -34,7 +34,7 @@ PERIODIC = (
     Periodic("execution.upkeep.reap_expired_leases", 10),
     Periodic("execution.upkeep.republish", 15),
     Periodic("sessions_app.tasks.compact_due", 60),
-    Periodic("sessions_app.documents.forget_quarantined", HOUR),
+    Periodic("sessions_app.document.quarantine.forget_quarantined", HOUR),
     Periodic("execution.upkeep.forget_silent_workers", HOUR),
     Periodic("activity.log.purge", HOUR),
     Periodic("accounts.actions.forget_deleted", HOUR),

@@ -22,8 +22,9 @@ from execution.errors import IdempotencyKeyReused, LanguageUnavailable, NothingT
 from execution.limits import prepare_job
 from execution.models import DeadLetter, Run, RunFile, RunInput, Status, TestCase
 from execution.sandbox.errors import InvalidJob
-from sessions_app import documents, storage
+from sessions_app import storage
 from sessions_app.access import Action, standing_in
+from sessions_app.document import contents
 from sessions_app.errors import NotAllowed
 from web.problems import Invalid
 
@@ -131,7 +132,7 @@ def _earlier(user: User, asked: RunRequest) -> Run | None:
 
 def _text_to_run(session_id: UUID, language: languages.Language) -> tuple[int, dict[str, bytes]]:
     """The committed files, the entry file under the name that the language expects."""
-    revision, files = documents.files_at_head(session_id)
+    revision, files = contents.files_at_head(session_id)
     entry, *others = files.items()
     return revision, {**dict(others), language.file_name: entry[1]}
 

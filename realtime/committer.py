@@ -17,7 +17,8 @@ from django.db import InterfaceError, OperationalError, connection
 from realtime import database, metrics
 from realtime.log_writer import LogWriter
 from realtime.wire import close_codes
-from sessions_app import crdt, documents
+from sessions_app.document import updates
+from sessions_app.document.update_log import Appended, Entry
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -145,7 +146,7 @@ class Committer:
                 self.commit_soon(room)
         return True
 
-    async def _append(self, entries: dict[UUID, list[documents.Entry]]) -> dict[UUID, documents.Appended]:
+    async def _append(self, entries: dict[UUID, list[Entry]]) -> dict[UUID, Appended]:
         """Append through the log writer or, where that fails, in a thread; writing the same twice changes nothing."""
         if self._log_writer is not None and self._loop.time() >= self._log_writer_rests_until:
             try:
@@ -168,13 +169,13 @@ class Committer:
         return is_written
 
 
-def _rows(changes: Sequence[Change]) -> list[documents.Entry]:
+def _rows(changes: Sequence[Change]) -> list[Entry]:
     """One row per run of changes by the same person: what was typed within one commit window is one step of history."""
-    entries: list[documents.Entry] = []
+    entries: list[Entry] = []
     run: list[bytes] = []
     for index, change in enumerate(changes):
         run.append(change.payload)
         if index + 1 == len(changes) or changes[index + 1].user_id != change.user_id:
-            entries.append(documents.Entry(crdt.merge(run), change.user_id, "socket" if change.user_id else "server"))
+            entries.append(Entry(updates.merge(run), change.user_id, "socket" if change.user_id else "server"))
             run = []
     return entries

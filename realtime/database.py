@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from django.db import IntegrityError, connection
 
 from accounts.models import User, able
-from sessions_app import actions, crdt, documents
+from sessions_app import actions
 from sessions_app.access import standing_in
+from sessions_app.document import opening, quarantine, update_log
+from sessions_app.document.errors import Broken, Malformed
+from sessions_app.document.update_log import Appended, Entry, Loaded
 from sessions_app.errors import SessionNotFound
 from sessions_app.models import CodeSession
 from sessions_app.moderation import standing_measure
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from sessions_app import messages
+    from sessions_app.document.opening import Opened
 
 T = TypeVar("T")
 
@@ -60,28 +64,26 @@ def _closing_on_error(function: Callable[..., T], args: tuple[Any, ...]) -> T:
         raise
 
 
-def load_and_open(session_id: UUID) -> tuple[documents.Loaded, crdt.Opened]:
+def load_and_open(session_id: UUID) -> tuple[Loaded, Opened]:
     """Load a document and open it, which takes a second for a long one."""
-    loaded = documents.load(session_id)
+    loaded = update_log.load(session_id)
     try:
-        return loaded, crdt.opened(loaded.parts)
-    except (crdt.Malformed, crdt.Broken) as error:
-        loaded = documents.load_mended(session_id, error)
-        return loaded, crdt.opened(loaded.parts)
+        return loaded, opening.opened(loaded.parts)
+    except (Malformed, Broken) as error:
+        loaded = quarantine.load_mended(session_id, error)
+        return loaded, opening.opened(loaded.parts)
 
 
-def append(entries: dict[UUID, list[documents.Entry]]) -> dict[UUID, documents.Appended]:
+def append(entries: dict[UUID, list[Entry]]) -> dict[UUID, Appended]:
     """Add rows to the log, also those of people whose accounts were deleted meanwhile: the text stays."""
     try:
-        return documents.append(entries)
+        return update_log.append(entries)
     except IntegrityError:
         authors = {entry.user_id for group in entries.values() for entry in group if entry.user_id}
         known = set(User.objects.filter(pk__in=authors).values_list("pk", flat=True))
-        return documents.append(
+        return update_log.append(
             {
-                session_id: [
-                    documents.Entry(e.payload, e.user_id if e.user_id in known else None, e.origin) for e in group
-                ]
+                session_id: [Entry(e.payload, e.user_id if e.user_id in known else None, e.origin) for e in group]
                 for session_id, group in entries.items()
             }
         )

@@ -15,12 +15,14 @@ import psycopg
 from django.db import connection as django_connection
 from psycopg.pq import ExecStatus
 
-from sessions_app import documents
+from sessions_app.document import update_log
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from psycopg.pq.abc import PGconn, PGresult
+
+    from sessions_app.document.update_log import Appended, Entry
 
 # Longer than any lock on a document is held, and than a connection takes to be given up (settings.DATABASES).
 ANSWER_SECONDS = 30
@@ -35,19 +37,19 @@ class LogWriter:
         self._result: PGresult | None = None
         self._has_more_to_send = False
 
-    async def append(self, entries: Mapping[UUID, Sequence[documents.Entry]]) -> dict[UUID, documents.Appended]:
-        """Append like documents.append(), for one caller at a time.
+    async def append(self, entries: Mapping[UUID, Sequence[Entry]]) -> dict[UUID, Appended]:
+        """Append like update_log.append(), for one caller at a time.
 
         Raises psycopg.Error, or TimeoutError after ANSWER_SECONDS: the entries may be written or not.
         """
-        statement, values = documents.append_statement(entries)
+        statement, values = update_log.append_statement(entries)
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 rows = await self._append(statement, values)
         except BaseException:
             self.close()
             raise
-        return documents.appended(
+        return update_log.appended(
             (UUID(_value(rows, row, 0)), int(_value(rows, row, 1)), int(_value(rows, row, 2)))
             for row in range(rows.ntuples)
         )

@@ -27,7 +27,8 @@ from realtime.repairs import Repairs
 from realtime.room.room import Room
 from realtime.subscriptions import Subscriptions
 from realtime.wire import close_codes
-from sessions_app import crdt, documents, events, tasks
+from sessions_app import events, tasks
+from sessions_app.document import opening, update_log
 from sessions_app.errors import SessionNotFound
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from realtime.connection.connection import Connection
     from realtime.connection.pace import Pace
     from sessions_app import messages
+    from sessions_app.document.opening import Limits, Sliced
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -321,13 +323,13 @@ class Registry:
                 self._unload(room)
         if not self._rooms:
             return
-        heads = await self.database.read(documents.heads, list(self._rooms))
+        heads = await self.database.read(update_log.heads, list(self._rooms))
         for room in list(self._rooms.values()):
             if heads.get(room.session_id, 0) > room.edits.head and not room.edits.unsaved:
                 self.repairs.repair_soon(room, "tick")
         edited = [room.session_id for room in self._rooms.values() if room.was_edited()]
         if edited:
-            await self.database.write(documents.touch, edited)
+            await self.database.write(update_log.touch, edited)
 
     async def _keep_alive_forever(self) -> None:
         interval = settings.SOCKET_KEEP_ALIVE_SECONDS
@@ -383,8 +385,8 @@ class _Host:
         asyncio.get_running_loop().call_soon(self._registry.unload_beyond)
         self._registry.places.leave(connection)
 
-    async def slice(self, update: bytes) -> crdt.Sliced:
-        return await self._registry.database.read(crdt.sliced, update)
+    async def slice(self, update: bytes) -> Sliced:
+        return await self._registry.database.read(opening.sliced, update)
 
-    async def try_out(self, document: bytes, sliced: crdt.Sliced, limits: crdt.Limits) -> crdt.Sliced:
-        return await self._registry.database.read(crdt.tried, document, sliced, limits)
+    async def try_out(self, document: bytes, sliced: Sliced, limits: Limits) -> Sliced:
+        return await self._registry.database.read(opening.tried, document, sliced, limits)

@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Any
 from realtime import database, metrics
 from realtime.committer import RETRY_SECONDS
 from realtime.wire import close_codes
-from sessions_app import crdt, documents
+from sessions_app.document import opening, quarantine, update_log
+from sessions_app.document.errors import Broken, Malformed
+from sessions_app.document.opening import SLICED_BYTES
+from sessions_app.document.update_log import LogDamaged
 from sessions_app.errors import SessionNotFound
 
 if TYPE_CHECKING:
@@ -62,14 +65,14 @@ class Repairs:
             while not is_read:
                 await room.gate.wait_until_whole()
                 since = edits.head
-                updates, last_seq = await self._database.read(documents.updates_after, room.session_id, since)
+                updates, last_seq = await self._database.read(update_log.updates_after, room.session_id, since)
                 # A room that was loaded again meanwhile may have gone back behind these.
                 is_read = edits.is_whole and edits.head >= since
             self._repairing.discard(room.session_id)
             for update in updates:
-                is_long = len(update) > crdt.SLICED_BYTES
+                is_long = len(update) > SLICED_BYTES
                 # A long one leaves the loop a turn after each slice.
-                for piece in await self._database.read(crdt.pieces, update) if is_long else [update]:
+                for piece in await self._database.read(opening.pieces, update) if is_long else [update]:
                     if self._is_live(room) and edits.is_whole:
                         edits.absorb([piece], since)
                         await asyncio.sleep(0)
@@ -92,7 +95,7 @@ class Repairs:
                 room.gate.open()
                 room.edits.held.merge_soon()
                 return
-            except (crdt.Malformed, crdt.Broken, documents.LogDamaged, SessionNotFound):
+            except (Malformed, Broken, LogDamaged, SessionNotFound):
                 logger.exception("the document of %s cannot be rebuilt", room.session_id)
                 room.expel_all(close_codes.UNAVAILABLE, "the document cannot be opened")
                 self._forget(room)
@@ -104,7 +107,7 @@ class Repairs:
 
     async def _quarantine(self, session_id: UUID, user_id: UUID, update: bytes, error: str) -> None:
         try:
-            await self._database.read(documents.quarantine, session_id, user_id, update, error)
+            await self._database.read(quarantine.quarantine, session_id, user_id, update, error)
         except Exception:
             logger.exception("an update that broke the replica of %s could not be kept", session_id)
 

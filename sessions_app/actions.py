@@ -15,8 +15,11 @@ from django.utils import timezone
 import languages
 from activity import audit
 from activity.log import record
-from sessions_app import crdt, documents, events, files, history, sharing, storage, zips
+from sessions_app import events, files, sharing, storage, zips
 from sessions_app.access import Action, Standing, standing_in
+from sessions_app.document import contents, history
+from sessions_app.document.changes import replacement
+from sessions_app.document.texts import MAIN, MAX_FILES, DeletedFile, File
 from sessions_app.errors import (
     ArchiveRefused,
     ArchiveTooLarge,
@@ -37,6 +40,8 @@ if TYPE_CHECKING:
 
     from accounts.models import User
     from sessions_app import messages
+    from sessions_app.document.contents import Seed
+    from sessions_app.document.updates import Updates
 
 
 def untitled(language: languages.Language) -> str:
@@ -54,7 +59,7 @@ def create_session(
 ) -> CodeSession:
     """A new session with its text: `content`, or the language's hello-world when it is None."""
     text = language.hello if content is None else content
-    seed = documents.seed({language.file_name: text})
+    seed = contents.seed({language.file_name: text})
     with transaction.atomic():
         session = _create(owner, language, seed, title, is_public=is_public, metadata=metadata)
         record(
@@ -69,7 +74,7 @@ def fork_session(standing: Standing, user: User, title: str = "") -> CodeSession
     Raises TextTooLarge when the limits have become smaller since.
     """
     origin = standing.session
-    seed = documents.seed({file.path: file.text for file in documents.files_listed(origin.pk)[1]})
+    seed = contents.seed({file.path: file.text for file in contents.files_listed(origin.pk)[1]})
     title = title or f"Copy of {origin.title}"[:TITLE_MAX_CHARACTERS]
     language = languages.get(origin.language)
     with transaction.atomic():
@@ -97,12 +102,12 @@ def import_session(
     try:
         texts = zips.unpack(
             archive,
-            max_files=crdt.MAX_FILES,
+            max_files=MAX_FILES,
             max_bytes=settings.TEXT_MAX_BYTES,
             max_total_bytes=settings.DOCUMENT_MAX_BYTES,
         )
         language, entry = zips.entry_of(list(texts), language)
-        seed = documents.seed({language.file_name: texts.pop(entry), **texts})
+        seed = contents.seed({language.file_name: texts.pop(entry), **texts})
     except zips.Refused as refusal:
         raise ArchiveRefused(str(refusal)) from None
     except zips.TooLarge as refusal:
@@ -124,7 +129,7 @@ def import_session(
 def _create(
     owner: User,
     language: languages.Language,
-    seed: documents.Seed,
+    seed: Seed,
     title: str,
     *,
     is_public: bool = False,
@@ -140,7 +145,7 @@ def _create(
         metadata=metadata or {},
         forked_from=forked_from,
     )
-    documents.create_document(session, seed)
+    contents.create_document(session, seed)
     return session
 
 
@@ -165,22 +170,22 @@ def change_session(
     session = standing.session
     key = changes.get("language", session.language)
     language = languages.get(key) if key != session.language else None
-    content = documents.checked(content) if content is not None else None
+    content = contents.checked(content) if content is not None else None
     if language is None and content is None:
         return _change_row(session, user, changes, expected_version)
     old = languages.LANGUAGES.get(session.language)
 
-    def make(update: crdt.Updates) -> bytes | None:
+    def make(update: Updates) -> bytes | None:
         if language is not None:
             return files.language_followed(update, old, language, content)
-        return crdt.replacement(update, content or "")
+        return replacement(update, content or "")
 
     def change_row(_seq: int) -> None:
         if _change_row(session, user, changes, expected_version) is None:
             raise _VersionPassed
 
     try:
-        documents.edit(session.pk, user.pk, make, base_revision, entry_text=content, also=change_row)
+        contents.edit(session.pk, user.pk, make, base_revision, entry_text=content, also=change_row)
     except _VersionPassed:
         return None
     return session
@@ -232,7 +237,7 @@ def _change_row(session: CodeSession, user: User, changes: dict[str, Any], expec
 
 def write_content(standing: Standing, user: User, content: str, *, base_revision: int | None = None) -> int:
     """Merge `content` into the shared text as a small edit; returns the new revision."""
-    return documents.replace_entry_text(standing.session.pk, content, user.pk, base_revision)
+    return contents.replace_entry_text(standing.session.pk, content, user.pk, base_revision)
 
 
 def restore_text(standing: Standing, user: User, revision: int, file_id: str | None = None) -> int:
@@ -243,10 +248,10 @@ def restore_text(standing: Standing, user: User, revision: int, file_id: str | N
     """
     session = standing.session
     if file_id is None:
-        past = [file for file in history.files_at(session.pk, revision) if not isinstance(file, crdt.DeletedFile)]
+        past = [file for file in history.files_at(session.pk, revision) if not isinstance(file, DeletedFile)]
     else:
         past = [history.file_at(session.pk, revision, file_id)[0]]
-    past = [crdt.File(file.id, file.path, documents.checked(file.text)) for file in past]
+    past = [File(file.id, file.path, contents.checked(file.text)) for file in past]
 
     def note(restored_as: int) -> None:
         what = "the text" if file_id is None else past[0].path
@@ -258,8 +263,8 @@ def restore_text(standing: Standing, user: User, revision: int, file_id: str | N
             metadata={"revision": revision, "restored_as": restored_as},
         )
 
-    entry_text = next((file.text for file in past if file.id == crdt.MAIN), None)
-    return documents.edit(
+    entry_text = next((file.text for file in past if file.id == MAIN), None)
+    return contents.edit(
         session.pk, user.pk, lambda update: files.put_back(update, past), entry_text=entry_text, also=note
     )
 
@@ -267,7 +272,7 @@ def restore_text(standing: Standing, user: User, revision: int, file_id: str | N
 def export_session(standing: Standing, user: User) -> tuple[int, bytes]:
     """The revision at the committed head and its files as a zip archive."""
     session = standing.session
-    revision, texts = documents.files_at_head(session.pk)
+    revision, texts = contents.files_at_head(session.pk)
     archive = zips.pack(texts)
     record(
         "session.exported",

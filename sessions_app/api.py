@@ -28,8 +28,10 @@ from accounts.guests import open_to_guests
 from accounts.models import Scope, User
 from accounts.socket_auth import issue_ticket
 from languages.templates import templates_of
-from sessions_app import actions, crdt, documents, files, history, moderation, sharing, zips
+from sessions_app import actions, files, moderation, sharing, zips
 from sessions_app.access import Action, Standing, archived_standing, standing_in
+from sessions_app.document import contents, history
+from sessions_app.document.texts import MAIN, DeletedFile
 from sessions_app.errors import (
     AlreadyReported,
     ArchiveRefused,
@@ -128,7 +130,7 @@ def valid(serializer: BaseSerializer[Any]) -> dict[str, Any]:
 def _described(standing: Standing, request: SignedInRequest) -> tuple[str, dict[str, Any]]:
     """The tag of the session's state, and what is shown of it."""
     session = standing.session
-    revision, content = documents.entry_at_head(session.pk)
+    revision, content = contents.entry_at_head(session.pk)
     body = SessionSerializer(session, context={"request": request, "standing": standing}).data
     return _tag(standing, revision), {**body, "content": content}
 
@@ -461,7 +463,7 @@ class FileList(APIView):
     def get(self, request: SignedInRequest, session_id: UUID) -> Response:
         refuse_unknown_parameters(request, (), is_paged=False)
         standing = standing_in(request.user, session_id)
-        _, listed = documents.files_listed(standing.session.pk)
+        _, listed = contents.files_listed(standing.session.pk)
         return Response(FileSerializer(listed, many=True).data)
 
     @extend_schema(
@@ -498,7 +500,7 @@ class FileDetail(APIView):
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
-def _shown_deleted(deleted: Sequence[crdt.DeletedFile]) -> list[dict[str, Any]]:
+def _shown_deleted(deleted: Sequence[DeletedFile]) -> list[dict[str, Any]]:
     users = User.objects.filter(pk__in=[file.user_id for file in deleted if file.user_id])
     people = {str(user.pk): user for user in users}
     return [
@@ -523,7 +525,7 @@ class DeletedFileList(APIView):
     @extend_schema(operation_id="files_deleted_list", responses=DeletedFileSerializer(many=True))
     def get(self, request: SignedInRequest, session_id: UUID) -> Response:
         refuse_unknown_parameters(request, (), is_paged=False)
-        _, deleted = documents.files_deleted(standing_in(request.user, session_id).session.pk)
+        _, deleted = contents.files_deleted(standing_in(request.user, session_id).session.pk)
         return Response(DeletedFileSerializer(_shown_deleted(deleted), many=True).data)
 
 
@@ -903,7 +905,7 @@ class PastText(APIView):
     def get(self, request: SignedInRequest, session_id: UUID, revision: int) -> Response:
         refuse_unknown_parameters(request, ("file",), is_paged=False)
         standing = standing_in(request.user, session_id)
-        file_id = request.query_params.get("file", crdt.MAIN)
+        file_id = request.query_params.get("file", MAIN)
         file, every = history.file_at(standing.session.pk, revision, file_id)
         shown = PastFileSerializer(every, many=True).data
         body = {"revision": revision, "file": file.id, "path": file.path, "content": file.text, "files": shown}

@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 SEND_SECONDS = 2
 REST_SECONDS = 1
 LAST_WORDS_SECONDS = 2
-# Each message is at most a bell of documents.BELL_MAX_BYTES or a piece of output.
+# Each message is at most a bell of update_log.BELL_MAX_BYTES or a piece of output.
 QUEUE_MAX = 2000
 
 
@@ -65,7 +65,7 @@ def recheck_person(user_id: str) -> None:
 
 
 def ring_document(session_id: UUID, message: dict[str, Any]) -> None:
-    """Tell the rooms of this session that its log has grown (documents.bell, realtime/room/neighbours.py)."""
+    """Tell the rooms of this session that its log has grown (update_log.bell, realtime/room/neighbours.py)."""
     _speaker.send(group_name(session_id), {"type": "room.bell", **message})
 
 

@@ -1,7 +1,7 @@
 """The files of a session: create, rename, rewrite, delete, through the update log, so that live rooms show it.
 
 A path is unique when it is given here. Pages that edit at the same moment may still make two of one name; both are
-kept, the second under another name (crdt.py).
+kept, the second under another name (document/texts.py).
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from django.conf import settings
 from django.utils import timezone
 
 from activity.log import record
-from sessions_app import crdt, documents, events, zips
+from sessions_app import events, zips
+from sessions_app.document import changes, contents, texts
+from sessions_app.document.texts import MAIN, MAX_FILES, DeletedFile, File
 from sessions_app.errors import EntryStays, FileNotListed, PathRefused, PathTaken, TooManyFiles
 from web.times import moment
 
@@ -23,9 +25,10 @@ if TYPE_CHECKING:
     import languages
     from accounts.models import User
     from sessions_app.access import Standing
+    from sessions_app.document.updates import Updates
     from sessions_app.models import CodeSession
 
-F = TypeVar("F", bound=crdt.File)
+F = TypeVar("F", bound=File)
 
 # The texts of deleted files may take one part in so many of a document.
 KEPT_SHARE = 4
@@ -41,25 +44,25 @@ def clean_path(path: str) -> str:
     return path
 
 
-def find_file(session: CodeSession, file_id: str) -> tuple[int, crdt.File]:
+def find_file(session: CodeSession, file_id: str) -> tuple[int, File]:
     """(revision, the file). Raises FileNotListed."""
-    revision, listed = documents.files_listed(session.pk)
+    revision, listed = contents.files_listed(session.pk)
     return revision, _among(listed, file_id)
 
 
 def create_file(standing: Standing, user: User, path: str, content: str = "") -> str:
     """A new file; returns its id. Raises PathRefused, PathTaken, TooManyFiles or TextTooLarge."""
-    session, path, file_id = standing.session, clean_path(path), crdt.new_file_id()
-    content = documents.checked(content)
+    session, path, file_id = standing.session, clean_path(path), texts.new_file_id()
+    content = contents.checked(content)
 
-    def make(update: crdt.Updates) -> bytes | None:
-        listed = crdt.listed_files(update)
-        if len(listed) >= crdt.MAX_FILES:
+    def make(update: Updates) -> bytes | None:
+        listed = texts.listed_files(update)
+        if len(listed) >= MAX_FILES:
             raise TooManyFiles
         _require_free(path, listed)
-        return crdt.path_set(update, file_id, path, content)
+        return changes.path_set(update, file_id, path, content)
 
-    documents.edit(session.pk, user.pk, make, also=lambda _seq: _note(session, user, "created", path))
+    contents.edit(session.pk, user.pk, make, also=lambda _seq: _note(session, user, "created", path))
     return file_id
 
 
@@ -79,27 +82,27 @@ def change_file(
     """
     session = standing.session
     path = clean_path(path) if path is not None else None
-    content = documents.checked(content) if content is not None else None
+    content = contents.checked(content) if content is not None else None
     renamed = ""
 
-    def make(update: crdt.Updates) -> bytes | None:
+    def make(update: Updates) -> bytes | None:
         nonlocal renamed
         renamed = ""
-        listed = crdt.listed_files(update)
+        listed = texts.listed_files(update)
         file = _among(listed, file_id)
         if path is not None and path != file.path:
-            if file_id == crdt.MAIN:
+            if file_id == MAIN:
                 raise EntryStays
             _require_free(path, [other for other in listed if other.id != file_id])
             renamed = file.path
-            return crdt.path_set(update, file_id, path, content)
-        return crdt.replacement(update, content, file_id) if content is not None else None
+            return changes.path_set(update, file_id, path, content)
+        return changes.replacement(update, content, file_id) if content is not None else None
 
     def note(_seq: int) -> None:
         if renamed:
             _note(session, user, "renamed", f"{renamed} to {path}")
 
-    documents.edit(session.pk, user.pk, make, base_revision, also=note)
+    contents.edit(session.pk, user.pk, make, base_revision, also=note)
 
 
 def delete_file(standing: Standing, user: User, file_id: str) -> None:
@@ -107,15 +110,15 @@ def delete_file(standing: Standing, user: User, file_id: str) -> None:
     session = standing.session
     path = ""
 
-    def make(update: crdt.Updates) -> bytes | None:
+    def make(update: Updates) -> bytes | None:
         nonlocal path
-        path = _among(crdt.listed_files(update), file_id).path
-        if file_id == crdt.MAIN:
+        path = _among(texts.listed_files(update), file_id).path
+        if file_id == MAIN:
             raise EntryStays
         change: bytes | None = None
         for most_kept in (settings.DOCUMENT_MAX_BYTES // KEPT_SHARE, 0):
-            change = crdt.removal(update, file_id, path, str(user.pk), moment(timezone.now()), most_kept)
-            if change is None or not crdt.grows_past(settings.DOCUMENT_MAX_BYTES, update, change):
+            change = changes.removal(update, file_id, path, str(user.pk), moment(timezone.now()), most_kept)
+            if change is None or not changes.grows_past(settings.DOCUMENT_MAX_BYTES, update, change):
                 break
         return change
 
@@ -126,12 +129,12 @@ def delete_file(standing: Standing, user: User, file_id: str) -> None:
         )
         _note(session, user, "deleted", path)
 
-    documents.edit(session.pk, user.pk, make, also=tell)
+    contents.edit(session.pk, user.pk, make, also=tell)
 
 
-def find_deleted(session: CodeSession, file_id: str) -> tuple[int, crdt.DeletedFile]:
+def find_deleted(session: CodeSession, file_id: str) -> tuple[int, DeletedFile]:
     """(revision, the deleted file). Raises FileNotListed."""
-    revision, deleted = documents.files_deleted(session.pk)
+    revision, deleted = contents.files_deleted(session.pk)
     return revision, _among(deleted, file_id)
 
 
@@ -141,32 +144,32 @@ def bring_back(standing: Standing, user: User, file_id: str, path: str | None = 
     session, wanted = standing.session, clean_path(path) if path is not None else None
     chosen = ""
 
-    def make(update: crdt.Updates) -> bytes | None:
+    def make(update: Updates) -> bytes | None:
         nonlocal chosen
-        listed, file = crdt.listed_files(update), _among(crdt.deleted_files(update), file_id)
-        if len(listed) >= crdt.MAX_FILES:
+        listed, file = texts.listed_files(update), _among(texts.deleted_files(update), file_id)
+        if len(listed) >= MAX_FILES:
             raise TooManyFiles
         if wanted is not None:
             _require_free(wanted, listed)
         chosen = wanted if wanted is not None else free_path(file.path, [other.path for other in listed])
-        return crdt.files_set(update, {file_id: (chosen, None)})
+        return changes.files_set(update, {file_id: (chosen, None)})
 
-    documents.edit(session.pk, user.pk, make, also=lambda _seq: _note(session, user, "restored", chosen))
+    contents.edit(session.pk, user.pk, make, also=lambda _seq: _note(session, user, "restored", chosen))
 
 
-def put_back(update: crdt.Updates, past: Sequence[crdt.File]) -> bytes | None:
+def put_back(update: Updates, past: Sequence[File]) -> bytes | None:
     """The change that gives files the texts that they had, and lists again those that are not listed. Raises
     TooManyFiles."""
-    paths = {file.id: file.path for file in crdt.listed_files(update)}
+    paths = {file.id: file.path for file in texts.listed_files(update)}
     wanted: dict[str, tuple[str | None, str | None]] = {}
     for file in past:
         path = None
         if file.id not in paths:
             path = paths[file.id] = free_path(file.path, paths.values())
         wanted[file.id] = (path, file.text)
-    if len(paths) > crdt.MAX_FILES:
+    if len(paths) > MAX_FILES:
         raise TooManyFiles
-    return crdt.files_set(update, wanted)
+    return changes.files_set(update, wanted)
 
 
 def free_path(path: str, others: Iterable[str]) -> str:
@@ -179,19 +182,19 @@ def free_path(path: str, others: Iterable[str]) -> str:
 
 
 def language_followed(
-    update: crdt.Updates, old: languages.Language | None, new: languages.Language, content: str | None
+    update: Updates, old: languages.Language | None, new: languages.Language, content: str | None
 ) -> bytes | None:
     """The change by which the entry file follows a change of language: its name, unless somebody gave it one or
     another file has the new one, and its text, which is `content` or, where it is still the old hello-world, the new.
     """
-    entry, *others = crdt.listed_files(update)
+    entry, *others = texts.listed_files(update)
     is_named = old is not None and entry.path != old.file_name
     path = entry.path if is_named or not zips.is_free(new.file_name, [o.path for o in others]) else new.file_name
     if content is None and (not entry.text.strip() or (old is not None and entry.text == old.hello)):
         content = new.hello
     if path != entry.path:
-        return crdt.path_set(update, crdt.MAIN, path, content)
-    return crdt.replacement(update, content) if content is not None else None
+        return changes.path_set(update, MAIN, path, content)
+    return changes.replacement(update, content) if content is not None else None
 
 
 def _among(listed: Sequence[F], file_id: str) -> F:
@@ -201,7 +204,7 @@ def _among(listed: Sequence[F], file_id: str) -> F:
     raise FileNotListed
 
 
-def _require_free(path: str, listed: Sequence[crdt.File]) -> None:
+def _require_free(path: str, listed: Sequence[File]) -> None:
     if not zips.is_free(path, [file.path for file in listed]):
         raise PathTaken(errors={"path": [PathTaken.detail]})
 

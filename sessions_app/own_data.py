@@ -13,7 +13,10 @@ from django.utils import timezone
 from accounts.models import User
 from accounts.privacy import Owned, as_json, as_lines
 from activity import audit
-from sessions_app import crdt, documents, events, sharing, zips
+from sessions_app import events, sharing, zips
+from sessions_app.document import contents
+from sessions_app.document.errors import Broken, Malformed
+from sessions_app.document.update_log import LogDamaged
 from sessions_app.errors import PersonNotFound
 from sessions_app.models import (
     ChatMessage,
@@ -75,8 +78,8 @@ def _session(session: CodeSession) -> Iterator[File]:
     }
     yield f"{folder}/session.json", as_json(about)
     try:
-        _, files = documents.files_at_head(session.pk)
-    except (documents.LogDamaged, crdt.Malformed, crdt.Broken):
+        _, files = contents.files_at_head(session.pk)
+    except (LogDamaged, Malformed, Broken):
         yield f"{folder}/UNREADABLE.txt", [b"The text of this session cannot be read. Ask whoever runs this server.\n"]
         return
     taken: set[str] = set()

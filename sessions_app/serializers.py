@@ -11,8 +11,8 @@ from rest_framework import serializers
 
 import languages
 from languages.templates import template_of
-from sessions_app import crdt
 from sessions_app.access import OWNER, shown_permission
+from sessions_app.document.texts import MAIN, DeletedFile, File
 from sessions_app.models import (
     REPORT_MAX_CHARACTERS,
     TITLE_MAX_CHARACTERS,
@@ -291,10 +291,10 @@ class FileSerializer(serializers.Serializer):
     is_entry = serializers.SerializerMethodField()
     size_bytes = serializers.SerializerMethodField()
 
-    def get_is_entry(self, file: crdt.File) -> bool:
-        return file.id == crdt.MAIN
+    def get_is_entry(self, file: File) -> bool:
+        return file.id == MAIN
 
-    def get_size_bytes(self, file: crdt.File) -> int:
+    def get_size_bytes(self, file: File) -> int:
         return len(file.text.encode())
 
 
@@ -386,11 +386,11 @@ class PastFileSerializer(serializers.Serializer):
     size_bytes = serializers.SerializerMethodField()
     is_deleted = serializers.SerializerMethodField()
 
-    def get_size_bytes(self, file: crdt.File) -> int:
+    def get_size_bytes(self, file: File) -> int:
         return len(file.text.encode())
 
-    def get_is_deleted(self, file: crdt.File) -> bool:
-        return isinstance(file, crdt.DeletedFile)
+    def get_is_deleted(self, file: File) -> bool:
+        return isinstance(file, DeletedFile)
 
 
 class PastTextSerializer(RestoredSerializer):

@@ -8,8 +8,8 @@ from uuid import UUID
 from celery import shared_task
 from django.db import close_old_connections
 
-from sessions_app import compaction
-from sessions_app.documents import LogDamaged
+from sessions_app.document import compaction
+from sessions_app.document.update_log import LogDamaged
 from sessions_app.errors import SessionNotFound
 
 logger = logging.getLogger(__name__)

@@ -18,8 +18,9 @@ import languages
 from accounts.errors import GuestNameRefused
 from accounts.guests import is_guest, open_to_guests, sign_guest_in
 from languages.templates import HELLO, template_of, templates_of
-from sessions_app import actions, documents, moderation, sharing
+from sessions_app import actions, moderation, sharing
 from sessions_app.access import OWNER, Action, Standing, archived_standing, shown_permission, standing_in
+from sessions_app.document import contents
 from sessions_app.errors import (
     AlreadyReported,
     ArchiveRefused,
@@ -182,7 +183,7 @@ def session_detail(request: SignedInPageRequest, session_id: UUID) -> HttpRespon
     context = {
         "session": standing.session,
         "page": _page_data(request, standing),
-        "session_text": documents.entry_text(standing.session),
+        "session_text": contents.entry_text(standing.session),
         "may_fork": standing.may(Action.FORK),
         "measure": moderation.standing_measure(standing.session),
         "origin": _origin(request.user, standing.session),

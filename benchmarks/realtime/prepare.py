@@ -20,7 +20,8 @@ django.setup()
 import languages
 from accounts import tokens
 from accounts.models import User
-from sessions_app import actions, crdt, documents
+from sessions_app import actions
+from sessions_app.document import rewrite, update_log, updates
 from sessions_app.models import Collaborator, Document, Snapshot, Update
 
 mark = os.urandom(4).hex()
@@ -33,11 +34,11 @@ Collaborator.objects.bulk_create(
     Collaborator(session=session, user=user, permission="write") for session in sessions for user in users[1:]
 )
 if len(sys.argv) > 3:
-    payload = crdt.merge([documents.load(sessions[0].pk).update, Path(sys.argv[3]).read_bytes()])
+    payload = updates.merge([update_log.load(sessions[0].pk).update, Path(sys.argv[3]).read_bytes()])
     Update.objects.create(document_id=sessions[0].pk, seq=2, payload=payload, user=users[0], origin="socket")
     Document.objects.filter(pk=sessions[0].pk).update(head=2)
     # As the compaction of a document leaves it.
-    Snapshot.objects.create(document_id=sessions[0].pk, seq=2, payload=crdt.compact([payload]))
+    Snapshot.objects.create(document_id=sessions[0].pk, seq=2, payload=rewrite.compact([payload]))
 print(
     json.dumps(
         {"rooms": [str(session.pk) for session in sessions], "tokens": [tokens.issue(user).access for user in users]}

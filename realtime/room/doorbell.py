@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sessions_app import documents, events
+from sessions_app import events
+from sessions_app.document import update_log
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from uuid import UUID
 
     from realtime.room.host import Host
+    from sessions_app.document.update_log import Appended, Entry
 
 # A process that has not been heard of for this long is forgotten.
 SILENCE_SECONDS = 30
@@ -56,6 +58,6 @@ class Doorbell:
             bell = {"process": self._host.process, "epoch": self._epoch.hex, **message}
             events.ring_document(self._session_id, bell)
 
-    def ring_committed(self, appended: documents.Appended, rows: Sequence[documents.Entry]) -> None:
+    def ring_committed(self, appended: Appended, rows: Sequence[Entry]) -> None:
         if self.is_heard:
-            self.ring(documents.bell(self._epoch, appended.first_seq, appended.last_seq, rows, self._host.process))
+            self.ring(update_log.bell(self._epoch, appended.first_seq, appended.last_seq, rows, self._host.process))

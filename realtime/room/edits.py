@@ -18,8 +18,13 @@ from realtime.room.large_updates import LargeUpdates
 from realtime.room.refusals import READ_ONLY, refusal
 from realtime.room.unsaved import Acknowledgements, Change, Unsaved
 from realtime.wire import close_codes, protocol
-from sessions_app import crdt
 from sessions_app.access import can_edit
+from sessions_app.document.diff import Edit
+from sessions_app.document.errors import Broken, Early, HalfCharacter, Malformed, TooLarge, TooLong
+from sessions_app.document.opening import SLICED_BYTES, Limits, Opened, Sliced
+from sessions_app.document.replica import STEPS_PER_PART, Replica
+from sessions_app.document.update_log import Appended, Entry, Loaded
+from sessions_app.document.updates import EMPTY_STATE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +36,9 @@ if TYPE_CHECKING:
     from realtime.room.gate import Gate
     from realtime.room.host import Host, Members, TextListener
     from realtime.room.refusals import Code
-    from sessions_app import documents
+    from sessions_app.document.diff import Edit
+    from sessions_app.document.opening import Opened, Sliced
+    from sessions_app.document.update_log import Appended, Entry, Loaded
 
 logger = logging.getLogger(__name__)
 
@@ -43,8 +50,8 @@ class Edits:
         host: Host,
         gate: Gate,
         doorbell: Doorbell,
-        loaded: documents.Loaded,
-        opened: crdt.Opened,
+        loaded: Loaded,
+        opened: Opened,
     ) -> None:
         # The newest seq of the log up to which this replica holds everything.
         self.head = loaded.head
@@ -59,7 +66,7 @@ class Edits:
         self._gate = gate
         self._doorbell = doorbell
         # Another one after a rebuild; what breaks it must be refused here.
-        self.replica = crdt.Replica(opened, _limits())
+        self.replica = Replica(opened, _limits())
         self._whole_update: bytes | None = None
         self.fan_out = FanOut(self._state, gate)
         self.large = LargeUpdates(gate, members.expel)
@@ -95,7 +102,7 @@ class Edits:
             return
         is_answer = isinstance(message, protocol.SyncStep2)
         update = message.update
-        if len(update) > crdt.SLICED_BYTES and (sliced := await self._sliced(connection, update)):
+        if len(update) > SLICED_BYTES and (sliced := await self._sliced(connection, update)):
             await self._take_large(connection, sliced, is_answer=is_answer)
             return
         frame = self.acknowledgements.arrived(connection)
@@ -113,8 +120,8 @@ class Edits:
 
     def _answer_step1(self, connection: Connection, state: bytes) -> None:
         try:
-            update = self._document() if state == crdt.EMPTY_STATE else self.replica.diff(state)
-        except crdt.Malformed as error:
+            update = self._document() if state == EMPTY_STATE else self.replica.diff(state)
+        except Malformed as error:
             raise protocol.ProtocolError("the state vector cannot be read") from error
         connection.pace.spend("updates", len(update))
         connection.outbox.put_answer(protocol.encode_step2(update))
@@ -151,11 +158,11 @@ class Edits:
         source = None if self.replica.waits else connection.outbox
         try:
             change = self._apply(update, connection)
-        except crdt.Early as early:
+        except Early as early:
             if self.held.hold(connection, frame, update, early.needs):
                 metrics.RESYNCS.labels("missing").inc()
                 self._ask(connection)
-        except (crdt.Malformed, crdt.TooLarge, crdt.Broken) as error:
+        except (Malformed, TooLarge, Broken) as error:
             self._turn_away(connection, frame, update, error)
         else:
             metrics.UPDATES.inc()
@@ -166,7 +173,7 @@ class Edits:
         connection.pace.spend("updates", len(update))
         if self.listener is not None:
             # What changed is looked for along the whole text.
-            connection.pace.spend_parts(self.replica.blocks_bound() // crdt.STEPS_PER_PART)
+            connection.pace.spend_parts(self.replica.blocks_bound() // STEPS_PER_PART)
 
     def _merged(self, connection: Connection, frame: Frame) -> None:
         self.held.release(connection, frame)
@@ -176,7 +183,7 @@ class Edits:
         """Take a frame of somebody who may only read, who says nothing new unless their page is at fault."""
         try:
             self._refuse_if_new(connection, frame, update)
-        except crdt.Malformed as error:
+        except Malformed as error:
             self._turn_away(connection, frame, update, error)
         else:
             self._merged(connection, frame)
@@ -189,7 +196,7 @@ class Edits:
         """Merge an update; what stands in its way is changed first. Raises as Replica.apply does."""
         try:
             return self.replica.apply(update, connection.pace.spend_parts)
-        except crdt.HalfCharacter as error:
+        except HalfCharacter as error:
             if not error.parted:
                 raise
             # Told and stored by itself: see Replica.take_out.
@@ -197,7 +204,7 @@ class Edits:
             self._queue(self.replica.take_out(error.parted), None, None)
             self.fan_out.flush()
             return self._apply(update, connection)
-        except crdt.TooLong:
+        except TooLong:
             self._queue(self.replica.part_blocks(), None, None)
             return self.replica.apply(update, may_copy=True)
 
@@ -215,17 +222,17 @@ class Edits:
 
     # Large updates
 
-    async def _sliced(self, connection: Connection, update: bytes) -> crdt.Sliced | None:
+    async def _sliced(self, connection: Connection, update: bytes) -> Sliced | None:
         """Read a long update in a thread; it comes in slices if it is more than the loop merges at once."""
         try:
             sliced = await self._host.slice(update)
-        except crdt.Malformed:
+        except Malformed:
             # What is wrong with it is told where any other update is read.
             return None
         await self._gate.wait_until_whole()
         return sliced if len(sliced.slices) > 1 and connection.id in self._members.connections else None
 
-    async def _take_large(self, connection: Connection, sliced: crdt.Sliced, *, is_answer: bool) -> None:
+    async def _take_large(self, connection: Connection, sliced: Sliced, *, is_answer: bool) -> None:
         frame = self.acknowledgements.arrived(connection)
         may_edit = can_edit(connection.permission)
         if may_edit:
@@ -237,10 +244,10 @@ class Edits:
                     await self._gate.wait_until_whole()
                     if connection.id not in self._members.connections:
                         return
-            except (crdt.Malformed, crdt.TooLarge) as error:
+            except (Malformed, TooLarge) as error:
                 self._turn_away(connection, frame, sliced.update, error)
                 return
-            except crdt.Early:
+            except Early:
                 self._give_up(connection)
                 return
         take = self._merge_slice if may_edit else self._refuse_slice
@@ -252,7 +259,7 @@ class Edits:
         self._spend(connection, part)
         try:
             self._refuse_if_new(connection, frame, part)
-        except crdt.Malformed as error:
+        except Malformed as error:
             self._turn_away(connection, frame, part, error)
         return not frame.is_refused and connection.id in self._members.connections
 
@@ -261,10 +268,10 @@ class Edits:
         source = None if self.replica.waits else connection.outbox
         try:
             change = self._apply(part, connection)
-        except crdt.Early:
+        except Early:
             # Held without those behind it, it would be acknowledged for all of them.
             self._give_up(connection)
-        except (crdt.Malformed, crdt.TooLarge, crdt.Broken) as error:
+        except (Malformed, TooLarge, Broken) as error:
             self._turn_away(connection, frame, part, error)
         else:
             metrics.UPDATES.inc()
@@ -284,7 +291,7 @@ class Edits:
         refused = refusal(error)
         self._refuse(connection, frame, refused.code, refused.detail)
         self._members.expel(connection, refused.close_code, refused.reason)
-        if isinstance(error, crdt.Broken):
+        if isinstance(error, Broken):
             self._host.broke(connection.user_id, update, error)
             self._host.rebuild_soon()
 
@@ -310,7 +317,7 @@ class Edits:
         self.fan_out.relay(change, source)
         self.held.merge_soon()
 
-    def committed(self, appended: documents.Appended, rows: Sequence[documents.Entry]) -> None:
+    def committed(self, appended: Appended, rows: Sequence[Entry]) -> None:
         """The changes in flight are on disk, as these rows with these numbers."""
         self.unsaved.note_committed()
         self.tail_rows += appended.last_seq - appended.first_seq + 1
@@ -328,7 +335,7 @@ class Edits:
         for update, user_id in zip(updates, users or [None] * len(updates), strict=True):
             try:
                 change = self.replica.absorb(update)
-            except (crdt.Malformed, crdt.Broken):
+            except (Malformed, Broken):
                 logger.exception("the log of %s holds an update that cannot be merged", self._members.session_id)
                 self._host.rebuild_soon()
                 return
@@ -343,10 +350,10 @@ class Edits:
                 self.fan_out.flush()
         self.head = max(self.head, last_seq)
 
-    def replace(self, loaded: documents.Loaded, opened: crdt.Opened) -> None:
+    def replace(self, loaded: Loaded, opened: Opened) -> None:
         """Start over from the log, which is read up to the head, keeping what is not committed yet. Raises Malformed or
         Broken."""
-        replica = crdt.Replica(opened, _limits())
+        replica = Replica(opened, _limits())
         for change in self.unsaved.changes():
             replica.absorb(change.payload)
         self.replica.close()
@@ -364,7 +371,7 @@ class Edits:
         self.replica.take_deltas()
         return self.replica.text()
 
-    def edit_text(self, connection: Connection, edits: Sequence[crdt.Edit]) -> None:
+    def edit_text(self, connection: Connection, edits: Sequence[Edit]) -> None:
         """Change the entry file's text for this client. Raises TooLarge before anything changed, or Broken."""
         metrics.UPDATES.inc()
         change = self.replica.edit(edits, connection.pace.spend_parts)
@@ -378,5 +385,5 @@ class Edits:
         self._host.rebuild_soon()
 
 
-def _limits() -> crdt.Limits:
-    return crdt.Limits(settings.TEXT_MAX_BYTES, settings.DOCUMENT_MAX_BYTES)
+def _limits() -> Limits:
+    return Limits(settings.TEXT_MAX_BYTES, settings.DOCUMENT_MAX_BYTES)

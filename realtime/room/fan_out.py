@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from realtime.connection.outbox import Shared
 from realtime.wire import protocol
 from realtime.wire.text import encode_text
-from sessions_app import crdt
+from sessions_app.document import updates
+from sessions_app.document.updates import EMPTY_STATE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,7 +64,7 @@ class FanOut:
         self._flushed_at = self._loop.time()
         if not self._changes:
             return
-        frame = Shared(protocol.encode_update(crdt.merge(self._changes)))
+        frame = Shared(protocol.encode_update(updates.merge(self._changes)))
         source = next(iter(self._sources)) if len(self._sources) == 1 else None
         self._changes.clear()
         self._sources.clear()
@@ -85,7 +86,7 @@ class FanOut:
         self._base = self._read_state()
         frame = Shared(protocol.encode_update(document))
         for outbox in self._outboxes:
-            outbox.put_update(frame, crdt.EMPTY_STATE)
+            outbox.put_update(frame, EMPTY_STATE)
 
     def tell(self, frame: AnyMessage, *, may_be_lost: bool = False) -> None:
         shared = Shared(encode_text(frame))

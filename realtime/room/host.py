@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from realtime.connection.connection import Connection
-    from sessions_app import crdt
+    from sessions_app.document.opening import Limits, Sliced
 
 
 class Host(Protocol):
@@ -41,10 +41,10 @@ class Host(Protocol):
 
     def left(self, connection: Connection) -> None: ...
 
-    async def slice(self, update: bytes) -> crdt.Sliced:
+    async def slice(self, update: bytes) -> Sliced:
         """Read a long update in a thread. Raises Malformed."""
 
-    async def try_out(self, document: bytes, sliced: crdt.Sliced, limits: crdt.Limits) -> crdt.Sliced:
+    async def try_out(self, document: bytes, sliced: Sliced, limits: Limits) -> Sliced:
         """Check in a thread whether a text that the update makes is short enough. Raises TooLarge or Malformed."""
 
 

@@ -17,8 +17,9 @@ from realtime.connection.outbox import Shared
 from realtime.room.refusals import READ_ONLY, limit_words
 from realtime.wire import plain, protocol
 from realtime.wire.text import encode_text
-from sessions_app import crdt
 from sessions_app.access import can_edit
+from sessions_app.document import diff
+from sessions_app.document.errors import Broken, TooLarge
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -97,9 +98,9 @@ class PlainClients:
         except plain.VersionPassed:
             detail = "The text has moved on too far since that version: start from this one."
             self._refuse(connection, ref, "version_passed", detail)
-        except crdt.TooLarge as error:
+        except TooLarge as error:
             self._refuse(connection, ref, "too_large", limit_words(error))
-        except crdt.Broken:
+        except Broken:
             logger.exception("a change of user %s broke the replica of %s", connection.user_id, self._session_id)
             self._refuse(connection, ref, "invalid", "The change cannot be merged.")
             self._edits.rebuild()
@@ -139,7 +140,7 @@ class PlainClients:
             if places is not None:
                 anchor, head = (self._edits.replica.position_at(place, self.line.text) for place in places)
                 cursor = {"anchor": anchor, "head": head}
-        except crdt.Broken:
+        except Broken:
             logger.warning("a place in the text of %s could not be named", self._session_id, exc_info=True)
             return
         self._cursors.take(connection, [protocol.AwarenessEntry(connection.awareness_id, 0, {"cursor": cursor})])
@@ -174,7 +175,7 @@ class PlainClients:
         """Take the replica's text for what it is, however it came to be."""
         text = self._edits.watch_text()
         if text != self.line.text:
-            edits = crdt.edits_between(self.line.text, text)
+            edits = diff.edits_between(self.line.text, text)
             self._tell_change(plain.from_edits(edits, self.line.text), None)
 
     def hear(self, event: Mapping[str, Any]) -> None:
@@ -252,7 +253,7 @@ class PlainClients:
             return None
         try:
             index = self._edits.replica.index_of(position, self.line.text)
-        except crdt.Broken:
+        except Broken:
             return None
         if index is None or unit == "code_points":
             return index

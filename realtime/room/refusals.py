@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 from django.conf import settings
 
 from realtime.wire import close_codes
-from sessions_app import crdt
+from sessions_app.document.errors import Broken, HalfCharacter, NoFile, NotPlain, TooLarge
 
 Code = Literal["read_only", "too_large", "invalid"]
 READ_ONLY = "You can read this session, but not change its text."
@@ -24,22 +24,22 @@ class Refusal(NamedTuple):
 
 def refusal(error: Exception) -> Refusal:
     match error:
-        case crdt.TooLarge():
+        case TooLarge():
             return Refusal("too_large", limit_words(error), close_codes.TOO_LARGE, "too large")
-        case crdt.NoFile():
+        case NoFile():
             detail, reason = "The text belongs to no file, so nobody could read it.", "text of no file"
-        case crdt.NotPlain():
+        case NotPlain():
             detail, reason = "The update holds something other than text.", "not text"
-        case crdt.HalfCharacter():
+        case HalfCharacter():
             detail, reason = "The update cuts a character in two.", "half a character"
-        case crdt.Broken():
+        case Broken():
             detail, reason = "The update cannot be merged.", "update cannot be merged"
         case _:
             detail, reason = "The update cannot be read.", "corrupt update"
     return Refusal("invalid", detail, close_codes.BAD_FRAME, reason)
 
 
-def limit_words(error: crdt.TooLarge) -> str:
+def limit_words(error: TooLarge) -> str:
     """Say which limit a change would pass, and how much it is."""
     if error.args == ("document",):
         most = f"{settings.DOCUMENT_MAX_BYTES // 1024:,} KB"

@@ -29,14 +29,16 @@ if TYPE_CHECKING:
 
     from realtime.connection.connection import Connection
     from realtime.room.host import Host
-    from sessions_app import crdt, documents, messages
+    from sessions_app import messages
+    from sessions_app.document.opening import Opened
+    from sessions_app.document.update_log import Loaded
 
 # Ids of chat messages that are remembered as shown.
 SHOWN_CHAT_MAX = 200
 
 
 class Room:
-    def __init__(self, host: Host, session_id: UUID, loaded: documents.Loaded, opened: crdt.Opened) -> None:
+    def __init__(self, host: Host, session_id: UUID, loaded: Loaded, opened: Opened) -> None:
         self.session_id = session_id
         self.epoch = loaded.epoch
         self.connections: dict[str, Connection] = {}

@@ -23,7 +23,7 @@ from realtime.wire.protocol import (
     decode,
     encode_awareness_entry,
 )
-from sessions_app.crdt import is_file_id
+from sessions_app.document.texts import is_file_id
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable

@@ -1,7 +1,7 @@
 """Deltas of one plain text, and the sequence of its versions: the arithmetic of codecrafter.json.v1. Pure.
 
 A delta is a list of operations from the start of the text: keep so many characters, insert a text, delete so many;
-what it does not reach is kept. Here characters are code points or UTF-16 units; sessions_app/crdt.py counts bytes.
+what it does not reach is kept. Here characters are code points or UTF-16 units; sessions_app/document counts bytes.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from sessions_app.crdt import Edit
+from sessions_app.document.diff import Edit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

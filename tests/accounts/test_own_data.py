@@ -24,7 +24,8 @@ from activity.models import AuditEntry
 from execution.models import Run, RunFile, RunInput, RunOutput, Status, TestCase
 from execution.retention import forget_old_runs
 from sessions_app import actions as session_actions
-from sessions_app import documents, moderation, own_data
+from sessions_app import moderation, own_data
+from sessions_app.document import contents
 from sessions_app.models import ChatMessage, CodeSession, Collaborator, Report, Update
 from sessions_app.own_data import forget_archived
 from web.problems import DomainError, Forbidden
@@ -47,12 +48,12 @@ def unpacked(user: User) -> dict[str, bytes]:
 def lived(session: Any, alice: User, bob: User, django_capture_on_commit_callbacks: Any) -> CodeSession:
     """Alice's session, in which she and bob wrote, said and ran something, and what she did elsewhere."""
     with django_capture_on_commit_callbacks(execute=True):
-        documents.replace_entry_text(session.pk, "print('alice was here')\n", alice.pk)
-        documents.replace_entry_text(session.pk, "print('bob too')\n", bob.pk)
+        contents.replace_entry_text(session.pk, "print('alice was here')\n", alice.pk)
+        contents.replace_entry_text(session.pk, "print('bob too')\n", bob.pk)
         theirs = session_actions.create_session(bob, language=languages.get("c"), title="Bob's", content="int x;\n")
         Collaborator.objects.create(session=theirs, user=alice, permission="write")
         for place in (session, theirs):
-            documents.replace_entry_text(place.pk, f"{place.title} by alice\n", alice.pk)
+            contents.replace_entry_text(place.pk, f"{place.title} by alice\n", alice.pk)
             ChatMessage.objects.create(session=place, user=alice, text=f"alice says hello in {place.title}")
             run = Run.objects.create(user=alice, session=place, language="python", status=Status.COMPLETED)
             RunFile.objects.create(run=run, path="main.py", content=b"\xff\x00")
@@ -197,7 +198,7 @@ def test_an_account_goes_and_what_stays_has_no_name(
     assert session.owner == bob
     assert not Collaborator.objects.filter(user__in=[alice, bob]).exclude(session=lived).exists()
     assert not Collaborator.objects.filter(user=alice).exists()
-    assert documents.entry_text(session) == "Together by alice\n"
+    assert contents.entry_text(session) == "Together by alice\n"
     # What stays is by nobody; what others did is still theirs.
     assert set(Update.objects.exclude(user=None).values_list("user__username", flat=True)) == {"bob"}
     said = ChatMessage.objects.order_by("created_at").values_list("user__username", "text")
@@ -329,7 +330,7 @@ def test_what_a_moderator_closed_outlasts_its_owner(session: Any, alice: User, b
         actions.forget_deleted()
     session.refresh_from_db()
     assert (session.owner_id, session.owner.username) == (alice.pk, f"deleted-{alice.pk.hex[:20]}")
-    assert documents.entry_text(session) == "print(1)\n"
+    assert contents.entry_text(session) == "print(1)\n"
 
 
 @pytest.mark.parametrize("heir", ["mallory", "suspended", "bot"])

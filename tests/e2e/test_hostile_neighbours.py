@@ -23,13 +23,14 @@ if TYPE_CHECKING:
 ITEM = {"client": 1, "clock": 0}
 HOLD_AN_EMBED = """
 import pycrdt
-from sessions_app import documents
+from sessions_app.document import update_log
+from sessions_app.document.update_log import Entry
 updates = []
 doc = pycrdt.Doc()
-doc.apply_update(documents.load({session_id!r}).update)
+doc.apply_update(update_log.load({session_id!r}).update)
 doc.observe(lambda event: updates.append(event.update))
 doc.get("main", type=pycrdt.Text).insert_embed(2, {{"image": "x"}})
-documents.append({{__import__("uuid").UUID({session_id!r}): [documents.Entry(updates[0], None, "server")]}})
+update_log.append({{__import__("uuid").UUID({session_id!r}): [Entry(updates[0], None, "server")]}})
 """
 
 

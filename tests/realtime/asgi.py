@@ -16,7 +16,7 @@ from rest_framework_simplejwt.tokens import AccessToken
 from accounts import tokens
 from codecrafter.asgi import application
 from realtime.wire import protocol
-from sessions_app import documents
+from sessions_app.document import update_log
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -53,7 +53,7 @@ class Socket(WebsocketCommunicator):
 
 async def typed(session: CodeSession, text: str) -> bytes:
     """The update of a page that types this in front of everything."""
-    loaded = await sync_to_async(documents.load)(session.pk)
+    loaded = await sync_to_async(update_log.load)(session.pk)
     doc: pycrdt.Doc[Any] = pycrdt.Doc()
     doc.apply_update(loaded.update)
     updates: list[bytes] = []

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sessions_app import crdt
+from sessions_app.document.opening import Limits
+from sessions_app.document.replica import Replica
 from tests.live import ROOT
 from tests.realtime.page import page
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from tests.live import Person
 
-LIMITS = crdt.Limits(1 << 30, 1 << 30)
+LIMITS = Limits(1 << 30, 1 << 30)
 
 
 @dataclass
@@ -80,7 +81,7 @@ async def require_all_of(ended: Ended, person: Person, session_id: str) -> None:
     assert ended.acknowledged
     async with page(person, session_id) as fresh:
         assert fresh.text == ended.text
-        replica = crdt.Replica(fresh.doc.get_update(), LIMITS)
+        replica = Replica(fresh.doc.get_update(), LIMITS)
     assert not replica.has_news(ended.update)
     replica.close()
     assert person.text(session_id) == ended.text

@@ -15,9 +15,13 @@ from django.db import DatabaseError, connection
 from django.utils import timezone
 
 from codecrafter import housekeeping
-from sessions_app import compaction, crdt, documents, tasks
-from sessions_app.compaction import Outcome
-from sessions_app.documents import Entry
+from sessions_app import tasks
+from sessions_app.document import compaction, contents, quarantine, texts, update_log
+from sessions_app.document.compaction import Outcome
+from sessions_app.document.opening import Limits
+from sessions_app.document.replica import Replica
+from sessions_app.document.update_log import Entry, LogDamaged
+from sessions_app.document.updates import merge
 from sessions_app.models import Document, Quarantined, Segment, Snapshot, Update
 from tests.realtime import traces
 
@@ -28,10 +32,10 @@ if TYPE_CHECKING:
 
 def log_of(session: CodeSession, people: list[User | None], steps: int, number: int = 1) -> str:
     """A made trace appended to the session's log; its last text."""
-    trace = traces.made_trace(documents.load(session.pk).update, agents=len(people), steps=steps, number=number)
+    trace = traces.made_trace(update_log.load(session.pk).update, agents=len(people), steps=steps, number=number)
     for agent, update in trace.steps:
         person = people[agent]
-        documents.append({session.pk: [Entry(update, person.pk if person else None, "socket")]})
+        update_log.append({session.pk: [Entry(update, person.pk if person else None, "socket")]})
     return trace.end
 
 
@@ -45,11 +49,11 @@ def raw_of(session: CodeSession) -> list[bytes]:
 
 def test_compacted_document_is_the_same_and_its_history_is_whole(session, alice, bob):
     end = log_of(session, [alice, bob], 300)
-    raw, before = raw_of(session), documents.load(session.pk)
+    raw, before = raw_of(session), update_log.load(session.pk)
     assert compaction.compact(session.pk) is Outcome.DONE
-    after = documents.load(session.pk)
+    after = update_log.load(session.pk)
     assert (after.head, after.epoch) == (before.head, before.epoch)
-    assert crdt.text_of(after.update) == crdt.text_of(before.update) == end
+    assert texts.text_of(after.update) == texts.text_of(before.update) == end
     assert raw_of(session) == []
     assert [snapshot.seq for snapshot in Snapshot.objects.filter(document_id=session.pk)] == [301]
     document = Document.objects.get(pk=session.pk)
@@ -62,7 +66,7 @@ def test_compacted_document_is_the_same_and_its_history_is_whole(session, alice,
         assert segment.first_seq == done + 1
         done = segment.last_seq
         doc.apply_update(bytes(segment.payload))
-        assert str(doc.get("main", type=pycrdt.Text)) == crdt.text_of(crdt.merge(raw[:done]))
+        assert str(doc.get("main", type=pycrdt.Text)) == texts.text_of(merge(raw[:done]))
     assert done == 301
     assert compaction.compact(session.pk) is Outcome.NOTHING
 
@@ -70,7 +74,7 @@ def test_compacted_document_is_the_same_and_its_history_is_whole(session, alice,
 def test_history_is_in_steps_by_one_person_within_a_minute(session, alice, bob):
     log_of(session, [alice], 4, number=1)
     log_of(session, [bob], 3, number=2)
-    documents.replace_entry_text(session.pk, "done\n", bob.pk)
+    contents.replace_entry_text(session.pk, "done\n", bob.pk)
     start = timezone.now().replace(microsecond=0)
     for seq, seconds in {2: 0, 3: 30, 4: 61, 5: 90, 6: 91, 7: 92, 8: 93, 9: 94}.items():
         Update.objects.filter(document_id=session.pk, seq=seq).update(created_at=start + timedelta(seconds=seconds))
@@ -92,10 +96,10 @@ def test_long_logs_are_compacted_in_parts(session, alice, monkeypatch):
     end = log_of(session, [alice, None], 100)
     assert compaction.compact(session.pk) is Outcome.DONE
     assert Snapshot.objects.get(document_id=session.pk).seq == 101
-    assert crdt.text_of(documents.load(session.pk).update) == end
+    assert texts.text_of(update_log.load(session.pk).update) == end
     again = log_of(session, [alice], 10, number=3)
     assert compaction.compact(session.pk) is Outcome.DONE
-    assert crdt.text_of(documents.load(session.pk).update) == again
+    assert texts.text_of(update_log.load(session.pk).update) == again
     ends = [0, *(step.last_seq for step in history_of(session))]
     assert [step.first_seq for step in history_of(session)] == [last + 1 for last in ends[:-1]]
 
@@ -108,7 +112,7 @@ def test_only_long_tails_are_due(session, alice, settings):
     assert compaction.due() == [session.pk]
     compaction.compact(session.pk)
     assert compaction.due() == []
-    documents.replace_entry_text(session.pk, "".join(map(chr, range(0x400, 0x400 + 6000))), alice.pk)
+    contents.replace_entry_text(session.pk, "".join(map(chr, range(0x400, 0x400 + 6000))), alice.pk)
     assert compaction.due() == [session.pk]
 
 
@@ -119,19 +123,19 @@ def test_housekeeping_compacts_what_is_due(session, alice, settings, monkeypatch
     end = log_of(session, [alice], 30)
     housekeeping.work("sessions_app.tasks.compact_due")
     assert Snapshot.objects.get(document_id=session.pk).seq == 31
-    assert documents.entry_text(session) == end
+    assert contents.entry_text(session) == end
 
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.slow
 def test_readers_writers_and_two_compactors_at_once_do_no_harm(session, alice):
     """Whatever a reader saw committed before it began is in what it reads, and it never meets a gap."""
-    trace = traces.made_trace(documents.load(session.pk).update, agents=1, steps=400)
+    trace = traces.made_trace(update_log.load(session.pk).update, agents=1, steps=400)
     over = threading.Event()
 
     def write() -> None:
         for _, update in trace.steps:
-            documents.append({session.pk: [Entry(update, alice.pk, "socket")]})
+            update_log.append({session.pk: [Entry(update, alice.pk, "socket")]})
 
     def compact() -> None:
         while not over.is_set():
@@ -139,18 +143,18 @@ def test_readers_writers_and_two_compactors_at_once_do_no_harm(session, alice):
 
     def load() -> None:
         while not over.is_set():
-            head = documents.heads([session.pk])[session.pk]
-            loaded = documents.load(session.pk)
+            head = update_log.heads([session.pk])[session.pk]
+            loaded = update_log.load(session.pk)
             assert loaded.head >= head
             assert not pycrdt_lacks(loaded.update, [update for _, update in trace.steps[: loaded.head - 1]])
 
     def follow() -> None:
         """A room that only reads what is new."""
-        loaded = documents.load(session.pk)
-        replica, head = crdt.Replica(loaded.update, crdt.Limits(1 << 30, 1 << 30)), loaded.head
+        loaded = update_log.load(session.pk)
+        replica, head = Replica(loaded.update, Limits(1 << 30, 1 << 30)), loaded.head
         while head < len(trace.steps) + 1:
-            known = documents.heads([session.pk])[session.pk]
-            news, last = documents.updates_after(session.pk, head)
+            known = update_log.heads([session.pk])[session.pk]
+            news, last = update_log.updates_after(session.pk, head)
             assert last >= known
             for update in news:
                 replica.absorb(update)
@@ -175,14 +179,14 @@ def test_readers_writers_and_two_compactors_at_once_do_no_harm(session, alice):
         for loop in loops:
             loop.result(90)
     compaction.compact(session.pk)
-    assert crdt.text_of(documents.load(session.pk).update) == trace.end
+    assert texts.text_of(update_log.load(session.pk).update) == trace.end
     history = history_of(session)
     assert [(a.last_seq + 1) for a in history] == [b.first_seq for b in history[1:]] + [402]
-    assert crdt.text_of(crdt.merge(bytes(step.payload) for step in history)) == trace.end
+    assert texts.text_of(merge(bytes(step.payload) for step in history)) == trace.end
 
 
 def pycrdt_lacks(update: bytes, parts: list[bytes]) -> bool:
-    replica = crdt.Replica(update, crdt.Limits(1 << 30, 1 << 30))
+    replica = Replica(update, Limits(1 << 30, 1 << 30))
     try:
         return any(replica.has_news(part) for part in parts[-5:])
     finally:
@@ -206,23 +210,23 @@ def test_compaction_that_dies_halfway_leaves_everything(session, alice, table):
         with contextlib.suppress(DatabaseError):
             assert compaction.compact(session.pk) is Outcome.OVERTAKEN
         assert raw_of(session) == raw
-        assert crdt.text_of(documents.load(session.pk).update) == end
+        assert texts.text_of(update_log.load(session.pk).update) == end
     finally:
         with connection.cursor() as cursor:
             cursor.execute(off)
     assert compaction.compact(session.pk) is Outcome.DONE
-    assert crdt.text_of(documents.load(session.pk).update) == end
+    assert texts.text_of(update_log.load(session.pk).update) == end
 
 
 def test_merge_that_cannot_be_proven_changes_nothing_and_is_told_once(session, alice, caplog, settings):
     """As of a server that took other things than text: its updates open, but no proof covers them."""
     settings.COMPACT_TAIL_ROWS = 1
     doc: pycrdt.Doc[Any] = pycrdt.Doc()
-    doc.apply_update(documents.load(session.pk).update)
+    doc.apply_update(update_log.load(session.pk).update)
     updates: list[bytes] = []
     doc.observe(lambda event: updates.append(event.update))
     doc.get("main", type=pycrdt.Text).insert_embed(0, {"image": "x"})
-    documents.append({session.pk: [Entry(update, alice.pk, "socket") for update in updates * 2]})
+    update_log.append({session.pk: [Entry(update, alice.pk, "socket") for update in updates * 2]})
     raw = raw_of(session)
     assert compaction.due() == [session.pk]
     with caplog.at_level(logging.ERROR):
@@ -231,17 +235,17 @@ def test_merge_that_cannot_be_proven_changes_nothing_and_is_told_once(session, a
     assert compaction.due() == []
     assert raw_of(session) == raw
     assert not Snapshot.objects.filter(document_id=session.pk).exists()
-    assert documents.load(session.pk).head == 3
+    assert update_log.load(session.pk).head == 3
 
 
 def test_row_that_cannot_be_merged_is_set_aside_and_the_document_opens(session, alice):
     end = log_of(session, [alice], 20)
     spoiled = Update.objects.get(document_id=session.pk, seq=21)
-    before = crdt.text_of(crdt.merge(raw_of(session)[:-1]))
+    before = texts.text_of(merge(raw_of(session)[:-1]))
     Update.objects.filter(pk=spoiled.pk).update(payload=b"\xff\xfe spoiled")
     Document.objects.filter(pk=session.pk).update(text_seq=0)
-    assert documents.entry_text(session) == before != end
-    assert documents.load(session.pk).head == 21
+    assert contents.entry_text(session) == before != end
+    assert update_log.load(session.pk).head == 21
     (kept,) = Quarantined.objects.all()
     assert (kept.document_id, kept.seq, kept.user_id, bytes(kept.payload)) == (
         session.pk,
@@ -251,9 +255,9 @@ def test_row_that_cannot_be_merged_is_set_aside_and_the_document_opens(session, 
     )
     assert compaction.compact(session.pk) is Outcome.DONE
     # Whoever still has what it said brings it back.
-    documents.append({session.pk: [Entry(bytes(spoiled.payload), alice.pk, "socket")]})
-    assert documents.entry_text(session) == end
-    documents.forget_quarantined()
+    update_log.append({session.pk: [Entry(bytes(spoiled.payload), alice.pk, "socket")]})
+    assert contents.entry_text(session) == end
+    quarantine.forget_quarantined()
     assert Quarantined.objects.count() == 1
 
 
@@ -262,15 +266,15 @@ def test_snapshot_that_cannot_be_opened_is_made_again_of_its_history(session, al
     compaction.compact(session.pk)
     end = log_of(session, [alice], 5, number=2)
     Snapshot.objects.filter(document_id=session.pk).update(payload=b"\x01\x01\x01")
-    assert documents.files_at_head(session.pk) == (36, {"main.py": end.encode()})
+    assert contents.files_at_head(session.pk) == (36, {"main.py": end.encode()})
     assert [(kept.seq, bytes(kept.payload)) for kept in Quarantined.objects.all()] == [(31, b"\x01\x01\x01")]
 
 
 def test_log_that_is_spoiled_all_over_is_not_opened_and_not_touched(session, alice):
     log_of(session, [alice], 40)
     Update.objects.filter(document_id=session.pk).update(payload=b"\xff spoiled")
-    with pytest.raises(documents.LogDamaged):
-        documents.files_at_head(session.pk)
+    with pytest.raises(LogDamaged):
+        contents.files_at_head(session.pk)
     assert not Quarantined.objects.exists()
     assert set(raw_of(session)) == {b"\xff spoiled"}
 
@@ -279,8 +283,8 @@ def test_history_with_a_gap_is_not_read_as_if_it_were_whole(session, alice, monk
     log_of(session, [alice], 30)
     monkeypatch.setattr(compaction, "SWAP_ROWS", 10)
     compaction.compact(session.pk)
-    assert documents.updates_after(session.pk, 31) == ([], 31)
-    assert documents.updates_after(session.pk, 15)[1] == 31
+    assert update_log.updates_after(session.pk, 31) == ([], 31)
+    assert update_log.updates_after(session.pk, 15)[1] == 31
     Segment.objects.filter(document_id=session.pk, first_seq=21).delete()
-    with pytest.raises(documents.LogDamaged):
-        documents.updates_after(session.pk, 15)
+    with pytest.raises(LogDamaged):
+        update_log.updates_after(session.pk, 15)

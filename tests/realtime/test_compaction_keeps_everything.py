@@ -9,7 +9,8 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from sessions_app import blocks, crdt
+from sessions_app.document import changes, rewrite, updates
+from sessions_app.document.spans import Ranges
 
 PIECES = st.sampled_from(["a", "if ", "\n", "é", "😀", "e\u0301", "\U0001d4b3y", "word "])
 
@@ -34,13 +35,13 @@ class Author:
                 del self.main[start : start + len(text[at : at + deletes].encode())]
             if piece:
                 self.main.insert(start, piece)
-        return crdt.merge(self.updates) if self.updates else None
+        return updates.merge(self.updates) if self.updates else None
 
 
 @st.composite
 def logs(draw: st.DrawFn) -> tuple[list[bytes], list[bytes]]:
     """What people made who edit at once, and the rows of a log: some came late, twice, or not yet."""
-    seed = crdt.seed("".join(draw(st.lists(PIECES, max_size=6))), "main.py")
+    seed = changes.seed("".join(draw(st.lists(PIECES, max_size=6))), "main.py")
     # Of any size: pycrdt keeps clients in an order that depends on their ids.
     ids = draw(st.lists(st.integers(2, 2**53 - 1), min_size=1, max_size=3, unique=True))
     people = [Author(seed, client_id) for client_id in ids]
@@ -66,12 +67,12 @@ def replayed(rows: list[bytes]) -> pycrdt.Doc:
     return doc
 
 
-def shown(doc: pycrdt.Doc) -> tuple[str, dict, dict[int, int], blocks.Ranges]:
+def shown(doc: pycrdt.Doc) -> tuple[str, dict, dict[int, int], Ranges]:
     return (
         str(doc.get("main", type=pycrdt.Text)),
         doc.get("files", type=pycrdt.Map).to_py(),
-        crdt._clocks(doc),
-        crdt._all_deletions(doc),
+        updates.clocks_of(doc),
+        updates.all_deletions(doc),
     )
 
 
@@ -84,12 +85,12 @@ def test_log_compacted_at_any_points_opens_as_the_raw_log_does(log, data):
     cuts = sorted(data.draw(st.sets(st.integers(1, len(rows)), max_size=4)))
     snapshot: list[bytes] = []
     for first, last in itertools.pairwise([0, *cuts]):
-        snapshot = [crdt.compact([*snapshot, *rows[first:last]])]
+        snapshot = [rewrite.compact([*snapshot, *rows[first:last]])]
     parts = [*snapshot, *rows[cuts[-1] if cuts else 0 :]]
-    raw = crdt.merge(rows)
-    opened = shown(replayed([crdt.merge(parts)]))
+    raw = updates.merge(rows)
+    opened = shown(replayed([updates.merge(parts)]))
     assert opened == shown(replayed([raw]))
-    if not crdt._lacks(replayed([raw]), raw):
-        assert opened == shown(crdt._opened(rows))
+    if not updates.lacks(replayed([raw]), raw):
+        assert opened == shown(updates.doc_in_order(rows))
     parts += [update for update in made if update not in rows]
-    assert shown(replayed([crdt.merge(parts)])) == shown(replayed([crdt.compact(parts)])) == shown(replayed(made))
+    assert shown(replayed([updates.merge(parts)])) == shown(replayed([rewrite.compact(parts)])) == shown(replayed(made))

@@ -10,8 +10,12 @@ import pycrdt
 import pytest
 from django.db import transaction
 
-from sessions_app import crdt, documents, zips
-from sessions_app.documents import Entry
+from sessions_app import zips
+from sessions_app.document import changes, contents, diff, opening, rewrite, texts, update_log, updates
+from sessions_app.document.changes import STEPS_MAX, replacement
+from sessions_app.document.contents import EDIT_ATTEMPTS
+from sessions_app.document.diff import EDITS_MAX
+from sessions_app.document.update_log import Entry
 from sessions_app.models import Update
 
 BLOCKS = 100_000
@@ -28,7 +32,7 @@ def fragmented(seed: bytes, count: int = BLOCKS) -> bytes:
     with doc.transaction():
         for _ in range(count):
             text.insert(0, "a")
-    return crdt.merge(changes)
+    return updates.merge(changes)
 
 
 class Counted:
@@ -69,23 +73,23 @@ def shapes() -> dict[str, tuple[str, str]]:
 @pytest.mark.parametrize("shape", shapes())
 def test_edit_of_half_a_megabyte_is_a_few_hundred_edits_at_most(shape, monkeypatch):
     old, new = shapes()[shape]
-    seed = crdt.seed(old, "main.py")
+    seed = changes.seed(old, "main.py")
     counted = Counted(monkeypatch)
-    change = crdt.replacement(seed, new)
+    change = replacement(seed, new)
     assert change is not None
-    assert counted.edits <= 2 * crdt.EDITS_MAX
-    assert crdt.text_of([seed, change]) == new
+    assert counted.edits <= 2 * EDITS_MAX
+    assert texts.text_of([seed, change]) == new
 
 
 def test_edit_of_very_many_blocks_is_a_few_edits(monkeypatch):
-    seed = crdt.seed("", "main.py")
+    seed = changes.seed("", "main.py")
     parts = [seed, fragmented(seed)]
     scattered = "".join("b" if number % 500 == 0 else "a" for number in range(BLOCKS))
     counted = Counted(monkeypatch, BLOCKS)
-    change = crdt.replacement(parts, scattered)
+    change = replacement(parts, scattered)
     assert change is not None
-    assert counted.steps <= 2 * crdt.STEPS_MAX
-    assert crdt.text_of([*parts, change]) == scattered
+    assert counted.steps <= 2 * STEPS_MAX
+    assert texts.text_of([*parts, change]) == scattered
 
 
 def test_merged_differences_leave_what_lies_far_from_them_alone():
@@ -94,8 +98,8 @@ def test_merged_differences_leave_what_lies_far_from_them_alone():
     old = " ".join(WORDS[:2000]) + "\n" + paragraph + " ".join(WORDS[2000:4000])
     new = "\t".join(WORDS[:2000]) + "\n" + paragraph + "\t".join(WORDS[2000:4000])
     at, end = old.index(paragraph), old.index(paragraph) + len(paragraph)
-    edits = crdt.edits_between(old, new)
-    assert len(edits) <= crdt.EDITS_MAX
+    edits = diff.edits_between(old, new)
+    assert len(edits) <= EDITS_MAX
     assert all(edit.start + edit.delete <= at or edit.start >= end for edit in edits)
 
 
@@ -107,7 +111,12 @@ def packed(text: str) -> bytes:
 
 
 # What takes long: opening a document, making one, unpacking an archive.
-LONG_WORK = [(crdt, "_doc_of"), (crdt, "seed"), (zips, "unpack")]
+LONG_WORK = [
+    *((module, "doc_of") for module in (changes, opening, rewrite, texts)),
+    (rewrite, "doc_in_order"),
+    (changes, "seed"),
+    (zips, "unpack"),
+]
 
 
 @pytest.mark.django_db(transaction=True)
@@ -148,32 +157,32 @@ def test_long_work_is_done_outside_of_every_transaction(session, alice, api, mon
 
 @pytest.mark.django_db(transaction=True)
 def test_edit_that_was_overtaken_is_made_again(session, alice, monkeypatch):
-    real, typed = crdt.replacement, iter([True])
+    real, typed = replacement, iter([True])
 
     def overtaken(update, text):
         if next(typed, False):
             other = real(update, "print(1)\n# typed meanwhile\n")
-            documents.append({session.pk: [Entry(other, alice.pk, "socket")]})
+            update_log.append({session.pk: [Entry(other, alice.pk, "socket")]})
         return real(update, text)
 
-    monkeypatch.setattr(crdt, "replacement", overtaken)
-    revision = documents.replace_entry_text(session.pk, "print(2)\n", alice.pk)
-    assert documents.entry_at_head(session.pk) == (revision, "print(2)\n")
+    monkeypatch.setattr(changes, "replacement", overtaken)
+    revision = contents.replace_entry_text(session.pk, "print(2)\n", alice.pk)
+    assert contents.entry_at_head(session.pk) == (revision, "print(2)\n")
 
 
 @pytest.mark.django_db(transaction=True)
 def test_edit_in_a_room_that_is_never_quiet_is_merged_with_what_others_typed(session, alice, monkeypatch):
-    real = crdt.replacement
+    real = replacement
 
     def overtaken(update, text):
-        other = real(update, documents.files_at_head(session.pk)[1]["main.py"].decode() + "# typed\n")
-        documents.append({session.pk: [Entry(other, alice.pk, "socket")]})
+        other = real(update, contents.files_at_head(session.pk)[1]["main.py"].decode() + "# typed\n")
+        update_log.append({session.pk: [Entry(other, alice.pk, "socket")]})
         return real(update, text)
 
-    monkeypatch.setattr(crdt, "replacement", overtaken)
-    documents.replace_entry_text(session.pk, "print(2)\n", alice.pk)
-    assert Update.objects.filter(document_id=session.pk).count() == 1 + documents.EDIT_ATTEMPTS + 1
-    text = documents.entry_text(session)
+    monkeypatch.setattr(changes, "replacement", overtaken)
+    contents.replace_entry_text(session.pk, "print(2)\n", alice.pk)
+    assert Update.objects.filter(document_id=session.pk).count() == 1 + EDIT_ATTEMPTS + 1
+    text = contents.entry_text(session)
     assert text.startswith("print(2)\n")
     assert text.endswith("# typed\n")
 
@@ -182,7 +191,7 @@ def test_edit_in_a_room_that_is_never_quiet_is_merged_with_what_others_typed(ses
 def test_only_the_append_is_under_the_write_lock(session, alice, django_assert_max_num_queries):
     """Whatever the text, so many statements between BEGIN and COMMIT."""
     with django_assert_max_num_queries(20) as captured:
-        documents.replace_entry_text(session.pk, "\t".join(WORDS), alice.pk)
+        contents.replace_entry_text(session.pk, "\t".join(WORDS), alice.pk)
     statements = [query["sql"] for query in captured.captured_queries]
     begin = next(index for index, sql in enumerate(statements) if sql.startswith("BEGIN"))
     assert not any("sessions_app_update" in sql and sql.startswith("SELECT") for sql in statements[begin:])

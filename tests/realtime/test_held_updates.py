@@ -12,7 +12,11 @@ from asgiref.sync import sync_to_async
 from realtime import places, registry
 from realtime.room import held
 from realtime.wire import close_codes, protocol
-from sessions_app import crdt, documents
+from sessions_app.document import contents, update_log
+from sessions_app.document.changes import SEED_CLIENT_ID
+from sessions_app.document.replica import Replica
+from sessions_app.document.update_log import Entry
+from sessions_app.document.updates import EMPTY_UPDATE, doc_of, lacks, merge
 from sessions_app.models import Update
 from tests.realtime import yjs
 from tests.realtime.asgi import Socket, socket, typed, until
@@ -24,7 +28,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.django_db(transaction=True)
 
 # What the seed of a new session has: the path of its entry file, then its text.
-TEXT = (crdt.SEED_CLIENT_ID, 1)
+TEXT = (SEED_CLIENT_ID, 1)
 
 
 async def say(one: Socket, *updates: bytes) -> None:
@@ -42,7 +46,7 @@ async def is_held(session: CodeSession) -> None:
 
 
 async def text_of(session: CodeSession) -> str:
-    return await sync_to_async(documents.entry_text)(session)
+    return await sync_to_async(contents.entry_text)(session)
 
 
 async def test_held_frame_that_turns_out_too_large_leaves_nothing_behind(session, alice, bob, settings):
@@ -79,19 +83,19 @@ async def test_held_frame_that_breaks_the_replica_harms_nobody_who_lets_it_in(se
     assert "evil" not in text
     assert "early" not in text
     rows = [bytes(row.payload) async for row in Update.objects.filter(document_id=session.pk)]
-    assert not crdt._lacks(crdt._doc_of(crdt.merge(rows)), crdt.merge(rows))
+    assert not lacks(doc_of(merge(rows)), merge(rows))
 
 
 async def test_chain_of_held_frames_is_read_once_each_time_it_is_complete(session, alice, bob, monkeypatch):
     """Not at every block that arrives: reading a large one again and again would stop the process."""
     reads = []
-    real = crdt.Replica.apply
+    real = Replica.apply
 
     def counted(self, update, *count):
         reads.append(len(update))
         return real(self, update, *count)
 
-    monkeypatch.setattr(crdt.Replica, "apply", counted)
+    monkeypatch.setattr(Replica, "apply", counted)
     held = yjs.update({60: (0, [yjs.string("h", left=(50, clock)) for clock in range(40)])})
     async with socket(bob, session) as holder, socket(alice, session) as typist:
         await say(holder, held)
@@ -108,7 +112,7 @@ async def test_frames_behind_one_that_never_completes_are_bounded(session, alice
     async with socket(alice, session) as one:
         await say(one, yjs.update({7: (0, [yjs.string("x", left=(6, 0))])}))
         for _ in range(5):
-            await say(one, *[crdt.EMPTY_UPDATE] * 20)
+            await say(one, *[EMPTY_UPDATE] * 20)
         assert await one.close_code() == close_codes.TRY_AGAIN
 
 
@@ -156,8 +160,8 @@ class Commits:
 
     def __init__(self, monkeypatch):
         self.is_asked, self.may_go = asyncio.Event(), asyncio.Event()
-        self._loop, self._real = asyncio.get_running_loop(), documents.append
-        monkeypatch.setattr(documents, "append", self._append)
+        self._loop, self._real = asyncio.get_running_loop(), update_log.append
+        monkeypatch.setattr(update_log, "append", self._append)
 
     def _append(self, entries):
         self._loop.call_soon_threadsafe(self.is_asked.set)
@@ -166,7 +170,7 @@ class Commits:
 
 
 async def test_rows_committed_while_the_document_is_loaded_again_are_not_lost(session, alice, bob, monkeypatch):
-    real = documents.load
+    real = update_log.load
     is_read, may_return = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
 
@@ -181,7 +185,7 @@ async def test_rows_committed_while_the_document_is_loaded_again_are_not_lost(se
         await other.text("hello")
         update = await typed(session, "kept ")
         # The last moment before the document is read: the change waits for its commit.
-        monkeypatch.setattr(documents, "load", slow)
+        monkeypatch.setattr(update_log, "load", slow)
         writing = Commits(monkeypatch)
         await say(one, update)
         await writing.is_asked.wait()
@@ -204,7 +208,7 @@ async def test_rows_committed_while_the_document_is_loaded_again_are_not_lost(se
 async def test_what_a_damaged_log_held_back_reaches_also_who_lets_it_in(session, alice):
     """As where a row was set aside: what built on it waits in the replica until a page sends it again."""
     early = yjs.update({8: (0, [yjs.string("late ", left=(7, 0))])})
-    await sync_to_async(documents.append)({session.pk: [documents.Entry(early, None, "server")]})
+    await sync_to_async(update_log.append)({session.pk: [Entry(early, None, "server")]})
     async with socket(alice, session) as one:
         await one.text("hello")
         await say(one, yjs.update({7: (0, [yjs.string("a", left=TEXT)])}))

@@ -12,7 +12,7 @@ import httpx
 import pycrdt
 import pytest
 
-from sessions_app import crdt
+from sessions_app.document.updates import merge
 from tests.live import PASSWORD
 from tests.realtime.page import close_code, page
 from tests.realtime.raw import ask, close_of, flood, frame_of, masked, raw_socket
@@ -257,7 +257,7 @@ async def test_other_contents_under_the_same_numbers_never_make_pages_differ(roo
     alice, bob, session_id = room
     typed, other = (typed_by(77, words) for words in (("h", "i", "j"), ("mno", "p")))
     async with page(alice, session_id) as one, page(bob, session_id) as liar:
-        await say(liar, crdt.merge([typed[0], typed[2]]))
+        await say(liar, merge([typed[0], typed[2]]))
         async with page(alice, session_id) as newcomer:
             await say(liar, other[1])
             await one.type("!")
@@ -266,7 +266,7 @@ async def test_other_contents_under_the_same_numbers_never_make_pages_differ(roo
             async with page(alice, session_id) as later:
                 assert one.text == newcomer.text == later.text == alice.text(session_id)
             # Once it is complete, everybody has it.
-            await say(liar, crdt.merge(typed[:2]))
+            await say(liar, merge(typed[:2]))
             await one.until(lambda: len(one.text) == len("hijp!"))
             await newcomer.sees(one.text)
             await liar.saved()

@@ -11,7 +11,7 @@ from asgiref.sync import sync_to_async
 
 from realtime import registry
 from realtime.wire import close_codes, protocol
-from sessions_app import documents
+from sessions_app.document import contents, update_log
 from tests.realtime.asgi import Socket, socket, until
 
 if TYPE_CHECKING:
@@ -28,9 +28,9 @@ BEFORE, AFTER = "print(1)\n" * LINES, "print(21)\n" * LINES
 
 async def changed_everywhere(session: CodeSession) -> bytes:
     """The update of a page that was away: a letter in every line, which is more than one slice."""
-    await sync_to_async(documents.replace_entry_text)(session.pk, BEFORE, None)
+    await sync_to_async(contents.replace_entry_text)(session.pk, BEFORE, None)
     doc: pycrdt.Doc[Any] = pycrdt.Doc()
-    doc.apply_update((await sync_to_async(documents.load)(session.pk)).update)
+    doc.apply_update((await sync_to_async(update_log.load)(session.pk)).update)
     before, text = doc.get_state(), doc.get("main", type=pycrdt.Text)
     with doc.transaction():
         for at in reversed(range(6, len(BEFORE), 9)):
@@ -57,7 +57,7 @@ async def half(session, alice, bob) -> AsyncIterator[tuple[Socket, Socket]]:
 
 
 async def text_of(session: CodeSession) -> str:
-    return await sync_to_async(documents.entry_text)(session)
+    return await sync_to_async(contents.entry_text)(session)
 
 
 async def is_saved(session: CodeSession) -> None:
@@ -85,7 +85,7 @@ async def test_update_of_somebody_who_may_only_read_from_now_on_goes_on_to_its_e
 async def test_update_goes_on_to_its_end_while_the_room_cannot_save(session, half, monkeypatch, settings):
     from django.db import OperationalError
 
-    real = documents.append
+    real = update_log.append
     is_away = [True]
 
     def flaky(entries: Any) -> Any:
@@ -93,7 +93,7 @@ async def test_update_goes_on_to_its_end_while_the_room_cannot_save(session, hal
             raise OperationalError("the database is away")
         return real(entries)
 
-    monkeypatch.setattr(documents, "append", flaky)
+    monkeypatch.setattr(update_log, "append", flaky)
     settings.ROOM_UNSAVED_MAX_BYTES = 1
     room, (away, _) = room_of(session), half
     await until(lambda: not room.edits.large)

@@ -16,8 +16,7 @@ from django.db import connection, transaction
 from psycopg.pq import ConnStatus
 
 from realtime.log_writer import LogWriter
-from sessions_app import documents
-from sessions_app.documents import Entry
+from sessions_app.document.update_log import Appended, Entry
 from sessions_app.models import Document, Update
 
 # Larger than what a socket takes at a time.
@@ -70,14 +69,14 @@ async def write_alone_and_together(*session_ids: str) -> None:
     sizes = (0, 1, 30, LARGE, 7)
     entries = [Entry(os.urandom(size), user if size % 2 else None, "socket") for size in sizes]
     for number, entry in enumerate(entries, 2):
-        assert await writer.append({first: [entry]}) == {first: documents.Appended(number, number)}
+        assert await writer.append({first: [entry]}) == {first: Appended(number, number)}
     assert await rows(session_ids[0]) == list(enumerate(entries, 2))
     absent = uuid.uuid4()
     given = {third: entries, second: entries[:1], absent: entries, first: entries[2:]}
     assert await writer.append(given) == {
-        first: documents.Appended(7, 9),
-        second: documents.Appended(2, 2),
-        third: documents.Appended(2, 6),
+        first: Appended(7, 9),
+        second: Appended(2, 2),
+        third: Appended(2, 6),
     }
     assert await writer.append({absent: entries[:1]}) == {}
     assert await rows(session_ids[0]) == list(enumerate([*entries, *entries[2:]], 2))
@@ -91,12 +90,12 @@ async def write_alone_and_together(*session_ids: str) -> None:
 
 async def write_after_a_cut(session_id: str, *others: str) -> None:
     writer, document, entry = LogWriter(), uuid.UUID(session_id), Entry(b"text", None, "socket")
-    assert await writer.append({document: [entry]}) == {document: documents.Appended(2, 2)}
+    assert await writer.append({document: [entry]}) == {document: Appended(2, 2)}
     # While it does nothing.
     await cut(writer)
     while writer.connection is not None:
         await asyncio.sleep(0.01)
-    assert await writer.append({document: [entry]}) == {document: documents.Appended(3, 3)}
+    assert await writer.append({document: [entry]}) == {document: Appended(3, 3)}
     # While it waits for another transaction.
     is_locked, may_end = asyncio.Event(), asyncio.Event()
     holding = asyncio.create_task(lock(document, is_locked, may_end))
@@ -109,7 +108,7 @@ async def write_after_a_cut(session_id: str, *others: str) -> None:
         await waiting
     may_end.set()
     await holding
-    assert await writer.append({document: [entry]}) == {document: documents.Appended(4, 4)}
+    assert await writer.append({document: [entry]}) == {document: Appended(4, 4)}
     assert await rows(session_id) == [(seq, entry) for seq in (2, 3, 4)]
     # Whoever does not want the answer any more.
     holding = asyncio.create_task(lock(document, is_locked, may_end))
@@ -159,7 +158,7 @@ async def write_for_nobody(session_id: str, *others: str) -> None:
     with pytest.raises(psycopg.Error, match="user_id"):
         await writer.append({document: [Entry(b"text", uuid.uuid4(), "socket")]})
     assert await rows(session_id) == []
-    assert await writer.append({document: [Entry(b"", None, "server")]}) == {document: documents.Appended(2, 2)}
+    assert await writer.append({document: [Entry(b"", None, "server")]}) == {document: Appended(2, 2)}
     writer.close()
 
 

@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 
 from realtime.wire import plain
 from realtime.wire.plain import Op
-from sessions_app import crdt
+from sessions_app.document import changes, diff
+from sessions_app.document.opening import Limits
+from sessions_app.document.replica import Replica
 
 TEXTS = st.text(st.sampled_from("ab\n é日😀👩"), max_size=12)
 
@@ -75,7 +77,7 @@ def test_a_delta_is_the_same_change_in_every_unit(drawn):
     for edit in reversed(edits):
         changed[edit.start : edit.start + edit.delete] = edit.insert.encode()
     assert changed.decode() == expected
-    replica = crdt.Replica(crdt.seed(text, "main.py"), crdt.Limits(1 << 20, 1 << 23))
+    replica = Replica(changes.seed(text, "main.py"), Limits(1 << 20, 1 << 23))
     replica.watch()
     replica.edit(edits)
     assert replica.text() == expected
@@ -86,7 +88,7 @@ def test_a_delta_is_the_same_change_in_every_unit(drawn):
 
 @given(TEXTS, TEXTS)
 def test_a_difference_as_a_delta_leads_to_the_new_text(old, new):
-    assert plain.apply(old, plain.from_edits(crdt.edits_between(old, new), old)) == new
+    assert plain.apply(old, plain.from_edits(diff.edits_between(old, new), old)) == new
 
 
 @given(st.data(), TEXTS, st.sampled_from(plain.UNITS))

@@ -8,14 +8,16 @@ import pycrdt
 import pytest
 
 from realtime.wire.protocol import encode_update
-from sessions_app import blocks, crdt
+from sessions_app.document import blocks, changes
+from sessions_app.document.changes import SEED_CLIENT_ID
+from sessions_app.document.errors import Malformed
 from tests.live import LiveServer, Person
 from tests.realtime.page import page
 from tests.realtime.test_stock_client import stock
 
 FILE = "f_" + "0" * 32
 # The seed's own blocks: clock 0 is the entry file's path, from clock 1 on comes the text.
-IN_FILES, IN_TEXT = bytes([crdt.SEED_CLIENT_ID, 0]), bytes([crdt.SEED_CLIENT_ID, 1])
+IN_FILES, IN_TEXT = bytes([SEED_CLIENT_ID, 0]), bytes([SEED_CLIENT_ID, 1])
 NOWHERE = bytes([99, 5])
 LEFT, RIGHT, KEY = 0x80, 0x40, 0x20
 
@@ -181,7 +183,7 @@ async def test_files_can_be_added_and_renamed_by_everybody(room):
 
 def test_blocks_that_pycrdt_writes_are_read_to_the_same_clocks():
     doc = pycrdt.Doc(client_id=2**53 - 2)
-    doc.apply_update(crdt.seed("é😀\n", "main.py"))
+    doc.apply_update(changes.seed("é😀\n", "main.py"))
     text, files = doc.get("main", type=pycrdt.Text), doc.get("files", type=pycrdt.Map)
     for number in range(60):
         text.insert(0, f"😀é{number}")
@@ -199,6 +201,6 @@ def test_blocks_that_pycrdt_writes_are_read_to_the_same_clocks():
 
 @pytest.mark.parametrize("cut", range(1, 30))
 def test_cut_off_updates_are_unreadable(cut):
-    whole = crdt.seed("some text", "main.py")
-    with pytest.raises(blocks.Unreadable):
+    whole = changes.seed("some text", "main.py")
+    with pytest.raises(Malformed):
         blocks.read(whole[: min(cut, len(whole) - 2)])

@@ -26,7 +26,12 @@ from realtime.room.unsaved import Acknowledgements, Change, Unsaved
 from realtime.wire import protocol
 from realtime.wire.awareness import AwarenessTable
 from realtime.wire.protocol import AwarenessEntry
-from sessions_app import blocks, crdt, documents, events
+from sessions_app import events
+from sessions_app.document import blocks, contents, slices, update_log
+from sessions_app.document.errors import Broken
+from sessions_app.document.opening import Limits
+from sessions_app.document.replica import Replica
+from sessions_app.document.update_log import Loaded
 from sessions_app.models import CodeSession, Update
 from tests.realtime.asgi import Socket, socket, until
 
@@ -45,9 +50,9 @@ async def test_acknowledged_means_there_is_a_row(session, alice):
 async def test_text_is_replaced_piece_by_piece_where_it_and_what_is_new_would_be_too_long(session, alice, settings):
     lines = 1500
     settings.TEXT_MAX_BYTES = lines * 15
-    await sync_to_async(documents.replace_entry_text)(session.pk, "abcdefghi\n" * lines, alice.pk)
+    await sync_to_async(contents.replace_entry_text)(session.pk, "abcdefghi\n" * lines, alice.pk)
     doc: pycrdt.Doc[Any] = pycrdt.Doc()
-    doc.apply_update((await sync_to_async(documents.load)(session.pk)).update)
+    doc.apply_update((await sync_to_async(update_log.load)(session.pk)).update)
     before, text = doc.get_state(), doc.get("main", type=pycrdt.Text)
     with doc.transaction():
         for at in reversed(range(0, lines * 10, 10)):
@@ -56,18 +61,18 @@ async def test_text_is_replaced_piece_by_piece_where_it_and_what_is_new_would_be
     async with socket(alice, session) as one:
         await one.send_to(bytes_data=protocol.encode_update(doc.get_update(before)))
         assert (await one.text("ack"))["received"] == 1
-    assert await sync_to_async(documents.entry_text)(session) == "ABCDEFGHI\n" * lines
+    assert await sync_to_async(contents.entry_text)(session) == "ABCDEFGHI\n" * lines
 
 
 async def test_character_taken_out_by_another_process_is_told_before_what_was_typed_in_it(session, alice, bob):
     """Merged into one frame, pycrdt would put what was typed between two halves that it has."""
-    await sync_to_async(documents.replace_entry_text)(session.pk, "a😀b", alice.pk)
-    loaded = await sync_to_async(documents.load)(session.pk)
+    await sync_to_async(contents.replace_entry_text)(session.pk, "a😀b", alice.pk)
+    loaded = await sync_to_async(update_log.load)(session.pk)
     ((client, half),) = blocks.read(loaded.update)[1].halves
-    number = blocks.varuint
+    number = slices.varuint
     beside = number(client) + number(half - 1) + number(client) + number(half)
     typed_in = b"\x01\x01" + number(777) + b"\x00\xc4" + beside + b"\x01X\x00"
-    other = crdt.Replica(loaded.update, crdt.Limits(1000, 10_000))
+    other = Replica(loaded.update, Limits(1000, 10_000))
     taken_out = other.take_out([(client, half)])
     other.close()
     page: pycrdt.Doc[Any] = pycrdt.Doc()
@@ -244,13 +249,13 @@ async def test_idle_room_leaves_memory_and_opens_again(session, alice, settings)
 
 async def test_many_who_come_at_once_share_one_load(session, alice, monkeypatch):
     loads = []
-    real = documents.load
+    real = update_log.load
 
-    def counted(session_id: Any) -> documents.Loaded:
+    def counted(session_id: Any) -> Loaded:
         loads.append(session_id)
         return real(session_id)
 
-    monkeypatch.setattr(documents, "load", counted)
+    monkeypatch.setattr(update_log, "load", counted)
 
     async def come() -> None:
         async with socket(alice, session) as one:
@@ -264,14 +269,14 @@ async def test_commit_that_fails_is_repeated_and_only_then_acknowledged(session,
     from django.db import OperationalError
 
     failures = iter([True, True, False])
-    real = documents.append
+    real = update_log.append
 
     def flaky(entries: Any) -> Any:
         if next(failures, False):
             raise OperationalError("the database is away")
         return real(entries)
 
-    monkeypatch.setattr(documents, "append", flaky)
+    monkeypatch.setattr(update_log, "append", flaky)
     async with socket(alice, session) as one:
         await one.text("hello")
         await one.type(session, "x")
@@ -284,20 +289,20 @@ async def test_update_that_breaks_the_replica_costs_nobody_anything(session, ali
         await one.text("hello")
         await one.type(session, "kept ")
         await one.text("ack")
-        real, poison = crdt.Replica.apply, b"\x00\x01\x07\x01\x03\x09"
+        real, poison = Replica.apply, b"\x00\x01\x07\x01\x03\x09"
 
-        def fragile(self: crdt.Replica, update: bytes, *count: Any) -> bytes | None:
+        def fragile(self: Replica, update: bytes, *count: Any) -> bytes | None:
             if update == poison:
-                raise crdt.Broken("half-way")
+                raise Broken("half-way")
             return real(self, update, *count)
 
-        monkeypatch.setattr(crdt.Replica, "apply", fragile)
+        monkeypatch.setattr(Replica, "apply", fragile)
         await other.send_to(bytes_data=protocol.encode_update(poison))
         assert (await other.text("refused"))["code"] == "invalid"
         assert await other.close_code() == 4400
         await one.type(session, "on ")
         assert (await one.text("ack"))["received"] == 2
-    assert await sync_to_async(documents.entry_text)(session) == "on kept print(1)\n"
+    assert await sync_to_async(contents.entry_text)(session) == "on kept print(1)\n"
 
 
 async def test_drain_commits_acknowledges_and_says_good_bye(session, alice):

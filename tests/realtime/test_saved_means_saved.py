@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pycrdt
 import pytest
 
-from sessions_app import crdt
+from sessions_app.document import updates
+from sessions_app.document.opening import Limits
+from sessions_app.document.replica import Replica
 from tests.live import LiveServer, Person
 from tests.realtime import traces
 from tests.realtime.page import page
@@ -18,7 +20,7 @@ from tests.realtime.page import page
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-LIMITS = crdt.Limits(1 << 30, 1 << 30)
+LIMITS = Limits(1 << 30, 1 << 30)
 # How many frames a page may be ahead of its acknowledgements: the other page builds on them, and what the server has
 # to hold for one socket because another's was read later is bounded.
 AHEAD_MAX_FRAMES = 256
@@ -91,8 +93,8 @@ class Replay:
     async def require_everything_acknowledged(self) -> str:
         update, text = await document_of(self.bob, self.session_id)
         assert self.acknowledged
-        replica = crdt.Replica(update, LIMITS)
-        assert not replica.has_news(crdt.merge(self.acknowledged))
+        replica = Replica(update, LIMITS)
+        assert not replica.has_news(updates.merge(self.acknowledged))
         replica.close()
         return text
 

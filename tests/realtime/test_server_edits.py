@@ -8,7 +8,8 @@ from collections import Counter
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from sessions_app import crdt
+from sessions_app.document import changes, texts
+from sessions_app.document.updates import EMPTY_UPDATE, merge
 from tests.realtime.test_compaction_keeps_everything import Author
 
 # Neighbours in a surrogate pair, in a combined character, in a line end and in UTF-8's lengths differ by one unit.
@@ -22,18 +23,18 @@ TEXTS = st.lists(PIECES, max_size=12).map("".join)
 @given(TEXTS, TEXTS, st.lists(st.tuples(st.floats(0, 1), PIECES), max_size=4))
 def test_server_edit_leads_to_its_text_and_keeps_what_others_typed(old, new, typed):
     """Everything typed is on the page afterwards, in whichever order the updates come."""
-    seed = crdt.seed(old, "main.py")
-    change = crdt.replacement(seed, new)
-    assert crdt.text_of(crdt.merge([seed, change or crdt.EMPTY_UPDATE])) == crdt.normalise(new)
+    seed = changes.seed(old, "main.py")
+    change = changes.replacement(seed, new)
+    assert texts.text_of(merge([seed, change or EMPTY_UPDATE])) == changes.normalise(new)
     author = Author(seed, 77)
-    pieces = [crdt.normalise(piece) for _, piece in typed]
+    pieces = [changes.normalise(piece) for _, piece in typed]
     updates = [author.edit(share, 0, piece) for (share, _), piece in zip(typed, pieces, strict=True)]
     parts = [update for update in (change, *updates) if update is not None]
-    seen = {crdt.text_of(crdt.merge([seed, *order])) for order in itertools.islice(itertools.permutations(parts), 6)}
+    seen = {texts.text_of(merge([seed, *order])) for order in itertools.islice(itertools.permutations(parts), 6)}
     assert len(seen) == 1
     (text,) = seen
     assert "\r" not in text
-    plain = crdt.normalise(new)
+    plain = changes.normalise(new)
     assert Counter(text) == Counter(plain) + Counter("".join(pieces))
     position = 0
     for character in plain:

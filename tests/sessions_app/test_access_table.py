@@ -16,8 +16,9 @@ from django.utils import timezone
 from accounts.actions import set_role
 from accounts.models import Role, User
 from execution.models import AvailableLanguage, Run, RunInput, Status
-from sessions_app import documents, files, sharing
+from sessions_app import files, sharing
 from sessions_app.access import standing_in
+from sessions_app.document import contents
 from sessions_app.models import ChatMessage, CodeSession, Collaborator, Invite, InviteUse, Update
 
 if TYPE_CHECKING:
@@ -173,7 +174,7 @@ def prepared(world: World, action: str, role: str) -> Iterator[Any]:
         if action in ARCHIVED:
             CodeSession.objects.filter(pk=session.pk).update(archived_at=timezone.now())
         if action == "restore_text":
-            documents.replace_entry_text(session.pk, "print(3)\n", owner.pk)
+            contents.replace_entry_text(session.pk, "print(3)\n", owner.pk)
         yield stored(world)
         transaction.set_rollback(True)
     for cache in caches.all():
@@ -183,7 +184,7 @@ def prepared(world: World, action: str, role: str) -> Iterator[Any]:
 def stored(world):
     """Everything that an action here could change."""
     rows = (CodeSession, Collaborator, Invite, InviteUse, Run, RunInput, ChatMessage, Update)
-    text = documents.entry_text(CodeSession.objects.get(pk=world.session.pk))
+    text = contents.entry_text(CodeSession.objects.get(pk=world.session.pk))
     return text, [sorted(model.objects.values_list(), key=str) for model in rows]
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import pycrdt
 import pytest
 
 from activity.log import recent
-from sessions_app import blocks, crdt, documents
-from sessions_app.documents import Entry
+from sessions_app.document import blocks, changes, contents, slices, texts, update_log, updates
+from sessions_app.document.opening import Limits
+from sessions_app.document.replica import Replica
+from sessions_app.document.texts import DELETED, listed_files
+from sessions_app.document.update_log import Entry
 from tests.realtime.test_compaction_keeps_everything import Author
 
 
@@ -21,13 +25,13 @@ def paths(client, path):
 
 def device(session):
     """The document as a device holds it that goes offline now."""
-    return crdt.merge(documents.read_log(session.pk).parts)
+    return updates.merge(update_log.read_log(session.pk).parts)
 
 
 def typed_late(session, before, file_id, text, client_id=99):
     """What a device sends that has not heard of anything since `before`."""
     update = Author(before, client_id, file_id).edit(1, 0, text)
-    documents.append({session.pk: [Entry(update, None, "socket")]})
+    update_log.append({session.pk: [Entry(update, None, "socket")]})
 
 
 def test_a_deleted_file_is_listed_with_who_and_when_and_comes_back_as_it_was(session, bob, carol, path, api):
@@ -81,9 +85,9 @@ def test_a_file_that_a_page_took_from_the_list_itself_can_be_brought_back(sessio
     made = client.post(path, {"path": "a.txt", "content": "text"}).json()
 
     def unlist(update):
-        return crdt._changed(update, lambda doc, _: doc.get("files", type=crdt.pycrdt.Map).__delitem__(made["id"]))
+        return changes.changed(update, lambda doc, _: doc.get("files", type=pycrdt.Map).__delitem__(made["id"]))
 
-    documents.edit(session.pk, bob.pk, unlist)
+    contents.edit(session.pk, bob.pk, unlist)
     (row,) = client.get(f"{path}/deleted").json()
     assert (row["id"], row["deleted_by"], row["deleted_at"]) == (made["id"], None, None)
     assert client.post(f"{path}/deleted/{made['id']}/restore").json()["content"] == "text"
@@ -96,7 +100,7 @@ def test_the_texts_of_deleted_files_are_bounded_and_the_newest_stay(session, bob
         made = client.post(path, {"path": f"{number}.txt", "content": "x" * 300}).json()
         assert client.delete(f"{path}/{made['id']}").status_code == 204
     assert [row["path"] for row in client.get(f"{path}/deleted").json()] == ["4.txt", "3.txt", "2.txt"]
-    assert documents.files_at_head(session.pk)[1] == {"main.py": b"print(1)\n"}
+    assert contents.files_at_head(session.pk)[1] == {"main.py": b"print(1)\n"}
 
 
 @pytest.fixture
@@ -104,7 +108,7 @@ def past(session, bob, path, api):
     """(client, id of a file, revision at which it and the entry file had their first texts)"""
     client = api(bob)
     file_id = client.post(path, {"path": "a.txt", "content": "first\n"}).json()["id"]
-    revision = documents.heads([session.pk])[session.pk]
+    revision = update_log.heads([session.pk])[session.pk]
     client.patch(f"{path}/{file_id}", {"content": "second\n"})
     client.patch(f"{path}/main", {"content": "print(2)\n"})
     return client, file_id, revision
@@ -117,7 +121,7 @@ def test_the_history_has_every_file_of_a_revision(session, path, past):
     then = client.get(f"{history}/{revision}", {"file": file_id}).json()
     assert (then["path"], then["content"]) == ("a.txt", "first\n")
     assert [(row["id"], row["is_deleted"]) for row in then["files"]] == [("main", False), (file_id, False)]
-    now = client.get(f"{history}/{documents.heads([session.pk])[session.pk]}", {"file": file_id}).json()
+    now = client.get(f"{history}/{update_log.heads([session.pk])[session.pk]}", {"file": file_id}).json()
     assert (now["content"], now["files"][1]["is_deleted"]) == ("second\n", True)
     assert client.get(f"{history}/{revision}").json()["content"] == "print(1)\n"
     assert client.get(f"{history}/{revision}", {"file": "f_" + "0" * 32}).json()["code"] == "file_not_found"
@@ -140,7 +144,7 @@ def test_all_files_are_restored_and_what_was_made_or_typed_since_is_not_lost(ses
     client.delete(f"{path}/{file_id}")
     assert client.post(f"/api/sessions/{session.pk}/history/{revision}/restore").status_code == 200
     typed_late(session, before, file_id, "typed meanwhile\n")
-    texts = documents.files_at_head(session.pk)[1]
+    texts = contents.files_at_head(session.pk)[1]
     assert texts["main.py"] == b"print(1)\n"
     assert texts["newer.txt"] == b"newer\n"
     assert texts["a.txt"].startswith(b"first\n") and b"typed meanwhile\n" in texts["a.txt"]
@@ -152,13 +156,13 @@ def test_what_a_socket_puts_in_the_place_of_a_note_stops_nobody(session, bob, pa
     client = api(bob)
     first, second = (client.post(path, {"path": name, "content": name}).json()["id"] for name in ("a.txt", "b.txt"))
     client.delete(f"{path}/{first}")
-    value = next(block for block in blocks.read(device(session))[0] if block.root == crdt.DELETED.encode())
-    beside = b"".join(map(blocks.varuint, (value.client, value.clock)))
-    hostile = b"\x01\x01" + blocks.varuint(99) + b"\x00\x84" + beside + bytes([len(note)]) + note.encode() + b"\x00"
-    replica = crdt.Replica(device(session), crdt.Limits(512 * 1024, 8 * 1024 * 1024))
+    value = next(block for block in blocks.read(device(session))[0] if block.root == DELETED.encode())
+    beside = b"".join(map(slices.varuint, (value.client, value.clock)))
+    hostile = b"\x01\x01" + slices.varuint(99) + b"\x00\x84" + beside + bytes([len(note)]) + note.encode() + b"\x00"
+    replica = Replica(device(session), Limits(512 * 1024, 8 * 1024 * 1024))
     assert replica.apply(hostile)
     replica.close()
-    documents.append({session.pk: [Entry(hostile, bob.pk, "socket")]})
+    update_log.append({session.pk: [Entry(hostile, bob.pk, "socket")]})
     assert client.delete(f"{path}/{second}").status_code == 204
     assert [row["path"] for row in client.get(f"{path}/deleted").json()] == ["b.txt", first]
     assert client.post(f"{path}/deleted/{first}/restore", {"path": "a.txt"}).json()["content"] == "a.txt"
@@ -168,7 +172,7 @@ def test_what_a_socket_puts_in_the_place_of_a_note_stops_nobody(session, bob, pa
 def test_a_rename_that_somebody_else_made_first_is_noted_once(session, alice, bob, path, api, monkeypatch):
     client = api(bob)
     made = client.post(path, {"path": "a.txt"}).json()["id"]
-    real, others = crdt.listed_files, iter([True])
+    real, others = listed_files, iter([True])
 
     def overtaken(update):
         found = real(update)
@@ -176,7 +180,7 @@ def test_a_rename_that_somebody_else_made_first_is_noted_once(session, alice, bo
             api(alice).patch(f"{path}/{made}", {"path": "b.txt"})
         return found
 
-    monkeypatch.setattr(crdt, "listed_files", overtaken)
+    monkeypatch.setattr(texts, "listed_files", overtaken)
     client.patch(f"{path}/{made}", {"path": "b.txt"})
     noted = [entry for entry in recent(session_id=session.pk) if entry.action == "file.renamed"]
     assert [entry.user_id for entry in noted] == [alice.pk]

@@ -8,8 +8,9 @@ from django.test import Client
 import languages
 from accounts.actions import suspend
 from languages.templates import READS, templates_of
-from sessions_app import actions, documents, files
+from sessions_app import actions, files
 from sessions_app.access import standing_in
+from sessions_app.document import contents
 from sessions_app.models import ChatMessage, CodeSession, Collaborator, Update
 
 
@@ -34,7 +35,7 @@ def test_a_reader_forks_a_session_into_one_of_their_own(session, alice, carol, p
     assert (made["permission"], made["title"], made["is_public"]) == ("owner", "Copy of Together", False)
     assert (made["forked_from"], made["metadata"]) == (str(session.pk), {"course": 1})
     fork = CodeSession.objects.get(pk=made["id"])
-    assert documents.files_at_head(fork.pk)[1] == {"main.py": b"print(1)\n", "lib/words.py": b"WORDS = 1\n"}
+    assert contents.files_at_head(fork.pk)[1] == {"main.py": b"print(1)\n", "lib/words.py": b"WORDS = 1\n"}
     # Only the files: nobody else is in it, nothing was said, and nobody wrote it.
     assert not Collaborator.objects.filter(session=fork).exists()
     assert not ChatMessage.objects.filter(session=fork).exists()
@@ -124,7 +125,7 @@ def test_a_wrong_start_is_refused(body, code, alice, api):
 
 def test_the_dashboard_starts_a_session_with_a_template(alice):
     browser(alice).post("/sessions/new", {"language": "python", "template": "empty"})
-    assert documents.entry_text(CodeSession.objects.get()) == ""
+    assert contents.entry_text(CodeSession.objects.get()) == ""
     browser(alice).post("/sessions/new", {"language": "cobol", "template": "input"})
     assert CodeSession.objects.count() == 1
 

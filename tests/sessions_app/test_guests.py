@@ -18,8 +18,9 @@ from django.utils import timezone
 import languages
 from accounts.models import User
 from codecrafter.asgi import application
-from sessions_app import actions, documents, sharing
+from sessions_app import actions, sharing
 from sessions_app.access import permissions_in, standing_in
+from sessions_app.document import contents
 from sessions_app.models import CodeSession, Collaborator, GuestPass, Invite
 
 
@@ -61,7 +62,7 @@ def test_a_guest_by_an_edit_link_reads_writes_speaks_and_is_called_a_guest(open_
         client.post(f"{path}/chat", {"text": "hi"}, "application/json").json()["user"]["username"].startswith("Ann (")
     )
     assert client.post(f"{path}/files", {"path": "a.txt"}, "application/json").status_code == 201
-    assert documents.entry_text(open_session) == "print(2)\n"
+    assert contents.entry_text(open_session) == "print(2)\n"
 
 
 def test_a_guest_by_a_view_link_reads_and_changes_nothing(open_session):
@@ -74,7 +75,7 @@ def test_a_guest_by_a_view_link_reads_and_changes_nothing(open_session):
         client.post("/api/execute", {"session_id": str(open_session.pk)}, "application/json"),
     ):
         assert (answer.status_code, answer.json()["code"]) == (403, "not_allowed")
-    assert documents.entry_text(open_session) == "print(1)\n"
+    assert contents.entry_text(open_session) == "print(1)\n"
 
 
 def test_a_guest_manages_nothing_and_owns_nothing(open_session, bob):

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from activity.log import recent
-from sessions_app import compaction, crdt, documents
-from sessions_app.documents import Entry
+from sessions_app.document import changes, compaction, contents, rewrite, update_log
+from sessions_app.document.texts import text_of
+from sessions_app.document.update_log import Entry
+from sessions_app.document.updates import merge
 from sessions_app.models import Document, Quarantined, Segment, Snapshot, Update
 from tests.realtime.page import page
 from tests.realtime.test_compaction_keeps_everything import Author
@@ -24,9 +26,9 @@ if TYPE_CHECKING:
 
 def typed(session: CodeSession, person: User | None, *texts: str) -> int:
     """Each text as one update at the end of the text, as a page would send it."""
-    author = Author(documents.load(session.pk).update, 7000 + documents.heads([session.pk])[session.pk])
+    author = Author(update_log.load(session.pk).update, 7000 + update_log.heads([session.pk])[session.pk])
     entries = [Entry(author.edit(1, 0, text) or b"", person.pk if person else None, "socket") for text in texts]
-    return documents.append({session.pk: entries})[session.pk].last_seq
+    return update_log.append({session.pk: entries})[session.pk].last_seq
 
 
 @pytest.fixture
@@ -107,10 +109,10 @@ def test_what_is_compacted_while_the_history_is_read_is_listed_once(session, pat
 
 @pytest.mark.slow
 def test_text_of_every_step_is_what_it_was(session, path, alice, bob, api, monkeypatch):
-    for agent, update in made_trace(documents.load(session.pk).update, agents=2, steps=200).steps:
-        documents.append({session.pk: [Entry(update, (alice, bob)[agent].pk, "socket")]})
+    for agent, update in made_trace(update_log.load(session.pk).update, agents=2, steps=200).steps:
+        update_log.append({session.pk: [Entry(update, (alice, bob)[agent].pk, "socket")]})
     payloads = [bytes(row.payload) for row in Update.objects.filter(document_id=session.pk).order_by("seq")]
-    said = {number: crdt.text_of(crdt.merge(payloads[:number])) for number in range(1, 202)}
+    said = {number: text_of(merge(payloads[:number])) for number in range(1, 202)}
     reader = api(alice)
     for number in (1, 2, 77, 201):
         assert reader.get(f"{path}/{number}").json()["content"] == said[number]
@@ -130,10 +132,10 @@ def test_old_revision_is_read_from_the_nearest_kept_snapshot(session, path, alic
     kept, swapped = 2000, 40
     monkeypatch.setattr(compaction, "KEPT_SNAPSHOT_BYTES", kept)
     monkeypatch.setattr(compaction, "SWAP_ROWS", swapped)
-    author = Author(documents.load(session.pk).update, 99)
+    author = Author(update_log.load(session.pk).update, 99)
     edits = [author.edit(0.5, 40 * (number % 2), "x" * 40 * (number % 2 == 0)) or b"" for number in range(600)]
     entries = [Entry(update, (alice, bob)[number % 2].pk, "socket") for number, update in enumerate(edits)]
-    documents.append({session.pk: entries})
+    update_log.append({session.pk: entries})
     payloads = [bytes(row.payload) for row in Update.objects.filter(document_id=session.pk).order_by("seq")]
     compaction.compact(session.pk)
     snapshots = Snapshot.objects.filter(document_id=session.pk)
@@ -144,16 +146,16 @@ def test_old_revision_is_read_from_the_nearest_kept_snapshot(session, path, alic
     largest = max(len(snapshot.payload) for snapshot in snapshots)
     rows = max(sum(map(len, payloads[at : at + swapped])) for at in range(601))
     read: list[int] = []
-    real = crdt.replay
+    real = rewrite.replay
 
     def replay(updates):
         parts = list(updates)
         read.append(sum(map(len, parts)))
         return real(parts)
 
-    monkeypatch.setattr(crdt, "replay", replay)
+    monkeypatch.setattr(rewrite, "replay", replay)
     for step in Segment.objects.filter(document_id=session.pk):
-        text = crdt.text_of(crdt.merge(payloads[: step.last_seq]))
+        text = text_of(merge(payloads[: step.last_seq]))
         assert api(alice).get(f"{path}/{step.last_seq}").json()["content"] == text
     assert max(read) <= largest + max(kept, largest) + rows < sum(map(len, payloads)) / 2
 
@@ -162,11 +164,11 @@ def test_revision_that_no_step_ends_at_is_unknown_and_nothing_is_restored(sessio
     typed(session, alice, "a", "b", "c")
     compaction.compact(session.pk)
     head = typed(session, alice, "d")
-    before = documents.entry_text(session)
+    before = contents.entry_text(session)
     for revision in (0, 2, 3, head + 1, 10**18, 10**30):
         for answer in (api(alice).get(f"{path}/{revision}"), api(alice).post(f"{path}/{revision}/restore")):
             assert (answer.status_code, answer.json()["code"]) == (404, "revision_unknown")
-    assert (documents.entry_text(session), documents.heads([session.pk])[session.pk]) == (before, head)
+    assert (contents.entry_text(session), update_log.heads([session.pk])[session.pk]) == (before, head)
 
 
 @pytest.mark.parametrize(
@@ -181,7 +183,7 @@ def test_revision_that_no_step_ends_at_is_unknown_and_nothing_is_restored(sessio
 def test_restored_text_is_the_older_one_and_attributed(session, path, bob, api, old, new, stored_as):
     writer, url = api(bob), f"/api/sessions/{session.pk}"
     writer.patch(url, {"content": old})
-    revision = documents.heads([session.pk])[session.pk]
+    revision = update_log.heads([session.pk])[session.pk]
     stored_as(1)
     typed(session, None, new)
     writer.patch(url, {"content": new})
@@ -189,7 +191,7 @@ def test_restored_text_is_the_older_one_and_attributed(session, path, bob, api, 
     answer = writer.post(f"{path}/{revision}/restore")
     assert (answer.status_code, set(answer.json())) == (200, {"revision"})
     restored = answer.json()["revision"]
-    assert writer.get(url).json()["content"] == crdt.normalise(old)
+    assert writer.get(url).json()["content"] == changes.normalise(old)
     assert writer.get(f"{path}/{restored}").json()["content"] == writer.get(f"{path}/{revision}").json()["content"]
     newest = writer.get(path).json()["results"][0]
     assert (newest["last_revision"], newest["user"]["username"], newest["origin"]) == (restored, "bob", "server")
@@ -200,20 +202,20 @@ def test_line_ends_of_a_stock_client_are_shown_as_they_were_and_restored_as_ours
     api(bob).patch(f"/api/sessions/{session.pk}", {"content": ""})
     assert api(bob).get(f"{path}/{revision}").json()["content"] == "print(1)\na\r\nb😀\r\n"
     assert api(bob).post(f"{path}/{revision}/restore").status_code == 200
-    assert documents.entry_text(session) == "print(1)\na\nb😀\n"
+    assert contents.entry_text(session) == "print(1)\na\nb😀\n"
 
 
 def test_restoring_takes_nothing_from_those_who_type_meanwhile(session, path, alice, bob, api):
     text = "".join(f"line {number} 😀\n" for number in range(40))
     api(alice).patch(f"/api/sessions/{session.pk}", {"content": text})
-    revision = documents.heads([session.pk])[session.pk]
+    revision = update_log.heads([session.pk])[session.pk]
     api(alice).patch(f"/api/sessions/{session.pk}", {"content": text.replace("line 7 ", "line seven ")})
-    author = Author(documents.load(session.pk).update, 99)
+    author = Author(update_log.load(session.pk).update, 99)
     late = [author.edit(at, 0, "BOB😁") for at in (0, 0.5, 1)]
     api(alice).post(f"{path}/{revision}/restore")
     assert len(Update.objects.get(document_id=session.pk, seq=revision + 2).payload) < 100
-    documents.append({session.pk: [Entry(update or b"", bob.pk, "socket") for update in late]})
-    merged = documents.entry_text(session)
+    update_log.append({session.pk: [Entry(update or b"", bob.pk, "socket") for update in late]})
+    merged = contents.entry_text(session)
     assert merged.count("BOB😁") == 3 and merged.replace("BOB😁", "") == text
 
 

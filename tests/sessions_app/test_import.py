@@ -12,7 +12,8 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
-from sessions_app import documents, zips
+from sessions_app import zips
+from sessions_app.document import contents
 from sessions_app.models import CodeSession
 
 GOOD = {"main.py": b"print(1)\n"}
@@ -38,7 +39,7 @@ def send(client, data, query=""):
 
 
 def texts(answer):
-    return documents.files_at_head(answer.json()["id"])[1]
+    return contents.files_at_head(answer.json()["id"])[1]
 
 
 def refused(answer, *words, status=400, code="archive_refused"):

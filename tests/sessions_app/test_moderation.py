@@ -12,7 +12,7 @@ from accounts.models import User
 from activity.models import AuditEntry
 from execution.access import stoppable_run
 from execution.models import AvailableLanguage, Run, Status
-from sessions_app import actions, documents, moderation
+from sessions_app import actions, moderation
 from sessions_app.access import (
     IN_LOCKED,
     NOT_IN_FROZEN,
@@ -23,6 +23,7 @@ from sessions_app.access import (
     permissions_in,
     standing_in,
 )
+from sessions_app.document import contents
 from sessions_app.errors import ClosedByModerator, NotAllowed, SessionNotFound
 from sessions_app.models import CodeSession, Report
 from web.problems import Forbidden
@@ -89,7 +90,7 @@ def test_nothing_changes_a_locked_session_over_rest(api: Api, alice: User, bob: 
     AvailableLanguage.objects.create(key="python", version="3", checked_at=timezone.now())
     moderation.lock_session(session, by=mod, reason="x")
     path = f"/api/sessions/{session.pk}"
-    before = documents.entry_text(session)
+    before = contents.entry_text(session)
     attempts = [
         ("patch", path, {"content": "print(2)\n"}),
         ("put", path, {"title": "x", "language": "python", "content": "x"}),
@@ -109,7 +110,7 @@ def test_nothing_changes_a_locked_session_over_rest(api: Api, alice: User, bob: 
     assert api(alice).delete(f"{path}/collaborators/{bob.pk}").json()["code"] == "session_locked"
     shown = api(alice).get(path)
     assert (shown.status_code, shown.json()["permission"]) == (200, "read")
-    assert documents.entry_text(CodeSession.objects.get(pk=session.pk)) == before
+    assert contents.entry_text(CodeSession.objects.get(pk=session.pk)) == before
     assert api(alice).get(f"{path}/export.zip").status_code == 200
 
 
@@ -183,7 +184,7 @@ def test_a_moderator_who_looks_into_a_private_session_leaves_a_trace(
     api: Api, session: Any, alice: User, bob: User, mod: User
 ) -> None:
     public = CodeSession.objects.create(owner=alice, title="Open", language="python", is_public=True)
-    documents.create_document(public, documents.seed({"main.py": ""}))
+    contents.create_document(public, contents.seed({"main.py": ""}))
     page = Client()
     for user in (alice, bob, mod):
         page.force_login(user)

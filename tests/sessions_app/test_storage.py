@@ -13,8 +13,9 @@ from asgiref.sync import sync_to_async
 
 import languages
 from accounts.actions import delete_account, make_bot
-from sessions_app import actions, compaction, documents, storage
+from sessions_app import actions, storage
 from sessions_app.access import permissions_in, standing_in
+from sessions_app.document import compaction, update_log
 from sessions_app.models import CodeSession, Collaborator, Document, Segment, Snapshot, Update
 
 pytestmark = pytest.mark.django_db
@@ -195,7 +196,7 @@ def test_people_see_what_they_use(api, client, alice, session, settings):
     settings.QUOTA_SESSIONS, settings.QUOTA_BYTES = 7, 3 * MIB
     told = {row["name"]: (row["used"], row["limit"]) for row in api(alice).get("/api/limits").json()["storage"]}
     assert told["sessions"] == (1, 7)
-    assert told["session_bytes"] == (len(documents.read_log(session.pk).tail[0].payload), 3 * MIB)
+    assert told["session_bytes"] == (len(update_log.read_log(session.pk).tail[0].payload), 3 * MIB)
     client.force_login(alice)
     page = client.get("/profile").content.decode()
     assert "1 of 7" in page and "3.0\xa0MB" in page

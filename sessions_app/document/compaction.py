@@ -18,12 +18,16 @@ from django.db.models import F, Q, Sum
 from django.db.models.functions import Length
 from django.utils import timezone
 
-from sessions_app import crdt, documents, metrics
+from sessions_app import metrics
+from sessions_app.document import rewrite, update_log, updates
+from sessions_app.document.errors import Broken, Differs, Malformed
 from sessions_app.models import Document, Segment, Snapshot, Update
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from uuid import UUID
+
+    from sessions_app.document.update_log import Log
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +65,7 @@ def compact(session_id: UUID) -> Outcome:
     outcome = Outcome.NOTHING
     while True:
         started = time.monotonic()
-        log = documents.read_log(session_id)
+        log = update_log.read_log(session_id)
         rows = _first_rows(log.tail)
         if not rows:
             return outcome
@@ -82,18 +86,18 @@ def _first_rows(tail: list[Update]) -> list[Update]:
     return tail[:count]
 
 
-def _compact(log: documents.Log, rows: list[Update]) -> Outcome:
+def _compact(log: Log, rows: list[Update]) -> Outcome:
     document_id, last_seq = rows[0].document_id, rows[-1].seq
     before = [bytes(log.snapshot.payload)] if log.snapshot else []
     parts = before + [bytes(row.payload) for row in rows]
     try:
-        payload = crdt.compact(parts)
+        payload = rewrite.compact(parts)
         groups = grouped(rows, lambda row: len(row.payload))
         segments = [_segment(group) for group in groups]
         for segment, group in zip(segments, groups, strict=True):
-            if not crdt.says_all(bytes(segment.payload), (bytes(row.payload) for row in group)):
-                raise crdt.Differs("the history is not whole")
-    except (crdt.Malformed, crdt.Broken, crdt.Differs) as error:
+            if not rewrite.says_all(bytes(segment.payload), (bytes(row.payload) for row in group)):
+                raise Differs("the history is not whole")
+    except (Malformed, Broken, Differs) as error:
         Document.objects.filter(pk=document_id).update(compaction_refused_at=timezone.now())
         logger.exception(
             "the log of %s stays as it is: its merge up to %d is refused: %s", document_id, last_seq, error
@@ -110,7 +114,7 @@ def _compact(log: documents.Log, rows: list[Update]) -> Outcome:
 
 
 @transaction.atomic
-def _swap(log: documents.Log, rows: list[Update], payload: bytes, segments: list[Segment], *, keeps: bool) -> None:
+def _swap(log: Log, rows: list[Update], payload: bytes, segments: list[Segment], *, keeps: bool) -> None:
     document_id, last_seq = rows[0].document_id, rows[-1].seq
     moved, _ = Update.objects.filter(document_id=document_id, seq__lte=last_seq).delete()
     if moved != len(rows):
@@ -177,5 +181,5 @@ def step_of(group: Sequence[Update]) -> Segment:
 
 def _segment(group: Sequence[Update]) -> Segment:
     segment = step_of(group)
-    segment.payload = crdt.merge(bytes(row.payload) for row in group)
+    segment.payload = updates.merge(bytes(row.payload) for row in group)
     return segment

@@ -12,13 +12,18 @@ from typing import TYPE_CHECKING
 from django.db.models import prefetch_related_objects
 from django.db.models.functions import Length
 
-from sessions_app import compaction, crdt, documents
+from sessions_app.document import compaction, quarantine, rewrite, texts, update_log
+from sessions_app.document.errors import Broken, Malformed
+from sessions_app.document.update_log import LogDamaged
 from sessions_app.errors import FileNotListed, RevisionUnknown
 from sessions_app.models import Segment, Snapshot, Update
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from uuid import UUID
+
+    from sessions_app.document.texts import File
+    from sessions_app.document.updates import Updates
 
 
 def steps(session_id: UUID, *, before: int | None, most: int) -> tuple[list[Segment], int | None]:
@@ -40,20 +45,20 @@ def steps(session_id: UUID, *, before: int | None, most: int) -> tuple[list[Segm
     return found, found[-1].first_seq if has_more else None
 
 
-def files_at(session_id: UUID, revision: int) -> list[crdt.File]:
+def files_at(session_id: UUID, revision: int) -> list[File]:
     """Every file as it was at this revision, deleted ones too. Raises SessionNotFound, RevisionUnknown or LogDamaged.
 
     Inside a segment single revisions can no longer be told apart. They are unknown rather than answered with the end
     of the segment, because somebody would restore, or believe to have run, a text that was another one.
     """
     try:
-        return crdt.all_files(_replayed(session_id, revision))
-    except (crdt.Malformed, crdt.Broken) as error:
-        documents.load_mended(session_id, error)
-        return crdt.all_files(_replayed(session_id, revision))
+        return texts.all_files(_replayed(session_id, revision))
+    except (Malformed, Broken) as error:
+        quarantine.load_mended(session_id, error)
+        return texts.all_files(_replayed(session_id, revision))
 
 
-def file_at(session_id: UUID, revision: int, file_id: str) -> tuple[crdt.File, list[crdt.File]]:
+def file_at(session_id: UUID, revision: int, file_id: str) -> tuple[File, list[File]]:
     """One file as it was at this revision, and all of them. Raises FileNotListed, or as files_at does."""
     found = files_at(session_id, revision)
     for file in found:
@@ -62,9 +67,9 @@ def file_at(session_id: UUID, revision: int, file_id: str) -> tuple[crdt.File, l
     raise FileNotListed
 
 
-def _replayed(session_id: UUID, revision: int) -> crdt.Updates:
+def _replayed(session_id: UUID, revision: int) -> Updates:
     """The document as it was: the nearest snapshot before it, of which compaction keeps enough, and what came then."""
-    log = documents.read_log(session_id)
+    log = update_log.read_log(session_id)
     start = log.snapshot.seq if log.snapshot else 0
     if not 0 < revision <= log.head:
         raise RevisionUnknown
@@ -78,12 +83,12 @@ def _replayed(session_id: UUID, revision: int) -> crdt.Updates:
     parts = segments.filter(first_seq__gt=done, last_seq__lte=revision).order_by("last_seq")
     rows = parts.values_list("first_seq", "last_seq", "payload").iterator(chunk_size=16)
     before = [bytes(base.payload)] if base is not None else []
-    return crdt.replay(chain(before, _whole(session_id, rows, done)))
+    return rewrite.replay(chain(before, _whole(session_id, rows, done)))
 
 
 def _whole(session_id: UUID, rows: Iterable[tuple[int, int, bytes | memoryview]], done: int) -> Iterator[bytes]:
     for first_seq, last_seq, payload in rows:
         if first_seq != done + 1:
-            raise documents.LogDamaged(f"the history of {session_id} has a gap after {done}")
+            raise LogDamaged(f"the history of {session_id} has a gap after {done}")
         done = last_seq
         yield bytes(payload)

@@ -1,0 +1,181 @@
+"""Begins a document, reads it at its head, and edits it from the server, which live rooms show at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from django.conf import settings
+from django.db import transaction
+
+from sessions_app import events
+from sessions_app.document import changes
+from sessions_app.document.errors import Broken, Malformed
+from sessions_app.document.quarantine import load_mended
+from sessions_app.document.texts import DeletedFile, File, deleted_files, files_of, listed_files, text_of
+from sessions_app.document.update_log import Entry, append, bell, load, touch
+from sessions_app.errors import RevisionPassed, SessionNotFound, TextTooLarge
+from sessions_app.models import CodeSession, Document, Update
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from uuid import UUID
+
+    from sessions_app.document.updates import Updates
+
+# How often an edit by the server is made anew because somebody else wrote while it was made.
+EDIT_ATTEMPTS = 3
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Seed:
+    """What a new document begins with."""
+
+    entry_text: str
+    update: bytes
+
+
+def seed(texts: Mapping[str, str]) -> Seed:
+    """The beginning of a document with these texts by path, the entry file first. Raises TextTooLarge.
+
+    It takes no lock, and may take long: call it before the transaction that creates the session.
+    """
+    texts = {path: checked(text) for path, text in texts.items()}
+    (path, text), *others = texts.items()
+    update = changes.seed(text, path, dict(others))
+    if len(update) > settings.DOCUMENT_MAX_BYTES:
+        raise TextTooLarge
+    return Seed(text, update)
+
+
+def create_document(session: CodeSession, seed: Seed) -> Document:
+    """The document of a new session. Call it in the transaction that creates the session."""
+    document = Document.objects.create(session=session, head=1, tail_bytes=len(seed.update))
+    Update.objects.create(document=document, seq=1, payload=seed.update, user=None, origin="server")
+    keep_text(document.pk, seed.entry_text, 1)
+    document.text, document.text_seq = seed.entry_text, 1
+    return document
+
+
+def files_at_head(session_id: UUID) -> tuple[int, dict[str, bytes]]:
+    """(revision, path -> text), the entry file first."""
+    return _read(session_id, files_of)
+
+
+def files_listed(session_id: UUID) -> tuple[int, list[File]]:
+    """(revision, the files), the entry file first."""
+    return _read(session_id, listed_files)
+
+
+def files_deleted(session_id: UUID) -> tuple[int, list[DeletedFile]]:
+    """(revision, the deleted files whose texts are kept), the one that was deleted last first."""
+    return _read(session_id, deleted_files)
+
+
+def entry_text(session: CodeSession) -> str:
+    """The text of the entry file at the committed head."""
+    return entry_at_head(session.pk)[1]
+
+
+def entry_at_head(session_id: UUID) -> tuple[int, str]:
+    """(head, text of the entry file there). What is stored with the document is right while its head stays."""
+    row = Document.objects.filter(pk=session_id).values_list("head", "text_seq", "text").first()
+    if row is None:
+        raise SessionNotFound
+    head, text_seq, text = row
+    if text_seq != head:
+        head, text = _read(session_id, text_of)
+        keep_text(session_id, text, head)
+    return head, text
+
+
+def _read(session_id: UUID, read: Callable[[Updates], T]) -> tuple[int, T]:
+    """(head, what `read` finds in the document)."""
+    loaded = load(session_id)
+    try:
+        return loaded.head, read(loaded.parts)
+    except (Malformed, Broken) as error:
+        loaded = load_mended(session_id, error)
+        return loaded.head, read(loaded.parts)
+
+
+def replace_entry_text(session_id: UUID, text: str, user_id: UUID | None, base_revision: int | None = None) -> int:
+    """Turn the entry file into `text` by a small edit, which live rooms show at once. Returns the new revision.
+
+    Raises RevisionPassed when `base_revision` is given and is not the head, TextTooLarge over settings.TEXT_MAX_BYTES.
+    """
+    text = checked(text)
+    return edit(session_id, user_id, lambda update: changes.replacement(update, text), base_revision, entry_text=text)
+
+
+def edit(
+    session_id: UUID,
+    user_id: UUID | None,
+    make: Callable[[Updates], bytes | None],
+    base_revision: int | None = None,
+    *,
+    entry_text: str | None = None,
+    also: Callable[[int], None] | None = None,
+) -> int:
+    """Append the update that `make` makes of the document; live rooms show it at once.
+
+    Returns the new revision, or the present one when there is nothing to change. `make` may raise, and nothing is
+    changed; it may be called again when somebody else wrote meanwhile. `also` is called with the revision in the
+    transaction that appends. `entry_text` is the entry file's text after the change, where that is known. Raises
+    SessionNotFound, RevisionPassed as above, TextTooLarge over settings.DOCUMENT_MAX_BYTES.
+    """
+    # No lock is held while the change is made: SQLite has one, for everybody. So call this in no transaction.
+    attempts = 0
+    while True:
+        attempts += 1
+        head, payload = _read(session_id, lambda update: _made(update, make))
+        if base_revision is not None and base_revision != head:
+            raise RevisionPassed(revision=head)
+        with transaction.atomic():
+            document = Document.objects.select_for_update().filter(pk=session_id).only("epoch", "head").first()
+            if document is None:
+                raise SessionNotFound
+            if document.head != head:
+                if base_revision is not None:
+                    raise RevisionPassed(revision=document.head)
+                # At last it is appended all the same: it merges as what a page typed that had not heard of the others.
+                if attempts < EDIT_ATTEMPTS:
+                    continue
+            seq = _append_edit(document, user_id, payload)
+            if entry_text is not None and document.head == head:
+                keep_text(session_id, entry_text, seq)
+            if also is not None:
+                also(seq)
+            return seq
+
+
+def _made(update: Updates, make: Callable[[Updates], bytes | None]) -> bytes | None:
+    payload = make(update)
+    if payload is not None and changes.grows_past(settings.DOCUMENT_MAX_BYTES, update, payload):
+        raise TextTooLarge
+    return payload
+
+
+def _append_edit(document: Document, user_id: UUID | None, payload: bytes | None) -> int:
+    if payload is None:
+        return document.head
+    entry = Entry(payload, user_id, "server")
+    seq = append({document.pk: [entry]})[document.pk].last_seq
+    touch([document.pk])
+    transaction.on_commit(lambda: events.ring_document(document.pk, bell(document.epoch, seq, seq, [entry])))
+    return seq
+
+
+def keep_text(session_id: UUID, text: str, seq: int) -> None:
+    # PostgreSQL's text type holds no NUL; such a text is computed at every read.
+    if "\x00" not in text:
+        Document.objects.filter(pk=session_id, text_seq__lt=seq).update(text=text, text_seq=seq)
+
+
+def checked(text: str) -> str:
+    """The text as a document holds it. Raises TextTooLarge over settings.TEXT_MAX_BYTES."""
+    text = changes.normalise(text)
+    if len(text.encode()) > settings.TEXT_MAX_BYTES:
+        raise TextTooLarge
+    return text
