@@ -335,12 +335,14 @@ def restore_session(standing: Standing, user: User) -> CodeSession:
 def say(user: User, session_id: UUID | str, text: str, ref: str | None = None) -> ChatMessage:
     """Store a message and show it to everybody in the room, with `ref` so that the sender knows it again.
 
-    Raises SessionNotFound, NotAllowed for who has not joined, RateLimited, NothingSaid, MessageTooLong.
+    Raises SessionNotFound, NotAllowed for who has not joined, RateLimited, NothingSaid, MessageTooLong, StorageFull.
     """
     standing = standing_in(user, session_id, Action.CHAT)
     count_or_refuse("chat", who_is(user))
     text = _clean(text)
     session = standing.session
+    if full := storage.refusal_of(session.owner_id):
+        raise full
     with transaction.atomic():
         message = ChatMessage.objects.create(session=session, user=user, text=text)
         record(

@@ -49,6 +49,7 @@ from sessions_app.errors import (
     RevisionPassed,
     RevisionUnknown,
     SessionNotFound,
+    StorageFull,
     TextTooLarge,
     TooManyFiles,
     TooManyInvites,
@@ -847,7 +848,10 @@ class ChatList(APIView):
     @extend_schema(
         operation_id="chat_say",
         request=ChatInput,
-        responses={201: ChatMessageSerializer, **refusals(SessionNotFound, NotAllowed, NothingSaid, MessageTooLong)},
+        responses={
+            201: ChatMessageSerializer,
+            **refusals(SessionNotFound, NotAllowed, NothingSaid, MessageTooLong, StorageFull),
+        },
     )
     def post(self, request: SignedInRequest, session_id: UUID) -> Response:
         standing_in(request.user, session_id, Action.CHAT)

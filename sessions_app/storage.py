@@ -1,8 +1,8 @@
 """How much people keep here, and how much they may: QUOTA_SESSIONS and QUOTA_BYTES, asked where something is made.
 
-What a bot owns counts as its person's. Bytes are those of the update log: texts, history and snapshots. An archived
-session counts until it is deleted. With SQLite the free space of the disk is looked at too, and of that of temporary
-files.
+What a bot owns counts as its person's. Bytes are those of the update log (texts, history and snapshots) and of the
+chat. An archived session counts until it is deleted. With SQLite the free space of the disk, and of that of temporary
+files, is checked too.
 """
 
 from __future__ import annotations
@@ -15,15 +15,18 @@ from django.conf import settings
 from django.core.cache import caches
 from django.db import connection
 from django.db.models import Count, F, Q, Sum
+from django.db.models.functions import Length
 
 from accounts.models import User
 from accounts.privacy import Quota
 from sessions_app.errors import DiskLow, StorageFull, TooManySessions
-from sessions_app.models import CodeSession, Document
+from sessions_app.models import ChatMessage, CodeSession
 
 if TYPE_CHECKING:
     from collections.abc import Collection
     from uuid import UUID
+
+    from django.db.models import QuerySet
 
 # How long a process goes by what it has found of an owner: edits ask for every request and every few seconds a room.
 KNOWN_SECONDS = 5
@@ -38,21 +41,28 @@ def meter(user: User) -> list[Quota]:
     usage = usage_of(user.bot_of_id or user.pk)
     return [
         Quota("sessions", "Sessions, archived ones too", usage.sessions, settings.QUOTA_SESSIONS),
-        Quota("session_bytes", "Texts and their history", usage.bytes, settings.QUOTA_BYTES, is_bytes=True),
+        Quota("session_bytes", "Texts, their history and chats", usage.bytes, settings.QUOTA_BYTES, is_bytes=True),
     ]
 
 
 def usage_of(person_id: UUID) -> Usage:
     owned = CodeSession.objects.filter(Q(owner=person_id) | Q(owner__bot_of=person_id)).order_by()
-    found = owned.aggregate(
-        sessions=Count("pk"), bytes=Sum(F("document__tail_bytes") + F("document__history_bytes"), default=0)
-    )
-    return Usage(**found)
+    found = owned.aggregate(sessions=Count("pk"), bytes=_OF_THE_LOG)
+    return Usage(found["sessions"], found["bytes"] + _chat_bytes(owned))
 
 
 def bytes_of(session_ids: Collection[UUID]) -> int:
-    documents = Document.objects.filter(pk__in=session_ids)
-    size: int = documents.aggregate(size=Sum(F("tail_bytes") + F("history_bytes"), default=0))["size"]
+    sessions = CodeSession.objects.filter(pk__in=session_ids).order_by()
+    size: int = sessions.aggregate(size=_OF_THE_LOG)["size"]
+    return size + _chat_bytes(sessions)
+
+
+_OF_THE_LOG = Sum(F("document__tail_bytes") + F("document__history_bytes"), default=0)
+
+
+def _chat_bytes(sessions: QuerySet[CodeSession]) -> int:
+    said = ChatMessage.objects.filter(session__in=sessions).order_by()
+    size: int = said.aggregate(size=Sum(Length("text"), default=0))["size"]
     return size
 
 

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 from asgiref.sync import sync_to_async
+from django.core.cache import caches
 
 import languages
 from accounts.actions import delete_account, make_bot
@@ -141,6 +142,17 @@ def test_history_counts_before_and_after_it_is_compacted(alice, session, setting
         assert storage.usage_of(alice.pk).bytes == stored()
         actions.write_content(standing_in(alice, session.pk), alice, "the end\n")
     assert Segment.objects.exists()
+
+
+def test_the_chat_counts_for_the_owner_and_ends_where_they_have_no_more_room(api, alice, bob, session, settings):
+    before = storage.usage_of(alice.pk).bytes
+    said = f"/api/sessions/{session.pk}/chat"
+    assert api(bob).post(said, {"text": "x" * 2000}).status_code == 201
+    assert storage.usage_of(alice.pk).bytes == storage.bytes_of([session.pk]) == before + 2000
+    settings.QUOTA_BYTES = before + 1
+    caches["answers"].clear()
+    answer = api(bob).post(said, {"text": "more"})
+    assert (answer.status_code, answer.json()["code"]) == (403, "storage_full")
 
 
 def test_nobody_fills_anothers_storage_by_handing_over(api, alice, bob, session, settings):
