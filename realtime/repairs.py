@@ -93,7 +93,7 @@ class Repairs:
                     continue
                 room.edits.replace(loaded, opened)
                 room.gate.open()
-                room.edits.held.merge_soon()
+                room.edits.held.retry_soon()
                 return
             except (Malformed, Broken, LogDamaged, SessionNotFound):
                 logger.exception("the document of %s cannot be rebuilt", room.session_id)

@@ -53,13 +53,13 @@ class Edits:
         loaded: Loaded,
         opened: Opened,
     ) -> None:
-        # The newest seq of the log up to which this replica holds everything.
+        # The seq of the log up to which this replica holds everything.
         self.head = loaded.head
         # How many rows a load of this document would merge into its snapshot, as far as this process added them.
         self.tail_rows = loaded.tail_rows
         self.unsaved = Unsaved(gate)
         self.acknowledgements = Acknowledgements(self.unsaved)
-        self.held = HeldFrames(self._is_due, self._merge_held)
+        self.held = HeldFrames(self._is_due, self._take_held)
         self.listener: TextListener | None = None
         self._members = members
         self._host = host
@@ -98,15 +98,16 @@ class Edits:
     ) -> None:
         """Take one sync message of a socket. Raises ProtocolError."""
         if isinstance(message, protocol.SyncStep1):
-            self._answer_step1(connection, message.state)
-            return
-        is_answer = isinstance(message, protocol.SyncStep2)
-        update = message.update
-        if len(update) > SLICED_BYTES and (sliced := await self._sliced(connection, update)):
-            await self._take_large(connection, sliced, is_answer=is_answer)
-            return
+            return self._answer_step1(connection, message.state)
+        update, is_answer = message.update, isinstance(message, protocol.SyncStep2)
+        if len(update) > SLICED_BYTES:
+            sliced = await self._sliced(update)
+            if connection.id not in self._members.connections:
+                return
+            if sliced is not None:
+                return await self._take_large(connection, sliced, is_answer=is_answer)
         frame = self.acknowledgements.arrived(connection)
-        self._merge(connection, frame, update)
+        self._take_update(connection, frame, update)
         if self.held.holds_too_much(connection, self.acknowledgements.count(connection)):
             self._members.expel(connection, close_codes.TRY_AGAIN, "updates are missing")
         elif is_answer:
@@ -146,9 +147,9 @@ class Edits:
     def _state(self) -> bytes:
         return self.replica.state()
 
-    # Merging
+    # Taking updates
 
-    def _merge(self, connection: Connection, frame: Frame, update: bytes) -> None:
+    def _take_update(self, connection: Connection, frame: Frame, update: bytes) -> None:
         """Merge what the frame brought, hold it until what it builds on has arrived, or refuse it."""
         self._spend(connection, update)
         if not can_edit(connection.permission):
@@ -167,7 +168,7 @@ class Edits:
         else:
             metrics.UPDATES.inc()
             self._queue(change, connection.identity.author, source)
-            self._merged(connection, frame)
+            self._taken(connection, frame)
 
     def _spend(self, connection: Connection, update: bytes) -> None:
         connection.pace.spend("updates", len(update))
@@ -175,9 +176,9 @@ class Edits:
             # What changed is looked for along the whole text.
             connection.pace.spend_parts(self.replica.blocks_bound() // STEPS_PER_PART)
 
-    def _merged(self, connection: Connection, frame: Frame) -> None:
+    def _taken(self, connection: Connection, frame: Frame) -> None:
         self.held.release(connection, frame)
-        self.acknowledgements.merged(connection, frame, self.head)
+        self.acknowledgements.await_commit(connection, frame, self.head)
 
     def _take_of_reader(self, connection: Connection, frame: Frame, update: bytes) -> None:
         """Take a frame of somebody who may only read, who says nothing new unless their page is at fault."""
@@ -186,43 +187,46 @@ class Edits:
         except Malformed as error:
             self._turn_away(connection, frame, update, error)
         else:
-            self._merged(connection, frame)
+            self._taken(connection, frame)
 
     def _refuse_if_new(self, connection: Connection, frame: Frame, update: bytes) -> None:
         if self.replica.has_news(update, connection.pace.spend_parts):
             self._refuse(connection, frame, "read_only", READ_ONLY)
 
-    def _apply(self, update: bytes, connection: Connection) -> bytes | None:
+    def _apply(self, update: bytes, connection: Connection, *, is_admitted: bool = False) -> bytes | None:
         """Merge an update; what stands in its way is changed first. Raises as Replica.apply does."""
         try:
-            return self.replica.apply(update, connection.pace.spend_parts)
+            return self.replica.apply(update, connection.pace.spend_parts, is_admitted=is_admitted)
         except HalfCharacter as error:
-            if not error.parted:
-                raise
-            # Told and stored by itself: see Replica.take_out.
-            self.fan_out.flush()
-            self._queue(self.replica.take_out(error.parted), None, None)
-            self.fan_out.flush()
-            return self._apply(update, connection)
+            self._take_out(error)
+            return self._apply(update, connection, is_admitted=is_admitted)
         except TooLong:
             self._queue(self.replica.part_blocks(), None, None)
-            return self.replica.apply(update, may_copy=True)
+            return self.replica.apply(update, may_copy=True, is_admitted=is_admitted)
+
+    def _take_out(self, error: HalfCharacter) -> None:
+        """Take out the characters that an update parts, or refuse it for one of its own."""
+        if not error.parted:
+            raise error
+        # Told and stored by itself: see Replica.take_out.
+        self.fan_out.flush()
+        self._queue(self.replica.take_out(error.parted), None, None)
+        self.fan_out.flush()
 
     def _is_due(self, connection: Connection, frame: Frame) -> bool:
-        if not self._gate.is_whole or frame.waits_for is None:
-            return False
-        return not can_edit(connection.permission) or self.replica.meets(frame.waits_for)
+        is_refused = not can_edit(connection.permission)
+        return self._gate.is_whole and (is_refused or self.replica.meets(frame.waits_for or {}))
 
-    def _merge_held(self, connection: Connection, frame: Frame) -> None:
+    def _take_held(self, connection: Connection, frame: Frame) -> None:
         try:
-            self._merge(connection, frame, frame.update)
+            self._take_update(connection, frame, frame.update)
         except Exception:
             logger.exception("a held frame of user %s failed in %s", connection.user_id, self._members.session_id)
             self._members.expel(connection, close_codes.FAILED, "internal error")
 
     # Large updates
 
-    async def _sliced(self, connection: Connection, update: bytes) -> Sliced | None:
+    async def _sliced(self, update: bytes) -> Sliced | None:
         """Read a long update in a thread; it comes in slices if it is more than the loop merges at once."""
         try:
             sliced = await self._host.slice(update)
@@ -230,14 +234,14 @@ class Edits:
             # What is wrong with it is told where any other update is read.
             return None
         await self._gate.wait_until_whole()
-        return sliced if len(sliced.slices) > 1 and connection.id in self._members.connections else None
+        return sliced if len(sliced.slices) > 1 else None
 
     async def _take_large(self, connection: Connection, sliced: Sliced, *, is_answer: bool) -> None:
         frame = self.acknowledgements.arrived(connection)
         may_edit = can_edit(connection.permission)
         if may_edit:
             try:
-                if not self.replica.has_room(sliced):
+                if not self._admit(sliced):
                     document = self._document()
                     connection.pace.spend("updates", len(document))
                     sliced = await self._host.try_out(document, sliced, _limits())
@@ -245,13 +249,11 @@ class Edits:
                     if connection.id not in self._members.connections:
                         return
             except (Malformed, TooLarge) as error:
-                self._turn_away(connection, frame, sliced.update, error)
-                return
+                return self._turn_away(connection, frame, sliced.update, error)
             except Early:
-                self._give_up(connection)
-                return
-        take = self._merge_slice if may_edit else self._refuse_slice
-        await self.large.take(connection, frame, sliced.slices, take, self._merged)
+                return self._give_up(connection)
+        take = self._take_slice if may_edit else self._refuse_slice
+        await self.large.take(connection, frame, sliced.slices, take, self._taken)
         if is_answer and frame.needs is not None:
             self._note_answer(connection, frame)
 
@@ -263,11 +265,19 @@ class Edits:
             self._turn_away(connection, frame, part, error)
         return not frame.is_refused and connection.id in self._members.connections
 
-    def _merge_slice(self, connection: Connection, frame: Frame, part: bytes) -> bool:
+    def _admit(self, sliced: Sliced) -> bool:
+        """Whether a large update fits whatever it deletes; what stands in its way is changed first."""
+        try:
+            return self.replica.admit(sliced)
+        except HalfCharacter as error:
+            self._take_out(error)
+            return self._admit(sliced)
+
+    def _take_slice(self, connection: Connection, frame: Frame, part: bytes) -> bool:
         self._spend(connection, part)
         source = None if self.replica.waits else connection.outbox
         try:
-            change = self._apply(part, connection)
+            change = self._apply(part, connection, is_admitted=True)
         except Early:
             # Held without those behind it, it would be acknowledged for all of them.
             self._give_up(connection)
@@ -315,7 +325,7 @@ class Edits:
         if self.listener is not None:
             self.listener.note(self.replica.take_deltas(), self.replica.text_bytes(), user_id)
         self.fan_out.relay(change, source)
-        self.held.merge_soon()
+        self.held.retry_soon()
 
     def committed(self, appended: Appended, rows: Sequence[Entry]) -> None:
         """The changes in flight are on disk, as these rows with these numbers."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from realtime.connection.connection import Connection, Frame
 
     IsDue = Callable[[Connection, Frame], bool]
-    Merge = Callable[[Connection, Frame], None]
+    Take = Callable[[Connection, Frame], None]
 
 # What builds on blocks that have not arrived: a page that asks and answers has them within a round trip.
 HELD_MAX_BYTES = 1024 * 1024
@@ -41,9 +41,9 @@ class _Sender:
 
 
 class HeldFrames:
-    def __init__(self, is_due: IsDue, merge: Merge) -> None:
+    def __init__(self, is_due: IsDue, take: Take) -> None:
         self._is_due = is_due
-        self._merge = merge
+        self._take = take
         self._loop = asyncio.get_running_loop()
         self._senders: dict[Connection, _Sender] = {}
         # Those that have frames held.
@@ -120,13 +120,13 @@ class HeldFrames:
         self._senders.pop(connection, None)
         self._holding.discard(connection)
 
-    def merge_soon(self) -> None:
+    def retry_soon(self) -> None:
         """Check in another turn of the loop whether a held frame is due: what becomes of it must not fall on the one
         who let it in."""
         if self._handle is None and self._holding:
-            self._handle = self._loop.call_soon(self._merge_one)
+            self._handle = self._loop.call_soon(self._retry_one)
 
-    def _merge_one(self) -> None:
+    def _retry_one(self) -> None:
         """Merge one held frame that is due; the next one in the next turn."""
         self._handle = None
         # Acknowledgements keep their order, so nothing behind a socket's first held frame is looked at.
@@ -139,10 +139,10 @@ class HeldFrames:
         if wait > 0:
             if self._timer is not None:
                 self._timer.cancel()
-            self._timer = self._loop.call_later(wait, self.merge_soon)
+            self._timer = self._loop.call_later(wait, self.retry_soon)
             return
-        self._merge(connection, frame)
-        self.merge_soon()
+        self._take(connection, frame)
+        self.retry_soon()
 
     def _sender(self, connection: Connection) -> _Sender:
         sender = self._senders.get(connection)

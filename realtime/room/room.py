@@ -150,7 +150,7 @@ class Room:
         self.cursors.refresh(connection)
         self.presence.show()
         # What was held of somebody who may not edit any more is refused.
-        self.edits.held.merge_soon()
+        self.edits.held.retry_soon()
 
     def rename(self, connection: Connection, username: str) -> None:
         if username == connection.identity.username:

@@ -117,7 +117,7 @@ class Acknowledgements:
         sender.frames.append(Frame(version, time.monotonic(), self._unsaved.taken, ref))
         self._acknowledge(sender, seq)
 
-    def merged(self, connection: Connection, frame: Frame, seq: int) -> None:
+    def await_commit(self, connection: Connection, frame: Frame, seq: int) -> None:
         """Expect the commit of everything taken so far, for a frame that is merged."""
         frame.needs = self._unsaved.taken
         if (sender := self._senders.get(connection)) is not None:

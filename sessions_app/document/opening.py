@@ -67,14 +67,16 @@ class Sliced:
     """An update that was read, in any thread, and is merged in slices."""
 
     update: bytes
+    # Its values and deleted blocks.
+    found: list[blocks.Block]
     extent: blocks.Extent
     slices: list[bytes]
 
 
 def sliced(update: bytes) -> Sliced:
     """Raises Malformed or NotPlain."""
-    _, extent = blocks.read(update)
-    return Sliced(update, extent, slices(update, extent, SLICE_PARTS))
+    found, extent = blocks.read(update)
+    return Sliced(update, found, extent, slices(update, extent, SLICE_PARTS))
 
 
 def tried(document: bytes, sliced: Sliced, limits: Limits) -> Sliced:
@@ -91,7 +93,7 @@ def tried(document: bytes, sliced: Sliced, limits: Limits) -> Sliced:
         raise Malformed(str(error)) from error
     if text_bytes > limits.text_bytes:
         raise TooLarge("text")
-    return Sliced(sliced.update, sliced.extent, parts)
+    return Sliced(sliced.update, sliced.found, sliced.extent, parts)
 
 
 def sizes_after(document: bytes, update: bytes) -> tuple[int, int]:

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from sessions_app.document.spans import Ranges
     from sessions_app.document.updates import Updates
 
+    # Told of how many parts were read.
+    Count = Callable[[int], None]
+
 # So many steps take as long as reading one block of an update (blocks.py).
 STEPS_PER_PART = 200
 # pycrdt copies a block where it parts it, and thousands of parts of one long block take it minutes. Where an update
@@ -92,7 +95,7 @@ class Replica:
             self._subscription = None
 
     def watch(self, *, is_watched: bool = True) -> None:
-        """Whether to note how the entry file's text changes, for take_deltas."""
+        """Note, or stop noting, how the entry file's text changes, for take_deltas."""
         if is_watched and self._main_subscription is None:
             self._main_subscription = self._main.observe(self._collect_delta)
         elif not is_watched and self._main_subscription is not None:
@@ -121,11 +124,8 @@ class Replica:
     def text(self, file_id: str = MAIN) -> str:
         return text_in(self._doc, file_id)
 
-    def has_news(self, update: bytes, count: Callable[[int], None] = _uncounted) -> bool:
-        """Whether the update holds anything, insertion or deletion, that this replica lacks. Raises Malformed.
-
-        `count` is told of how many parts were read.
-        """
+    def has_news(self, update: bytes, count: Count = _uncounted) -> bool:
+        """Whether the update holds an insertion or a deletion that this replica lacks. Raises Malformed."""
         count(blocks.read(update)[1].parts)
         news = residual(self.state(), update)
         if news[0] != 0:
@@ -143,11 +143,11 @@ class Replica:
         return all(self._clocks.get(client, 0) >= count for client, count in needs.items())
 
     def apply(
-        self, update: bytes, count: Callable[[int], None] = _uncounted, *, may_copy: bool = False
+        self, update: bytes, count: Count = _uncounted, *, may_copy: bool = False, is_admitted: bool = False
     ) -> bytes | None:
         """Merge an update; returns what of it was new, None for nothing. Raises Malformed, Early, TooLarge or, unless
-        it `may_copy` long blocks, TooLong before anything changed, Broken when it is half applied. `count` is told of
-        how many parts it was read, before anything else is done with it."""
+        it `may_copy` long blocks, TooLong before anything changed, Broken when it is half applied. A slice of what admit()
+        let in `is_admitted` whatever was typed since: half of an update is not a text that anybody wrote."""
         found, extent = blocks.read(update)
         count(extent.parts + self._steps(len(extent.cuts)) // STEPS_PER_PART)
         self._check(found, extent)
@@ -157,15 +157,16 @@ class Replica:
         news = update if extent.continues(self._clocks) else residual(self.state(), update)
         if news == EMPTY_UPDATE:
             return None
-        self._check_size(news, extent)
-        self._check_halves(len(self._new_halves(extent)))
+        if not is_admitted:
+            self._check_size(news, extent)
+            self._check_halves(len(self._new_halves(extent)))
         has_values = any(block.is_value for block in found)
         if has_values and self._files is None:
             self._files = self._find_files()
         # What is whole is merged whole, but for blocks that build on one another in a ring.
         builds_on_itself = any(clock >= self._clocks.get(client, 0) for client, clock in extent.neighbours)
         try:
-            change = self._merge(news)
+            change = self._integrate(news)
         except errors.Broken:
             # pycrdt decodes an update before it merges it: nothing has changed when it cannot do that again.
             residual(EMPTY_STATE, news)
@@ -180,11 +181,11 @@ class Replica:
             self._require_values_in_files(change)
         return change
 
-    def has_room(self, sliced: Sliced) -> bool:
-        """Whether no text passes its limit even if nothing that the update deletes makes room: otherwise tried() tells.
-        Raises Early, or TooLarge for the document, as apply() would of the whole."""
-        if needs := sliced.extent.needs(self._clocks):
-            raise errors.Early(needs)
+    def admit(self, sliced: Sliced) -> bool:
+        """Check an update as a whole, as apply() does, before its slices are applied. Returns False when a text would
+        pass its limit unless what the update deletes makes room, which tried() tells."""
+        self._check(sliced.found, sliced.extent)
+        self._check_halves(len(self._new_halves(sliced.extent)))
         document_bytes, text_bytes = len(self._doc.get_update()), largest_text(self._doc)
         if document_bytes + len(sliced.update) > self._limits.document_bytes:
             raise errors.TooLarge("document")
@@ -222,7 +223,7 @@ class Replica:
         news = residual(self.state(), update)
         if news == EMPTY_UPDATE:
             return None
-        change = self._merge(news)
+        change = self._integrate(news)
         self.waits = self.waits or residual(self.state(), news)[0] != 0
         if change is not None:
             # An update cannot add more text than it has bytes.
@@ -233,7 +234,7 @@ class Replica:
         self._files = None
         return change
 
-    def _merge(self, news: bytes) -> bytes | None:
+    def _integrate(self, news: bytes) -> bytes | None:
         self._changes.clear()
         try:
             self._doc.apply_update(news)
@@ -297,11 +298,11 @@ class Replica:
         merged, and loaded, in an update of its own: of one update pycrdt merges insertions before deletions.
         """
         (change,) = deletions([(client, clock - 1, clock + 1) for client, clock in sorted(set(parted))], len(parted))
-        self._merge(change)
+        self._integrate(change)
         self._halves.discard(parted)
         return change
 
-    def edit(self, edits: Sequence[Edit], count: Callable[[int], None] = _uncounted) -> bytes | None:
+    def edit(self, edits: Sequence[Edit], count: Count = _uncounted) -> bytes | None:
         """Change the entry file's text, as a page of this process would; returns the change, None when there is none.
         Raises TooLarge before anything changed. `count` is told of how many parts of an update this does the work."""
         block_count = self.blocks_bound()
@@ -383,17 +384,15 @@ class Replica:
 
     def _check_size(self, news: bytes, extent: blocks.Extent) -> None:
         size = len(news)
-        if not any(extent.written.values()) or (
-            self._document_bound + size <= self._limits.document_bytes
-            and self._text_bound + extent.inserted <= self._limits.text_bytes
-        ):
+        fits_text = self._text_bound + extent.inserted <= self._limits.text_bytes
+        fits = fits_text and self._document_bound + size <= self._limits.document_bytes
+        if fits or not any(extent.written.values()):
             return
         before = self._doc.get_update()
         self._document_bound, self._text_bound = len(before), largest_text(self._doc)
-        if self.blocks_bound() > TRIED_BLOCKS_MAX:
-            # To try would take too long.
-            document_bytes, text_bytes = len(before) + size, self._text_bound + extent.inserted
-        else:
+        # To try would take too long where there are very many blocks.
+        document_bytes, text_bytes = len(before) + size, self._text_bound + extent.inserted
+        if self.blocks_bound() <= TRIED_BLOCKS_MAX:
             document_bytes, text_bytes = sizes_after(before, news)
         if document_bytes > self._limits.document_bytes and document_bytes > len(before):
             raise errors.TooLarge("document")

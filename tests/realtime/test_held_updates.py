@@ -91,9 +91,9 @@ async def test_chain_of_held_frames_is_read_once_each_time_it_is_complete(sessio
     reads = []
     real = Replica.apply
 
-    def counted(self, update, *count):
+    def counted(self, update, *count, **how):
         reads.append(len(update))
-        return real(self, update, *count)
+        return real(self, update, *count, **how)
 
     monkeypatch.setattr(Replica, "apply", counted)
     held = yjs.update({60: (0, [yjs.string("h", left=(50, clock)) for clock in range(40)])})

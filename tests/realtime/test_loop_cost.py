@@ -119,7 +119,7 @@ def test_replaced_text_that_fits_in_the_end_fits_on_the_way():
                 del text[at + len(insert) : at + len(insert) + len(line) - 1]
         replica = Replica(seed, LONG)
         sliced = opening.sliced(doc.get_update(before))
-        assert not replica.has_room(sliced)
+        assert not replica.admit(sliced)
         if fits:
             sizes = []
             for part in opening.tried(replica.diff(), sliced, LONG).slices:

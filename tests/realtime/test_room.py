@@ -291,10 +291,10 @@ async def test_update_that_breaks_the_replica_costs_nobody_anything(session, ali
         await one.text("ack")
         real, poison = Replica.apply, b"\x00\x01\x07\x01\x03\x09"
 
-        def fragile(self: Replica, update: bytes, *count: Any) -> bytes | None:
+        def fragile(self: Replica, update: bytes, *count: Any, **how: Any) -> bytes | None:
             if update == poison:
                 raise Broken("half-way")
-            return real(self, update, *count)
+            return real(self, update, *count, **how)
 
         monkeypatch.setattr(Replica, "apply", fragile)
         await other.send_to(bytes_data=protocol.encode_update(poison))
@@ -374,14 +374,14 @@ async def test_acknowledgements_keep_their_order_and_wait_for_missing_parts():
 
     first, second, third = (acknowledgements.arrived(one) for _ in range(3))
     unsaved.add(Change(b"first and third", None))
-    acknowledgements.merged(one, first, 1)
-    acknowledgements.merged(one, third, 1)
+    acknowledgements.await_commit(one, first, 1)
+    acknowledgements.await_commit(one, third, 1)
     assert await told() == []
     commit()
     acknowledgements.committed(5)
     assert await told() == [{"type": "ack", "received": 1, "seq": 5}]
     unsaved.add(Change(b"second", None))
-    acknowledgements.merged(one, second, 5)
+    acknowledgements.await_commit(one, second, 5)
     assert await told() == []
     assert acknowledgements.are_due
     commit()
