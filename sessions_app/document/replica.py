@@ -146,8 +146,8 @@ class Replica:
         self, update: bytes, count: Count = _uncounted, *, may_copy: bool = False, is_admitted: bool = False
     ) -> bytes | None:
         """Merge an update; returns what of it was new, None for nothing. Raises Malformed, Early, TooLarge or, unless
-        it `may_copy` long blocks, TooLong before anything changed, Broken when it is half applied. A slice of what admit()
-        let in `is_admitted` whatever was typed since: half of an update is not a text that anybody wrote."""
+        it `may_copy` long blocks, TooLong before anything changed, Broken when it is half applied. What admit() let
+        in `is_admitted`, whatever was typed since: half of an update is not a text that anybody wrote."""
         found, extent = blocks.read(update)
         count(extent.parts + self._steps(len(extent.cuts)) // STEPS_PER_PART)
         self._check(found, extent)
