@@ -53,8 +53,8 @@ def find_for_sign_in(name: str) -> User | None:
 def suspension_of(user: User) -> AccountSuspended:
     """What a suspended person is told, once they have shown that they are that person."""
     until = user.suspended_until
-    ends = f"until {until:%Y-%m-%d %H:%M} UTC" if until else "without an end"
-    reason = f" The reason: {user.suspension_reason}" if user.suspension_reason else ""
+    ends = f"until {until:%Y-%m-%d %H:%M} UTC" if until else "indefinitely"
+    reason = f" Reason: {user.suspension_reason}" if user.suspension_reason else ""
     return AccountSuspended(
         f"This account is suspended {ends}.{reason}",
         reason=user.suspension_reason,
@@ -65,7 +65,7 @@ def suspension_of(user: User) -> AccountSuspended:
 def check_moderator(user: User | AnonymousUser) -> User:
     """Forbidden unless `user` is a moderator or an administrator of the platform."""
     if not isinstance(user, User) or not user.is_moderator:
-        raise Forbidden("Only moderators may do this.")
+        raise Forbidden("Only moderators can do this.")
     return user
 
 

@@ -360,7 +360,7 @@ def suspend(user: User, *, by: User, reason: str, until: datetime | None = None)
     _require_power_over(user, by)
     now = timezone.now()
     if until is not None and until <= now:
-        raise Invalid("The end of a suspension must lie ahead.")
+        raise Invalid("A suspension must end in the future.")
     ends = until.isoformat() if until else None
     with transaction.atomic():
         User.objects.filter(pk=user.pk).update(
@@ -454,7 +454,9 @@ def delete_account(user: User, heirs: Mapping[UUID, UUID]) -> None:
     and point at it. Raises Forbidden for an administrator, and what the apps' bequests raise.
     """
     if user.is_superuser:
-        raise Forbidden("An administrator hands the role on before the account can go.")
+        raise Forbidden(
+            "Administrators cannot delete their account. Ask another administrator to remove your role first."
+        )
     for bequest in privacy.bequests:
         bequest(user, heirs)
     with transaction.atomic():
@@ -497,11 +499,11 @@ def forget_deleted() -> None:
 
 
 def _require_power_over(user: User, by: User) -> None:
-    """A moderator answers for users, an admin for moderators too; nobody for themselves or for a superuser."""
+    """Raise Forbidden unless `by` outranks `user`. Nobody has power over themselves or over a superuser."""
     access.check_moderator(by)
     if user.pk == by.pk:
-        raise Forbidden("Nobody does this to themselves.")
+        raise Forbidden("You cannot do this to your own account.")
     if user.is_superuser:
-        raise Forbidden("An administrator cannot be touched here. Take the role away first.")
+        raise Forbidden("You cannot do this to an administrator. Remove the role first.")
     if user.role != Role.USER and not by.is_superuser:
         raise Forbidden("Only an administrator can do this to a moderator.")

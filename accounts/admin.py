@@ -1,4 +1,4 @@
-"""People, for moderators: suspend, lift, end sign-ins and tokens, note. The role is changed by a superuser alone."""
+"""The moderators' pages for users: suspend, lift, revoke, note. Only superusers can change a role."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class SuspendForm(forms.Form):
     reason = forms.CharField(
         max_length=500,
         widget=forms.Textarea(attrs={"rows": 3}),
-        help_text="The person reads it at their next log-in. Kept in the audit trail.",
+        help_text="Shown to the user at their next login, and kept in the audit trail.",
     )
 
     def clean(self) -> dict[str, Any]:
@@ -48,13 +48,13 @@ class SuspendForm(forms.Form):
             raise ValidationError({"until": "Choose the day on which the suspension ends."})
         ends = timezone.make_aware(datetime.combine(data["until"], time.min))
         if ends <= timezone.now():
-            raise ValidationError({"until": "Choose a day to come."})
+            raise ValidationError({"until": "Choose a day in the future."})
         return data | {"until": ends}
 
 
 class NoteForm(forms.Form):
     text = forms.CharField(
-        max_length=2000, widget=forms.Textarea(attrs={"rows": 4}), help_text="Other moderators read it, nobody else."
+        max_length=2000, widget=forms.Textarea(attrs={"rows": 4}), help_text="Visible to moderators only."
     )
 
 
@@ -77,11 +77,11 @@ def _note(user: User, by: User, given: Mapping[str, Any]) -> bool:
     return True
 
 
-class StandingFilter(Choice):
-    title = "standing"
-    parameter_name = "standing"
+class StatusFilter(Choice):
+    title = "status"
+    parameter_name = "status"
     states = {
-        "able": ("Free to act", lambda people: people.filter(able())),
+        "able": ("Active", lambda people: people.filter(able())),
         "suspended": (
             "Suspended",
             lambda people: people.exclude(able()).exclude(suspended_at=None).filter(is_active=True),
@@ -116,8 +116,8 @@ class NoteInline(ReadOnlyInline):
 
 @admin.register(User)
 class UserAdmin(DeskAdmin):
-    list_display = ("username", "email", "role", "standing", "sessions", "runs_today", "date_joined", "last_login")
-    list_filter = (StandingFilter, "role", KindFilter, "date_joined")
+    list_display = ("username", "email", "role", "status", "sessions", "runs_today", "date_joined", "last_login")
+    list_filter = (StatusFilter, "role", KindFilter, "date_joined")
     search_fields = ("username", "email", "=id")
     date_hierarchy = "date_joined"
     ordering = ("-date_joined",)
@@ -127,11 +127,11 @@ class UserAdmin(DeskAdmin):
             "suspend",
             "Suspend",
             "accounts.suspend_user",
-            "They are signed out everywhere at once: pages close, programs stop, tokens and bots rest. What they wrote "
-            "stays. It ends by itself, and you can lift it before.",
+            "They are signed out everywhere at once: pages close, programs stop, and tokens and bots stop working. "
+            "What they wrote stays. The suspension ends by itself, and you can lift it earlier.",
             _suspend,
             "suspended",
-            "already were",
+            "unchanged",
             SuspendForm,
             fits=lambda user: not user.is_superuser and user.is_active,
             is_destructive=True,
@@ -140,7 +140,7 @@ class UserAdmin(DeskAdmin):
             "lift",
             "Lift the suspension",
             "accounts.suspend_user",
-            "They can sign in again at once. Programs use their tokens again.",
+            "They can sign in again at once, and their tokens work again.",
             _lift,
             "lifted",
             "not suspended",
@@ -150,11 +150,11 @@ class UserAdmin(DeskAdmin):
             "revoke",
             "End sign-ins and tokens",
             "accounts.revoke_tokens_user",
-            "Every sign-in ends, and every token of theirs and of their bots is revoked for good. They may sign "
-            "in again with their password.",
+            "Every sign-in ends, and all tokens of the user and of their bots are revoked for good. They can sign in "
+            "again with their password.",
             _revoke,
-            "signed out, without tokens",
-            "already were",
+            "signed out",
+            "unchanged",
             Reason,
             fits=lambda user: not user.is_superuser and not user.is_bot,
             is_destructive=True,
@@ -163,15 +163,15 @@ class UserAdmin(DeskAdmin):
             "note",
             "Write a note",
             "accounts.annotate_user",
-            "For the other moderators.",
+            "Visible to moderators only.",
             _note,
             "noted",
-            "left out",
+            "skipped",
             NoteForm,
         ),
     )
     fieldsets = (
-        (None, {"fields": ("id", "username", "email", "role", "standing", "bot_owner")}),
+        (None, {"fields": ("id", "username", "email", "role", "status", "bot_owner")}),
         ("Suspension", {"fields": ("suspended_at", "suspended_until", "suspension_reason", "suspender")}),
         ("Use", {"fields": ("date_joined", "last_login", "sessions", "runs_today", "more")}),
     )
@@ -184,14 +184,14 @@ class UserAdmin(DeskAdmin):
         people: QuerySet[User] = super().get_queryset(request).select_related("bot_of", "suspended_by")
         return people.annotate(owned_count=Counted(owned.order_by()), runs_count=Counted(runs.order_by()))
 
-    @admin.display(description="standing")
-    def standing(self, user: User) -> str:
+    @admin.display(description="status")
+    def status(self, user: User) -> str:
         if user.deleted_at:
             return "Deleted"
         if not user.is_active:
             return "Closed"
         if not user.is_suspended:
-            return "Free to act"
+            return "Active"
         return f"Suspended until {user.suspended_until:%Y-%m-%d %H:%M} UTC" if user.suspended_until else "Suspended"
 
     @admin.display(description="suspended by")

@@ -74,7 +74,7 @@ def require_scope(request: Request, scope: Scope) -> None:
 def _require_scope(token: PersonalToken, needed: str) -> None:
     if needed not in token.scopes:
         detail = (
-            "A personal token cannot see or change accounts, tokens and bots, or make tickets: sign in for that."
+            "Personal tokens cannot view or change accounts, tokens or bots, or issue tickets. Sign in to do that."
             if needed == ACCOUNT
             else f"This token does not have the {str(needed)!r} scope."
         )

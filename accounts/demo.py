@@ -27,8 +27,8 @@ class DemoLogin(TypedDict):
 class DemoRefused(Forbidden):
     code = "demo_refused"
     detail = (
-        "Demo people exist only in the embedded default that nobody else can reach (loopback HOST and ALLOWED_HOSTS, "
-        "no proxy, no HTTPS): anybody could read their password."
+        "Demo users exist only in an embedded installation that nobody else can reach (loopback HOST and "
+        "ALLOWED_HOSTS, no proxy, no HTTPS), because anybody could read their password."
     )
 
 

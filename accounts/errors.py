@@ -37,12 +37,15 @@ class CredentialsRefused(DomainError):
 class CodeRequired(DomainError):
     code = "code_required"
     status = 401
-    detail = "This account has a second factor. Send the code of your app, or a recovery code, as `code`."
+    detail = (
+        "This account uses two-factor authentication. Send a code from your authenticator app, or a recovery code, "
+        "as `code`."
+    )
 
 
 class CodeRefused(CodeRequired):
     code = "code_refused"
-    detail = "This code is wrong, or was used before."
+    detail = "This code is wrong or was already used."
 
 
 class AccountSuspended(DomainError):
@@ -61,18 +64,18 @@ def refuse_suspended(request: HttpRequest) -> None:
 class EmailUnverified(DomainError):
     code = "email_unverified"
     status = 403
-    detail = "Confirm your email address first: follow the link in the mail that was sent to it."
+    detail = "Confirm your email address first: follow the link in the email that was sent to it."
 
 
 class ReauthenticationNeeded(DomainError):
     code = "reauthentication_required"
     status = 403
-    detail = "Send your password as `current_password`: this takes more than a sign-in that began a while ago."
+    detail = "Your sign-in is too old for this. Send your password as `current_password`."
 
 
 class PasswordRefused(ReauthenticationNeeded):
     code = "password_refused"
-    detail = "That is not your password. Nothing was changed."
+    detail = "Wrong password. Nothing was changed."
 
 
 class TokenRefused(DomainError):
@@ -103,9 +106,9 @@ class GuestNameRefused(Invalid):
 class TicketsUnavailable(DomainError):
     code = "tickets_unavailable"
     status = 503
-    detail = "No ticket can be made at the moment. Try again soon, or open the socket with an Authorization header."
+    detail = "No tickets can be issued right now. Try again soon, or open the socket with an Authorization header."
 
 
 class TooMany(Conflict):
     code = "too_many"
-    detail = "You have as many of these as one person may have. Remove one first."
+    detail = "You have reached the limit. Remove one first."

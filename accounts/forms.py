@@ -98,7 +98,7 @@ class ProfileForm(forms.Form):
 
 
 class TokenForm(forms.Form):
-    name = forms.CharField(max_length=60, help_text="What it is for, such as the name of the program.")
+    name = forms.CharField(max_length=60, help_text="What the token is for, such as the name of the program.")
     scopes = forms.MultipleChoiceField(choices=Scope.choices, widget=forms.CheckboxSelectMultiple)
     days = forms.ChoiceField(label="Expires", choices=list(TOKEN_DAYS.items()), required=False)
     holder = forms.ChoiceField(label="Acts as")

@@ -38,9 +38,9 @@ def default_preferences() -> dict[str, object]:
 class Scope(models.TextChoices):
     """What a personal token may be used for; each is given by itself."""
 
-    READ = "read", "Read: look at sessions, runs and the profile"
+    READ = "read", "Read: view sessions, runs and the profile"
     EDIT = "edit", "Edit: create sessions and change what is in them"
-    RUN = "run", "Run: start, stop and type into programs"
+    RUN = "run", "Run: start and stop programs, and send them input"
     MANAGE = "manage", "Manage: share sessions, make them public, hand them over, archive them"
 
 

@@ -38,8 +38,8 @@ bequests: list[Bequest] = []
 PAUSE_MAX_SECONDS = 0.1
 _PIECE_BYTES = 64 * 1024
 _INCOMPLETE = (
-    "This archive stops here: it would be larger than one download may be. Take your sessions one by one from their "
-    "own pages, or ask whoever runs this server.\n"
+    "This archive is incomplete: the rest would exceed the size limit of a download. Export your sessions one by one "
+    "from their own pages, or ask the operator of this server.\n"
 )
 
 

@@ -151,7 +151,7 @@ class ProfileInput(serializers.Serializer):
     username = UsernameField()
     email = EmailField()
     preferences = PreferencesSerializer(required=False)
-    current_password = CurrentPasswordField(help_text="For another email, unless you signed in a moment ago.")
+    current_password = CurrentPasswordField(help_text="Required to change the email, unless you signed in recently.")
 
 
 class RegisterInput(serializers.Serializer):
@@ -176,12 +176,12 @@ class LoginInput(serializers.Serializer):
         required=False,
         allow_blank=True,
         max_length=CODE_MAX,
-        help_text="Of the authenticator app, or a recovery code, where MFA is on.",
+        help_text="A code from the authenticator app, or a recovery code, if two-factor authentication is on.",
     )
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if ("username" in attrs) == ("email" in attrs):
-            raise serializers.ValidationError({"username": "Send username or email, one of the two."}, code="required")
+            raise serializers.ValidationError({"username": "Send either username or email."}, code="required")
         return attrs
 
 
@@ -207,7 +207,7 @@ class RegisteredSerializer(serializers.Serializer):
 
 
 class PersonalTokenSerializer(serializers.ModelSerializer[PersonalToken]):
-    username = serializers.CharField(source="user.username", read_only=True, help_text="Yours, or that of a bot.")
+    username = serializers.CharField(source="user.username", read_only=True, help_text="Yours, or your bot's.")
     scopes = serializers.ListField(child=serializers.ChoiceField(choices=Scope.values), read_only=True)
 
     class Meta:
@@ -217,7 +217,7 @@ class PersonalTokenSerializer(serializers.ModelSerializer[PersonalToken]):
 
 
 class MadeTokenSerializer(serializers.Serializer):
-    token = serializers.CharField(help_text="The token itself. It is told this once.")
+    token = serializers.CharField(help_text="The token itself, shown only this once.")
     details = PersonalTokenSerializer()
 
 
@@ -226,11 +226,11 @@ class TokenInput(serializers.Serializer):
     scopes = serializers.ListField(
         child=serializers.ChoiceField(choices=Scope.values), min_length=1, max_length=len(Scope.values)
     )
-    current_password = CurrentPasswordField(help_text="Unless you signed in a moment ago.")
+    current_password = CurrentPasswordField(help_text="Required, unless you signed in recently.")
     days = NumberField(
-        min_value=1, max_value=TOKEN_DAYS_MAX, required=False, help_text="Until it expires; absent: it does not."
+        min_value=1, max_value=TOKEN_DAYS_MAX, required=False, help_text="How long it lives; by default, without end."
     )
-    bot = UsernameField(required=False, help_text="The name of a bot of yours that the token is for.")
+    bot = UsernameField(required=False, help_text="The username of the bot that the token is for.")
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         days = attrs.pop("days", None)

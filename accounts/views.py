@@ -149,7 +149,7 @@ class ConfirmEmail(ConfirmEmailView):
             with suppress(Http404):
                 self.logout_other_user(self.get_object())
             if not request.user.is_authenticated:
-                messages.info(request, "Log in to confirm your address. If you did not sign up here, ignore the mail.")
+                messages.info(request, "Log in to confirm your address. If you did not sign up here, ignore the email.")
                 return redirect_to_login(request.get_full_path())
         response: HttpResponse = super().dispatch(request, *args, **kwargs)
         return response
@@ -224,8 +224,8 @@ class ProfileEdit(LoginRequiredMixin, FormView):
         ]
         words = "Your profile was changed elsewhere after you opened this page, so nothing was saved."
         if now:
-            words += f" There it says: {', '.join(now)}."
-        form.add_error(None, f"{words} Save again to replace that with what stands here.")
+            words += f" It now says: {', '.join(now)}."
+        form.add_error(None, f"{words} To overwrite it with the values below, save again.")
         return self.form_invalid(form)
 
 
@@ -235,7 +235,7 @@ class EmailConfirmationResend(LoginRequiredMixin, View):
 
     def post(self, request: SignedInPageRequest) -> HttpResponse:
         mail.send_confirmation(request, request.user)
-        messages.info(request, "If no mail was sent in the last minutes, one is on its way to your address.")
+        messages.info(request, "If no email was sent in the last few minutes, one is on its way to your address.")
         return redirect("accounts:profile-edit")
 
 
@@ -258,14 +258,14 @@ class SignIns(LoginRequiredMixin, TemplateView):
             # This browser stays, with a session of another name.
             update_session_auth_hash(request, user)
             UserSession.objects.create_from_request(request)
-            messages.success(request, "You are signed out everywhere but here.")
+            messages.success(request, "You are signed out everywhere else.")
         else:
             chosen = request.POST.get("browser", "")
             row = next((row for row in UserSession.objects.filter(user=user) if str(row.pk) == chosen), None)
             if row is not None:
                 row.end()
                 actions.note_sign_ins_ended(user)
-                messages.success(request, "That browser is signed out.")
+                messages.success(request, "That browser was signed out.")
         return redirect("accounts:sign-ins")
 
 
@@ -324,9 +324,9 @@ class TokenRevoke(LoginRequiredMixin, View):
     def post(self, request: SignedInPageRequest, token_id: UUID) -> HttpResponse:
         try:
             actions.revoke_token(access.own_token(request.user, token_id))
-            messages.success(request, "The token is revoked.")
+            messages.success(request, "The token was revoked.")
         except NotFound:
-            messages.info(request, "That token is not there any more.")
+            messages.info(request, "That token no longer exists.")
         return redirect("accounts:tokens")
 
 
@@ -388,7 +388,7 @@ class AccountDelete(LoginRequiredMixin, View):
             messages.error(request, f"Nothing was deleted: {refused.detail}")
             return redirect("accounts:own-data")
         logout(request)
-        messages.success(request, "Your account is deleted.")
+        messages.success(request, "Your account was deleted.")
         return redirect("home")
 
 
@@ -400,7 +400,7 @@ class BotMake(LoginRequiredMixin, View):
         if form.is_valid():
             try:
                 actions.make_bot(request.user, form.cleaned_data["username"])
-                messages.success(request, "The bot is made. Give it a token, and add it to a session by its name.")
+                messages.success(request, "The bot was created. Give it a token, and add it to a session by name.")
                 return redirect("accounts:tokens")
             except UsernameTaken as refused:
                 add_refusal(form, refused)
@@ -417,7 +417,7 @@ class BotRetire(LoginRequiredMixin, View):
     def post(self, request: SignedInPageRequest, bot_id: UUID) -> HttpResponse:
         try:
             actions.retire_bot(access.own_bot(request.user, bot_id))
-            messages.success(request, "The bot is retired. What it wrote keeps its name.")
+            messages.success(request, "The bot was retired. What it wrote keeps its name.")
         except NotFound:
-            messages.info(request, "That bot is not there any more.")
+            messages.info(request, "That bot no longer exists.")
         return redirect("accounts:tokens")

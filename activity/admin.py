@@ -63,7 +63,7 @@ def _name(entry: Any, of: object) -> str:
 
 @admin.register(Activity)
 class ActivityAdmin(ReadOnlyAdmin):
-    search_help_text = "A user name, the id of a person or a session, an action, or words of a message."
+    search_help_text = "Search by username, user or session id, action, or words of a message."
     list_display = ("timestamp", "level", "action", "message", "user", "session")
     list_filter = ("level", "action", "timestamp")
     search_fields = ("message", "action", "=user_id", "=session_id")
@@ -98,9 +98,9 @@ class ActivityAdmin(ReadOnlyAdmin):
                 before=wanted["before"] or None,
             )
         except ActivityOffline:
-            problem = "The activity log does not answer. Nothing else depends on it; try again in a while."
+            problem = "The activity log is not responding. Nothing else depends on it. Try again later."
         except ValueError:
-            problem = "There is nobody of that name, and it is no id."
+            problem = "No user or id matches."
         names = _names({str(entry.user_id) for entry in entries if entry.user_id})
         is_full = len(entries) == self.list_per_page
         context = {
@@ -139,7 +139,7 @@ class AuditEntryAdmin(ReadOnlyAdmin):
     list_display = ("number", "timestamp", "action", "actor", "target", "reason")
     list_filter = ("action", "target_type", "timestamp")
     search_fields = ("=number", "=actor_id", "=target_id", "=request_id", "reason")
-    search_help_text = "A user name, an id, a number, or words of a reason."
+    search_help_text = "Search by username, id, entry number, or words of a reason."
     date_hierarchy = "timestamp"
     fieldsets = (
         (None, {"fields": ("number", "timestamp", "action", "actor", "target", "reason", "details", "request_id")}),
@@ -169,7 +169,7 @@ class AuditEntryAdmin(ReadOnlyAdmin):
     def details(self, entry: AuditEntry) -> str:
         return format_html("<pre>{}</pre>", json.dumps(entry.metadata, indent=2)) if entry.metadata else "-"
 
-    @admin.display(description="as it was written", boolean=True)
+    @admin.display(description="intact", boolean=True)
     def is_whole(self, entry: AuditEntry) -> bool:
         """This entry by itself; the whole chain is what `manage.py verify_audit` reads."""
         return entry.hash == audit.hash_of(entry)

@@ -118,22 +118,20 @@ def verify(expect: tuple[int, str] | None = None) -> Verdict:
     for entry in AuditEntry.objects.order_by("number").iterator(chunk_size=_CHUNK):
         why = ""
         if entry.number != number + 1:
-            why = f"it follows entry {number}: what stood between is missing"
+            why = f"it follows entry {number}: the entries between are missing"
         elif entry.previous_hash != previous_hash:
-            why = "it does not continue the entry before it"
+            why = "it is not chained to the entry before it"
         elif entry.hash != hash_of(entry):
-            why = "its content is not what its hash was made of"
+            why = "its content does not match its hash"
         elif expect == (entry.number, entry.hash):
             expect = None
         elif expect is not None and expect[0] == entry.number:
-            why = "it is not the entry that was noted down under this number"
+            why = "it is not the entry recorded under this number"
         if why:
             return Verdict(number, previous_hash, entry.number, why)
         number, previous_hash = entry.number, entry.hash
     if expect is not None:
-        return Verdict(
-            number, previous_hash, number + 1, f"the trail ends before entry {expect[0]}, which was noted down"
-        )
+        return Verdict(number, previous_hash, number + 1, f"the trail ends before the expected entry {expect[0]}")
     return Verdict(number, previous_hash)
 
 

@@ -44,18 +44,18 @@ def _cards(request: HttpRequest) -> list[tuple[str, int, str]]:
     runs, languages = Run.objects, AvailableLanguage.objects
     shown = (
         ("sessions_app.report", "open reports", Report.objects.filter(state=Report.State.OPEN), "state__exact=open"),
-        ("execution.run", "programs run now", runs.filter(status=Status.RUNNING), "state=running"),
-        ("execution.run", "programs wait", runs.filter(status=Status.QUEUED), "state=waiting"),
+        ("execution.run", "programs running", runs.filter(status=Status.RUNNING), "state=running"),
+        ("execution.run", "programs waiting", runs.filter(status=Status.QUEUED), "state=waiting"),
         ("execution.deadletter", "dead letters", DeadLetter.objects.filter(requeued_at=None), "requeued_at__isempty=1"),
         (
             "accounts.user",
-            "people suspended",
+            "suspended users",
             User.objects.exclude(able()).filter(is_active=True),
-            "standing=suspended",
+            "status=suspended",
         ),
         (
             "execution.availablelanguage",
-            "languages off",
+            "languages switched off",
             languages.exclude(switched_off_at=None),
             "switched_off_at__isempty=0",
         ),

@@ -71,7 +71,7 @@ def check_sandbox(**kwargs: Any) -> list[CheckMessage]:
     if settings.SANDBOX_BACKEND not in SANDBOX_BACKEND_NAMES:
         return [
             Error(
-                f"SANDBOX_BACKEND is {settings.SANDBOX_BACKEND!r}, which is no sandbox.",
+                f"SANDBOX_BACKEND is {settings.SANDBOX_BACKEND!r}, which is not a sandbox backend.",
                 hint=f"Set SANDBOX_BACKEND to one of: {', '.join(SANDBOX_BACKEND_NAMES)}.",
                 id="codecrafter.E005",
             )
@@ -89,7 +89,7 @@ def check_processes(**kwargs: Any) -> list[CheckMessage]:
     if several and is_sqlite:
         found.append(
             Error(
-                f"With {' and '.join(several)} several processes work together, but the database is SQLite.",
+                f"{' and '.join(several)} let several processes work together, but the database is SQLite.",
                 hint="Set DATABASE_URL to a PostgreSQL database, such as postgres://user:password@host/codecrafter, "
                 f"or unset {' and '.join(several)} to run as one process.",
                 id="codecrafter.E006",
@@ -98,7 +98,7 @@ def check_processes(**kwargs: Any) -> list[CheckMessage]:
     if not settings.EMBEDDED and not settings.REDIS_URL:
         found.append(
             Error(
-                "CELERY_BROKER_URL names a broker, but without REDIS_URL no worker can reach a page.",
+                "CELERY_BROKER_URL is set, but without REDIS_URL workers cannot send output to open pages.",
                 hint="Set REDIS_URL, such as redis://host:6379/0.",
                 id="codecrafter.E007",
             )
@@ -137,8 +137,7 @@ def check_any_host(**kwargs: Any) -> list[CheckMessage]:
     if _is_production() and "*" in settings.ALLOWED_HOSTS:
         return [
             Warning(
-                "ALLOWED_HOSTS allows every host, so a page of somebody else's domain that leads to this address "
-                "passes for ours.",
+                "ALLOWED_HOSTS allows every host, so any domain that points to this address is accepted as this site.",
                 hint="Set ALLOWED_HOSTS to the names people use, such as ALLOWED_HOSTS=code.example.org.",
                 id="codecrafter.W003",
             )
@@ -153,7 +152,7 @@ def check_public_url(**kwargs: Any) -> list[CheckMessage]:
         return []
     url = urlsplit(settings.PUBLIC_URL)
     if not settings.PUBLIC_URL:
-        fault = "PUBLIC_URL is unset, and ALLOWED_HOSTS does not begin with a name that it could be made of."
+        fault = "PUBLIC_URL is unset, and ALLOWED_HOSTS does not begin with a host name to derive it from."
     elif url.scheme not in ("http", "https") or not url.hostname or url.path or url.query or url.fragment:
         fault = f"PUBLIC_URL is {settings.PUBLIC_URL!r}, which is not a scheme and a host name."
     elif not validate_host(url.hostname, settings.ALLOWED_HOSTS):
@@ -162,7 +161,7 @@ def check_public_url(**kwargs: Any) -> list[CheckMessage]:
         fault = "HTTPS is on, but PUBLIC_URL begins with http:."
     else:
         return []
-    hint = "Set PUBLIC_URL to what people type, such as PUBLIC_URL=https://code.example.org."
+    hint = "Set PUBLIC_URL to the address that people type, such as PUBLIC_URL=https://code.example.org."
     return [Error(fault, hint=hint, id="codecrafter.E010")]
 
 
@@ -172,8 +171,8 @@ def check_demo_people(**kwargs: Any) -> list[CheckMessage]:
     if not serves_this_machine_only() and kept.is_file():
         return [
             Error(
-                "Others can reach this installation (HOST, ALLOWED_HOSTS, TRUSTED_PROXIES or HTTPS says so), but demo "
-                "people were made in DATA_DIR, whose password everybody could have read.",
+                "Others can reach this installation (according to HOST, ALLOWED_HOSTS, TRUSTED_PROXIES or HTTPS), but "
+                "DATA_DIR has demo users, whose password everybody could have read.",
                 hint="Set DATA_DIR (and DATABASE_URL) to a place of their own, or start once with HOST=127.0.0.1 and "
                 f"without the other three, delete {' and '.join(demo.USERNAMES)} in the admin, and delete {kept}.",
                 id="codecrafter.E009",
@@ -196,7 +195,8 @@ def check_durability(databases: Sequence[str] | None = None, **kwargs: Any) -> l
         if level not in ("on", "remote_apply"):
             found.append(
                 Error(
-                    f"synchronous_commit of the database is {level}: a crash could lose what the page called saved.",
+                    f"synchronous_commit of the database is {level}: a crash could lose changes that the page "
+                    "reported as saved.",
                     hint="Set synchronous_commit = on in postgresql.conf, or for this database: "
                     "ALTER DATABASE codecrafter SET synchronous_commit = on;",
                     id="codecrafter.E008",

@@ -101,7 +101,7 @@ def _channel_layer() -> Finding:
     with Redis.from_url(settings.REDIS_URL, socket_connect_timeout=1, socket_timeout=1) as client:
         client.ping()
     if registry.is_degraded():
-        return Finding(State.DEGRADED, "messages of this process do not come back: live rooms read the log instead")
+        return Finding(State.DEGRADED, "messages of this process are not delivered: live rooms read the log instead")
     return Finding(State.OK, "Redis")
 
 
@@ -124,13 +124,13 @@ def _worker() -> Finding:
     now = timezone.now()
     live = Worker.objects.filter(seen_at__gte=now - WORKER_SILENCE).count()
     if not live:
-        return Finding(State.FAILED, "no worker was seen lately: start one with celery -A codecrafter worker")
+        return Finding(State.FAILED, "no worker was seen recently: start one with celery -A codecrafter worker")
     oldest = (
         Run.objects.filter(status=Status.QUEUED).order_by("created_at").values_list("created_at", flat=True).first()
     )
     if oldest and now - oldest > QUEUE_WAIT:
-        return Finding(State.DEGRADED, f"the oldest run in the queue waits for {(now - oldest).seconds} s")
-    return Finding(State.OK, f"{live} seen lately")
+        return Finding(State.DEGRADED, f"the oldest run in the queue has waited for {(now - oldest).seconds} s")
+    return Finding(State.OK, f"{live} seen recently")
 
 
 def _sandbox() -> Finding:
@@ -151,7 +151,7 @@ def _upkeep() -> Finding:
     if silence <= UPKEEP_SILENCE_SECONDS:
         return Finding(State.OK)
     remedy = "restart this server" if settings.EMBEDDED else "start celery beat, or restart the workers"
-    return Finding(State.DEGRADED, f"no periodic work was done for {silence:.0f} s: {remedy}")
+    return Finding(State.DEGRADED, f"no periodic work for {silence:.0f} s: {remedy}")
 
 
 CHECKS: dict[str, Callable[[], Finding]] = {

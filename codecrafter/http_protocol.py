@@ -60,11 +60,11 @@ class Refusal:
         return "\r\n".join([*lines, "", ""]).encode() + body
 
 
-MALFORMED = Refusal(HTTPStatus.BAD_REQUEST, "malformed_request", "This is not an HTTP request that we understand.")
+MALFORMED = Refusal(HTTPStatus.BAD_REQUEST, "malformed_request", "This is not a valid HTTP request.")
 HEAD_TOO_LARGE = Refusal(
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
     "head_too_large",
-    "The request line and the headers are larger than this server takes. Send fewer or shorter ones.",
+    "The request line and headers are too large. Send fewer or shorter ones.",
 )
 TOO_SLOW = Refusal(
     HTTPStatus.REQUEST_TIMEOUT,
@@ -74,7 +74,7 @@ TOO_SLOW = Refusal(
 TOO_BUSY = Refusal(
     HTTPStatus.SERVICE_UNAVAILABLE,
     "too_busy",
-    "Too many requests are open, from your address or altogether. Nothing was done; try again in a few seconds.",
+    "Too many requests are open, from your address or in total. Nothing was done; try again in a few seconds.",
     retry_after_seconds=5,
 )
 

@@ -31,10 +31,10 @@ OF_ADDRESSES = ("anonymous", "register")
 
 class RateSerializer(serializers.Serializer):
     scope = serializers.CharField()
-    limit = serializers.IntegerField(help_text="Requests in a window.")
+    limit = serializers.IntegerField(help_text="Requests per window.")
     window_seconds = serializers.IntegerField()
     remaining = serializers.IntegerField()
-    seconds_left = serializers.IntegerField(help_text="Until the window ends and all of the limit is there again.")
+    seconds_left = serializers.IntegerField(help_text="Until the window ends and the full limit is available again.")
 
 
 class RunCeilingSerializer(serializers.Serializer):
@@ -45,13 +45,13 @@ class RunCeilingSerializer(serializers.Serializer):
 
 
 class RunsSerializer(serializers.Serializer):
-    active = serializers.IntegerField(help_text="Of yours, waiting or running.")
+    active = serializers.IntegerField(help_text="Your runs that are waiting or running.")
     active_max = serializers.IntegerField()
-    running_max = serializers.IntegerField(help_text="Of those, at the same time; fewer than there are places.")
-    interactive_max = serializers.IntegerField(help_text="Interactive ones that may wait for input at the same time.")
+    running_max = serializers.IntegerField(help_text="How many of them run at the same time.")
+    interactive_max = serializers.IntegerField(help_text="Interactive runs that may wait for input at the same time.")
     submission_wall_ms = serializers.IntegerField(help_text="For all test cases of one submission together.")
-    limits_max = RunCeilingSerializer(help_text="The most that one run may ask for.")
-    interactive_limits_max = RunCeilingSerializer(help_text="The same for an interactive one.")
+    limits_max = RunCeilingSerializer(help_text="The most that one run may request.")
+    interactive_limits_max = RunCeilingSerializer(help_text="The most that one interactive run may request.")
 
 
 class SizesSerializer(serializers.Serializer):
@@ -69,18 +69,18 @@ class SizesSerializer(serializers.Serializer):
 class QuotaSerializer(serializers.Serializer):
     name = serializers.CharField()
     used = serializers.IntegerField()
-    limit = serializers.IntegerField(help_text="0: no bound.")
+    limit = serializers.IntegerField(help_text="0 means unlimited.")
 
 
 class LimitsSerializer(serializers.Serializer):
-    storage = QuotaSerializer(many=True, help_text="What you keep here; empty for the anonymous.")
-    rates = RateSerializer(many=True, help_text="Empty where nothing is limited.")
+    storage = QuotaSerializer(many=True, help_text="What you store here; empty for anonymous callers.")
+    rates = RateSerializer(many=True, help_text="Empty if rate limits are off.")
     runs = RunsSerializer()
     sizes = SizesSerializer()
 
 
 class Limits(APIView):
-    """What you may still do at present, and how large things may be."""
+    """Your remaining budgets, and how large things may be."""
 
     permission_classes = [AllowAny]
 

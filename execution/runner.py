@@ -210,7 +210,7 @@ def _run_claimed(claimed: Run, send: Callable[[UUID], None], on_waiting: Callabl
     except Exception:
         logger.exception("run %s failed on our side", claimed.pk)
         beside.close()
-        ending.finish_with_error(claimed, "Something failed on our side while the program ran.")
+        ending.finish_with_error(claimed, "Something went wrong on our side while the program ran.")
     else:
         beside.close()
         if beside.released:

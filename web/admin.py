@@ -89,7 +89,7 @@ class Reason(forms.Form):
 
 
 class ToldReason(forms.Form):
-    reason = _reason(required=True, help_text="Kept in the audit trail, and told to everybody concerned.")
+    reason = _reason(required=True, help_text="Kept in the audit trail, and shown to everybody affected.")
 
 
 @dataclass(frozen=True)
@@ -249,5 +249,5 @@ def link(page: str, target: UUID | None, text: object) -> str:
 
 def _too_many(count: int, most: int) -> str:
     if most == 1:
-        return f"{count} rows are selected. This is done to one at a time."
-    return f"{count} rows are selected. At most {most} at a time, so that a slip stays small."
+        return f"{count} rows are selected. Select one."
+    return f"{count} rows are selected. Select at most {most}."

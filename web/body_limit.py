@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from web.problems import CONTENT_TYPE, problem
+from web.problems import CONTENT_TYPE, body_too_large, problem
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -55,8 +55,7 @@ class BodyLimit:
                 await self._refuse(send)
 
     async def _refuse(self, send: Any) -> None:
-        megabytes = self.max_bytes // (1024 * 1024)
-        body = json.dumps(problem(413, "body_too_large", f"The request body is larger than {megabytes} MB.")).encode()
+        body = json.dumps(problem(413, "body_too_large", body_too_large(self.max_bytes))).encode()
         headers = [(b"content-type", CONTENT_TYPE.encode()), (b"connection", b"close")]
         await send({"type": "http.response.start", "status": 413, "headers": headers})
         await send({"type": "http.response.body", "body": body})

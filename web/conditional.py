@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class PreconditionFailed(DomainError):
     code = "changed_meanwhile"
     status = 412
-    detail = "This was changed by somebody else since you read it. Read it again and repeat your change."
+    detail = "Somebody else changed this after you read it. Read it again and repeat your change."
 
 
 def etag(version: int, *shown: object) -> str:

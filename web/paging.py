@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 class WrongCursor(Invalid):
     def __init__(self) -> None:
-        super().__init__(errors={"cursor": ["Use a cursor from `next` or `previous` of this very list."]})
+        super().__init__(errors={"cursor": ["Use a cursor from `next` or `previous` of this list."]})
 
 
 class Paging(CursorPagination):
@@ -124,5 +124,5 @@ def refuse_unknown_parameters(request: Request, allowed: Collection[str], *, is_
         known = ", ".join(sorted(allowed)) or "none"
         raise Invalid(
             "Unknown query parameters.",
-            errors={name: [f"Unknown. Known here: {known}."] for name in sorted(unknown)},
+            errors={name: [f"Unknown. Known parameters: {known}."] for name in sorted(unknown)},
         )

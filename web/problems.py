@@ -15,6 +15,7 @@ import uuid
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from django.conf import settings
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpResponse, JsonResponse
@@ -57,13 +58,13 @@ class DomainError(Exception):
 class NotFound(DomainError):
     code = "not_found"
     status = 404
-    detail = "There is nothing here, or it is not yours to see."
+    detail = "This does not exist, or you have no access to it."
 
 
 class Forbidden(DomainError):
     code = "forbidden"
     status = 403
-    detail = "Your permission does not allow this."
+    detail = "You do not have permission to do this."
 
 
 class Conflict(DomainError):
@@ -74,7 +75,7 @@ class Conflict(DomainError):
 class Invalid(DomainError):
     code = "invalid"
     status = 400
-    detail = "Some fields are not right."
+    detail = "Some fields are invalid."
 
 
 def problem(status: int, code: str, detail: str, **members: Any) -> dict[str, Any]:
@@ -87,9 +88,13 @@ DATABASE_RETRY_SECONDS = 5
 DATABASE_AWAY = problem(
     503,
     "database_unavailable",
-    "The database does not answer. What was saved is safe; try again in a few seconds, and check first "
-    "whether the change you asked for was made.",
+    "The database is not responding. Saved work is safe. Try again in a few seconds, but check first whether your "
+    "change was made.",
 )
+
+
+def body_too_large(max_bytes: int) -> str:
+    return f"The request body is larger than {max_bytes // (1024 * 1024)} MB."
 
 
 def problem_response(status: int, code: str, detail: str, **members: Any) -> JsonResponse:
@@ -110,7 +115,7 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
     elif isinstance(exc, PermissionDenied):
         body = problem(403, Forbidden.code, str(exc) or Forbidden.detail)
     elif isinstance(exc, RequestDataTooBig):
-        body = problem(413, "body_too_large", "The request body is larger than 10 MB.")
+        body = problem(413, "body_too_large", body_too_large(settings.BODY_MAX_BYTES))
     elif isinstance(exc, exceptions.APIException):
         body = _from_drf(exc)
         if header := getattr(exc, "auth_header", None):
@@ -127,7 +132,7 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
         body = problem(
             500,
             "internal_error",
-            "Something failed on our side. Nothing was changed by this request.",
+            "Something went wrong on our side. This request changed nothing.",
             error_id=error_id,
         )
     response = Response(body, status=body["status"], headers=headers)
@@ -183,7 +188,7 @@ def is_api(request: HttpRequest) -> bool:
 @csrf_exempt
 def api_not_found(request: HttpRequest, path: str = "") -> JsonResponse:
     """Any path under /api/ that is not in the table."""
-    return problem_response(404, NotFound.code, "There is no such path in this API.")
+    return problem_response(404, NotFound.code, "This API has no such path.")
 
 
 def is_database_away(error: BaseException | None) -> bool:
@@ -209,5 +214,5 @@ def server_error(request: HttpRequest) -> HttpResponse:
     if is_database_away(sys.exc_info()[1]):
         return database_away_response(request)
     if is_api(request):
-        return problem_response(500, "internal_error", "Something failed on our side.")
+        return problem_response(500, "internal_error", "Something went wrong on our side.")
     return defaults.server_error(request)

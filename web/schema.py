@@ -18,11 +18,9 @@ if TYPE_CHECKING:
 
 FLAG = {"type": "boolean"}
 IF_MATCH = OpenApiParameter("If-Match", str, OpenApiParameter.HEADER, description="The ETag of the state you read.")
-IF_NONE_MATCH = OpenApiParameter(
-    "If-None-Match", str, OpenApiParameter.HEADER, description="The ETag of what you have."
-)
+IF_NONE_MATCH = OpenApiParameter("If-None-Match", str, OpenApiParameter.HEADER, description="The ETag of your copy.")
 ETAG = OpenApiParameter("ETag", str, OpenApiParameter.HEADER, response=[200, 201, 304])
-UNCHANGED = OpenApiResponse(description="What you have is still right.")
+UNCHANGED = OpenApiResponse(description="Your copy is still current.")
 PAGE = [
     OpenApiParameter("cursor", str, description="From `next` or `previous` of a page of this list."),
     OpenApiParameter("page_size", {"type": "integer", "minimum": 1, "maximum": 100, "default": 20}),

@@ -1,15 +1,8 @@
 """Rate limits: fixed windows counted in the cache by one atomic increment.
 
-<<<<<<< HEAD
-Scopes and rates are settings.RATES, "requests/seconds". Counters are per user, or per address for the anonymous;
-guests have both.
-The anonymous are counted by RateLimits, before DRF turns most of them away; the signed-in by their views' throttle.
-Answers say what is left in RateLimit and RateLimit-Policy (draft-ietf-httpapi-ratelimit-headers-11).
-=======
-Scopes and rates are settings.RATES, "requests/seconds". Counters are per user, or per address for the anonymous; guests
-have both. The anonymous are counted by RateLimits, before DRF turns most of them away; the signed-in by their views'
-throttle. Answers say what is left in RateLimit and RateLimit-Policy (draft-ietf-httpapi-ratelimit-headers-11).
->>>>>>> 16a6bbc (Count the chat as what its session's owner keeps)
+Scopes and rates are settings.RATES, "requests/seconds". Users are counted by account, anonymous callers by address, and
+guests by both. RateLimits counts anonymous requests, before DRF rejects most of them; the throttle of the view counts
+the others. Responses report what is left in RateLimit and RateLimit-Policy (draft-ietf-httpapi-ratelimit-headers-11).
 """
 
 from __future__ import annotations

@@ -230,7 +230,7 @@ def test_a_profile_page_from_before_a_change_takes_nothing_back_unasked(client, 
     fields = {"username": "alice", "email": "alice@example.org", "theme": "dark", "version": "1"}
     client.patch("/api/auth/profile", {"username": "alix", "preferences": {"theme": "light"}}, "application/json")
     answer = client.post("/profile", fields)
-    assert "There it says: username alix, theme light." in answer.content.decode()
+    assert "It now says: username alix, theme light." in answer.content.decode()
     assert 'value="alice"' in answer.content.decode()
     alice.refresh_from_db()
     assert (alice.username, alice.preferences["theme"]) == ("alix", "light")

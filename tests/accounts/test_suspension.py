@@ -117,7 +117,7 @@ def test_lifting_opens_the_doors_and_old_sign_ins_stay_ended(
 ) -> None:
     bearer = api(bob)
     suspend(bob, mod, days=None)
-    assert log_in(api, password).json()["detail"].startswith("This account is suspended without an end.")
+    assert log_in(api, password).json()["detail"].startswith("This account is suspended indefinitely.")
     assert actions.lift_suspension(bob, by=mod, reason="A mistake")
     assert log_in(api, password).status_code == 200
     assert bearer.get("/api/sessions").status_code == 401

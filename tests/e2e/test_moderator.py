@@ -63,7 +63,7 @@ def test_a_moderator_finds_a_bad_run_stops_it_and_answers_for_it(
     # The first page says how many run; the list behind it has who and what.
     page = mia.page
     page.goto(f"{server.url}/admin/")
-    page.get_by_role("link", name="programs run now").click()
+    page.get_by_role("link", name="programs running").click()
     row = page.locator("#result_list tbody tr").filter(has_text=bob.username)
     expect(row).to_contain_text("Running")
     row.get_by_role("link").first.click()

@@ -409,12 +409,12 @@ class TestMongo:
         settings.MONGODB_URL = f"mongodb://127.0.0.1:{free_port()}/codecrafter"
         answer = mod_client.get(reverse("admin:activity_activity_changelist"))
         assert answer.status_code == 200
-        assert "does not answer" in answer.text
+        assert "is not responding" in answer.text
 
     def test_an_id_that_is_none_is_said_in_words(self, mod_client: Client, settings: SettingsWrapper) -> None:
         settings.MONGODB_URL = "mongodb://127.0.0.1:1/codecrafter"
         answer = mod_client.get(reverse("admin:activity_activity_changelist"), {"user_id": "alice"})
-        assert "There is nobody of that name, and it is no id." in answer.text
+        assert "No user or id matches." in answer.text
 
     def test_it_is_for_moderators(self, client: Client, settings: SettingsWrapper, alice: User) -> None:
         settings.MONGODB_URL = "mongodb://127.0.0.1:1/codecrafter"
@@ -441,7 +441,7 @@ def test_a_moderator_has_these_rights_and_cannot_get_more(mod_client: Client, mo
         for button, words in (("suspend", "suspended"), ("revoke", "signed out"), ("lift", "lifted")):
             told = act(mod_client, "accounts_user", button, [person], reason="x", days="7")
             assert f"1 {words}" not in told
-            assert "Nobody does this to themselves." in told or "An administrator cannot be touched here." in told
+            assert "You cannot do this to " in told
     assert state() == before
     assert set(group.permissions.all()) == set(Group.objects.get(pk=group.pk).permissions.all())
 
@@ -475,7 +475,7 @@ def test_every_button_does_what_it_says_and_is_in_the_trail(mod_client: Client, 
         ("accounts_user", "suspend", alice, "1 suspended."),
         ("accounts_user", "lift", alice, "1 lifted."),
         ("accounts_user", "lift", alice, "0 lifted, 1 not suspended."),
-        ("accounts_user", "revoke", alice, "1 signed out, without tokens."),
+        ("accounts_user", "revoke", alice, "1 signed out."),
         ("accounts_user", "note", alice, "1 noted."),
         ("sessions_app_codesession", "lock", session, "1 locked."),
         ("sessions_app_codesession", "unlock", session, "1 unlocked."),
@@ -564,9 +564,9 @@ def test_the_first_page_counts_what_waits(mod_client: Client, alice: User) -> No
     cards = {words: count for words, count, _ in mod_client.get(reverse("admin:index")).context["cards"]}
     assert cards == {
         "open reports": 2,
-        "programs run now": 1,
-        "programs wait": 0,
+        "programs running": 1,
+        "programs waiting": 0,
         "dead letters": 2,
-        "people suspended": 0,
-        "languages off": 0,
+        "suspended users": 0,
+        "languages switched off": 0,
     }

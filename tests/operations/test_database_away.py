@@ -52,7 +52,7 @@ def all_are_refused(alice: Person) -> None:
             assert answer.headers["Content-Type"] == "application/problem+json"
             assert int(answer.headers["Retry-After"]) > 0
     page = httpx.get(f"{alice.server.url}/login")
-    assert page.status_code == 503 and "The database does not answer" in page.text
+    assert page.status_code == 503 and "The database is not responding" in page.text
     assert page.headers["Content-Type"].startswith("text/html") and page.headers["Cache-Control"] == "no-store"
     assert httpx.get(f"{alice.server.url}/health").status_code == 200
     assert httpx.get(f"{alice.server.url}/health/ready", timeout=60).status_code == 503

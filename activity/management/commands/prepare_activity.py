@@ -9,7 +9,7 @@ from activity.log import store
 
 
 class Command(BaseCommand):
-    help = "Make the indexes of the activity log, with its expiry. Safe to repeat."
+    help = "Create the indexes of the activity log, including the one that expires entries. Safe to repeat."
 
     def handle(self, *args: object, **options: object) -> None:
         try:
@@ -17,6 +17,6 @@ class Command(BaseCommand):
         except ActivityOffline as error:
             raise CommandError(
                 f"The activity log's store does not answer ({error}). Check MONGODB_URL; "
-                "CodeCrafter works without it, and prepares it by itself once it answers."
+                "CodeCrafter works without it and prepares it once it answers."
             ) from error
         self.stdout.write("The activity log is ready.")

@@ -21,7 +21,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--expect",
             metavar="NUMBER:HASH",
-            help="what this command said another day, noted down elsewhere: shows an end that was cut off or made anew",
+            help="what an earlier run printed, kept elsewhere: detects an end that was cut off or rewritten",
         )
 
     def handle(self, *args: Any, expect: str | None = None, **options: Any) -> None:
@@ -33,11 +33,11 @@ class Command(BaseCommand):
         verdict = audit.verify(noted)
         if verdict.broken is not None:
             raise CommandError(
-                f"Entry {verdict.broken} is broken: {verdict.why}. {verdict.entries} before it are whole."
+                f"Entry {verdict.broken} is broken: {verdict.why}. {verdict.entries} before it are intact."
             )
         if not audit.is_guarded():
             raise CommandError(
-                f"{verdict.entries} entries, all whole, but the database no longer refuses changes to them: its "
-                "triggers are gone. Make them again: manage.py migrate activity 0002, then manage.py migrate."
+                f"{verdict.entries} entries, all intact, but the database no longer refuses changes to them: its "
+                "triggers are gone. Recreate them: manage.py migrate activity 0002, then manage.py migrate."
             )
-        self.stdout.write(f"{verdict.entries} entries, all whole. Note down {verdict.entries}:{verdict.last_hash}")
+        self.stdout.write(f"{verdict.entries} entries, all intact. Record {verdict.entries}:{verdict.last_hash}")

@@ -22,7 +22,7 @@ print("Done. Change something and run it again.")
 
 
 class Command(BaseCommand):
-    help = "Give a demo person a sample session, unless they own one."
+    help = "Create a sample session for a demo user who owns none."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("username")

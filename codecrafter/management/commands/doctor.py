@@ -10,7 +10,7 @@ from execution.sandbox.doctor import checks
 
 
 class Command(BaseCommand):
-    help = "Say what running code needs here: each part ok, or the one command that repairs it."
+    help = "Check what running code needs on this machine, and name the command that repairs each missing part."
     requires_system_checks = ()
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -13,7 +13,7 @@ from languages import LANGUAGES
 
 
 class Command(BaseCommand):
-    help = "Try languages in this host's sandbox, all by default, and list those that fail as unavailable."
+    help = "Test languages in this host's sandbox, all by default, and mark those that fail as unavailable."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("keys", nargs="*", metavar="KEY")
@@ -29,7 +29,7 @@ class Command(BaseCommand):
         missing = [key for key in options["keys"] if key not in installed]
         results = selftest.run(options["keys"] or list(installed), sandbox, self._keep)
         if missing:
-            self.stderr.write(f"Not installed where programs run here: {', '.join(missing)}.")
+            self.stderr.write(f"Not installed where programs run: {', '.join(missing)}.")
         if missing or not all(result.ok for result in results):
             sys.exit(1)
 
