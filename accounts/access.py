@@ -1,4 +1,4 @@
-"""Finding people, and who may do what on the platform. What happens in a session is sessions_app/access.py."""
+"""Look up users, and decide who may do what outside of sessions (for those, see sessions_app/access.py)."""
 
 from __future__ import annotations
 
@@ -32,26 +32,26 @@ if TYPE_CHECKING:
 
 
 def people_named(username: str, among: QuerySet[User] | None = None) -> QuerySet[User]:
-    """At most one person. LOWER() on the column, as in the unique constraint, so that its index answers."""
+    """Select at most one user. Uses LOWER() on the column, as the unique constraint does, so its index applies."""
     among = User.objects.all() if among is None else among
     return among.alias(folded=Lower("username")).filter(folded=username.lower())
 
 
 def people_at(email: str, among: QuerySet[User] | None = None) -> QuerySet[User]:
-    """At most one person."""
+    """Select at most one user."""
     among = User.objects.all() if among is None else among
     return among.alias(folded=Lower("email")).filter(folded=email.lower())
 
 
 def find_for_sign_in(name: str) -> User | None:
-    """The person behind a user name or an e-mail address. A user name holds no @, so a name is never both."""
+    """Find a user by username or email address. Usernames cannot contain @, so the two never clash."""
     if "\x00" in name:
         return None
     return (people_at(name) if "@" in name else people_named(name)).first()
 
 
 def suspension_of(user: User) -> AccountSuspended:
-    """What a suspended person is told, once they have shown that they are that person."""
+    """Build the error that tells suspended users why, once they have proved who they are."""
     until = user.suspended_until
     ends = f"until {until:%Y-%m-%d %H:%M} UTC" if until else "indefinitely"
     reason = f" Reason: {user.suspension_reason}" if user.suspension_reason else ""
@@ -63,7 +63,7 @@ def suspension_of(user: User) -> AccountSuspended:
 
 
 def check_moderator(user: User | AnonymousUser) -> User:
-    """Forbidden unless `user` is a moderator or an administrator of the platform."""
+    """Return the user, or raise Forbidden unless they are a moderator or an administrator of the platform."""
     if not isinstance(user, User) or not user.is_moderator:
         raise Forbidden("Only moderators can do this.")
     return user
@@ -74,7 +74,7 @@ def own_bots(user: User) -> QuerySet[User]:
 
 
 def own_bot(user: User, bot_id: UUID) -> User:
-    """A bot of this person; NotFound for anybody else's."""
+    """Return a bot of this user. Raises NotFound."""
     bot = own_bots(user).filter(pk=bot_id).first()
     if bot is None:
         raise NotFound("You have no such bot.")
@@ -89,7 +89,7 @@ def own_bot_named(user: User, username: str) -> User:
 
 
 def own_tokens(user: User) -> QuerySet[PersonalToken]:
-    """The tokens of this person and of their bots that were not revoked, newest first."""
+    """Select the tokens of this user and of their bots that were not revoked, newest first."""
     theirs = PersonalToken.objects.filter(Q(user=user) | Q(user__bot_of=user), revoked_at=None)
     return theirs.select_related("user").order_by("-created_at", "id")
 

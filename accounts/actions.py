@@ -47,13 +47,13 @@ if TYPE_CHECKING:
     from accounts.tokens import TokenPair
 
 
-# Sent when what a person signed in with before is good no more, with `user`; the apps above close what is open.
+# Sent with `user` when sign-ins have ended; the apps above close open connections.
 sign_ins_ended = Signal()
-# Sent when a suspension begins, with `user` and `by`; the apps above stop what that person has going.
+# Sent with `user` and `by` when a suspension begins; the apps above stop the user's runs.
 person_suspended = Signal()
-# Sent when a bot is retired, with `bot`; the apps above give its person what it owned.
+# Sent with `bot` when a bot is retired; the apps above hand what it owned to its owner.
 bot_retired = Signal()
-# Sent when a person has another username, with `user`; open sockets show it at once.
+# Sent with `user` when a username changes; open sockets show it at once.
 person_renamed = Signal()
 TOKENS_MAX = 50
 BOTS_MAX = 10
@@ -61,7 +61,7 @@ GONE_DAYS = 1
 
 
 def register(*, username: str, email: str, password: str) -> User:
-    """A new person. The fields are already validated; UsernameTaken or EmailTaken name both when both are."""
+    """Create a user from validated fields. Raises UsernameTaken or EmailTaken, which names both fields if both are."""
     email = email.lower()
     _refuse_taken(username, email)
     user = User(username=username, email=email)
@@ -72,7 +72,7 @@ def register(*, username: str, email: str, password: str) -> User:
             user.save(force_insert=True)
             EmailAddress.objects.create(user=user, email=email, primary=True)
     except IntegrityError:
-        # Somebody else took the name between the look and the write.
+        # The name was taken between the check and the write.
         _refuse_taken(username, email)
         raise
     record("user.registered", f"{user.username} signed up", user_id=user.pk)
@@ -80,9 +80,9 @@ def register(*, username: str, email: str, password: str) -> User:
 
 
 def sign_in(request: HttpRequest, name: str, password: str, code: str = "") -> tuple[User, TokenPair]:
-    """Tokens for the API by user name or e-mail address, with a `code` where a second factor is on.
+    """Issue API tokens for a username or email address and a password, with a `code` if a second factor is on.
 
-    RateLimited, or CredentialsRefused for every reason alike; once the password is right, AccountSuspended,
+    Raises RateLimited, or CredentialsRefused whatever was wrong; once the password is correct, AccountSuspended,
     CodeRequired, CodeRefused or EmailUnverified.
     """
     user = authenticate(request, username=name, password=password)
@@ -110,17 +110,17 @@ def sign_in(request: HttpRequest, name: str, password: str, code: str = "") -> t
 
 
 def rotate_refresh(refresh: str) -> TokenPair:
-    """A new pair for an unspent refresh token; TokenRefused otherwise.
+    """Exchange an unspent refresh token for a new pair. Raises TokenRefused.
 
-    A token that comes a second time has been copied, or its answer was lost. Both look the same from here, so the
-    whole family ends and the person signs in again. Access tokens that are out live on for at most 15 minutes.
+    A token that is used twice was copied, or the first response was lost. The two cannot be told apart, so the whole
+    family ends and the user must sign in again. Access tokens already issued stay valid for up to 15 minutes.
     """
     token = tokens.read_refresh(refresh)
     user = tokens.owner_of(token)
     with transaction.atomic():
         if tokens.spend(token):
             return tokens.issue(user, family=token["fam"])
-    # Outside of the transaction, so that what is raised does not undo it.
+    # Outside the transaction, so that the exception does not roll it back.
     tokens.revoke_family(token["fam"])
     note_sign_ins_ended(user)
     record(
@@ -133,7 +133,7 @@ def rotate_refresh(refresh: str) -> TokenPair:
 
 
 def sign_out(refresh: str) -> None:
-    """End the sign-in that this refresh token belongs to. Ending it twice, or after its time, is fine."""
+    """End the sign-in that this refresh token belongs to. Harmless if it has already ended."""
     try:
         token = tokens.read_refresh(refresh)
     except TokenExpired:
@@ -154,12 +154,10 @@ def change_profile(
     preferences: Mapping[str, Any] | None = None,
     check_version: Callable[[int], None] = lambda version: None,
 ) -> User:
-    """Change what is given; `preferences` replaces the keys it names. Returns the person as stored.
+    """Change the given fields, and the given keys of `preferences`. Returns the user as stored.
 
-    A new address is asked to confirm itself, and the old one is told.
-
-    `check_version` is called with the current version while the row is held, and may raise. UsernameTaken and
-    EmailTaken as in `register`.
+    A new address gets a confirmation request, and the old one is notified. `check_version` is called with the current
+    version while the row is locked, and may raise. Raises UsernameTaken and EmailTaken like register().
     """
     try:
         with transaction.atomic():
@@ -179,7 +177,7 @@ def change_profile(
             if "username" in changes:
                 transaction.on_commit(lambda: person_renamed.send(User, user=stored))
             if "email" in changes:
-                # Mail must never again go to an address that is no longer theirs.
+                # Mail must not go to an address that is no longer theirs.
                 EmailAddress.objects.filter(user=stored).delete()
                 EmailAddress.objects.create(user=stored, email=changes["email"], primary=True)
     except IntegrityError:
@@ -200,7 +198,7 @@ def change_profile(
 
 
 def _refuse_taken(username: str | None, email: str | None, *, but: User | None = None) -> None:
-    """Raise with every taken field in `errors`; the error's own code is that of the first."""
+    """Raise an error that lists every taken field in `errors` and has the code of the first."""
     others = User.objects.exclude(pk=but.pk) if but is not None else User.objects.all()
     refusals: dict[str, type[UsernameTaken] | type[EmailTaken]] = {}
     if username is not None and access.people_named(username, others).exists():
@@ -213,7 +211,7 @@ def _refuse_taken(username: str | None, email: str | None, *, but: User | None =
 
 
 def end_sign_ins(user: User) -> None:
-    """Every cookie, access and refresh token of this person ends, and their sockets close; personal tokens stay."""
+    """End all cookie sessions, access and refresh tokens of this user, and close the sockets. Personal tokens stay."""
     with transaction.atomic():
         User.objects.filter(pk=user.pk).update(sign_in_mark=F("sign_in_mark") + 1)
         tokens.revoke_families_of(user)
@@ -223,11 +221,11 @@ def end_sign_ins(user: User) -> None:
 
 
 def prove_address(user: User) -> None:
-    """The person has set a password by a link that was mailed to them, which proves that the address is theirs.
+    """Confirm the address of a user who has just set a password through a link mailed to it.
 
-    If it was never confirmed, the account may have been made by somebody else, who only typed the address. Then
-    everything ends that opens the account besides the new password: tokens, bots' tokens, second factors, passkeys,
-    sign-ins at other providers, and what is signed in.
+    If the address was never confirmed, somebody else may have created the account with it. So everything but the new
+    password that opens the account is revoked: tokens, bots' tokens, second factors, passkeys, social sign-ins and
+    open sessions.
     """
     with transaction.atomic():
         if not mail.is_confirmed(user):
@@ -240,14 +238,14 @@ def prove_address(user: User) -> None:
 
 
 def note_sign_ins_ended(user: User) -> None:
-    """For whoever ends one or all: on commit, open sockets are looked at. Saving a User calls it (apps.py)."""
+    """Have open sockets of this user checked on commit. Call it after ending sign-ins; saving a User does (apps.py)."""
     transaction.on_commit(lambda: sign_ins_ended.send(User, user=user))
 
 
 def make_token(
     user: User, *, name: str, scopes: Collection[Scope], expires_at: datetime | None = None
 ) -> tuple[PersonalToken, str]:
-    """A personal token of a person or of their bot, and its text, which is told this once. TooMany."""
+    """Create a personal token of a user or bot. Returns it with its text, which is not stored. Raises TooMany."""
     with transaction.atomic():
         # Held, so that two at once do not both find room for one more.
         User.objects.select_for_update().get(pk=user.pk)
@@ -265,7 +263,7 @@ def make_token(
 
 
 def revoke_token(token: PersonalToken) -> None:
-    """From now on it opens nothing, and sockets that it opened close. Revoking it twice is fine."""
+    """Revoke a personal token and close the sockets that it opened. Harmless if already revoked."""
     with transaction.atomic():
         if PersonalToken.objects.filter(pk=token.pk, revoked_at=None).update(revoked_at=timezone.now()):
             record(
@@ -285,13 +283,13 @@ def revoke_token(token: PersonalToken) -> None:
 
 
 def make_bot(owner: User, username: str) -> User:
-    """A bot of this person: it has a name and a place in sessions, and signs in by its tokens alone.
+    """Create a bot of this user. It takes part in sessions by name and signs in with tokens only.
 
-    UsernameTaken, or TooMany.
+    Raises UsernameTaken or TooMany.
     """
     _refuse_taken(username, None)
     bot = User(username=username, bot_of=owner)
-    # Nobody can receive mail there; the column wants an address of its own.
+    # Never delivered to; the column requires a unique address.
     bot.email = f"{bot.pk}@{BOT_DOMAIN}"
     bot.set_unusable_password()
     try:
@@ -308,7 +306,7 @@ def make_bot(owner: User, username: str) -> User:
 
 
 def retire_bot(bot: User) -> None:
-    """It does nothing from now on; what it owned is its person's, and what it wrote keeps its name."""
+    """Deactivate a bot. What it owned goes to its owner, and what it wrote keeps its name."""
     with transaction.atomic():
         bot_retired.send(User, bot=bot)
         User.objects.filter(pk=bot.pk).update(is_active=False)
@@ -318,9 +316,9 @@ def retire_bot(bot: User) -> None:
 
 
 def set_role(user: User, role: Role, *, by: User) -> None:
-    """Make somebody a user, a moderator or an admin, and let what they may do in the admin follow.
+    """Make somebody a user, a moderator or an admin, and update their rights in the admin to match.
 
-    Only a superuser may, and never for themselves, so that there is always one left. Raises Forbidden.
+    Only superusers may, and not for themselves, so that one always remains. Raises Forbidden.
     """
     if not by.is_superuser or by.pk == user.pk:
         raise Forbidden("Only another administrator can change this role.")
@@ -352,10 +350,10 @@ def set_role(user: User, role: Role, *, by: User) -> None:
 
 
 def suspend(user: User, *, by: User, reason: str, until: datetime | None = None) -> None:
-    """Close the account until then, or for good: sign-ins end, sockets close, programs stop, tokens and bots rest.
+    """Suspend a user until then, or indefinitely: sign-ins end, sockets close, programs stop, tokens stop working.
 
-    It ends by itself at `until`. Suspending somebody who is suspended already changes end and reason. Raises Forbidden,
-    or Invalid for an end that is over.
+    The suspension ends by itself at `until`. Suspending a suspended user changes its end and reason. Raises Forbidden,
+    or Invalid if the end is in the past.
     """
     _require_power_over(user, by)
     now = timezone.now()
@@ -366,7 +364,7 @@ def suspend(user: User, *, by: User, reason: str, until: datetime | None = None)
         User.objects.filter(pk=user.pk).update(
             suspended_at=now, suspended_until=until, suspension_reason=reason, suspended_by=by
         )
-        # After the update: whoever is asked about a socket must find the suspension.
+        # After the update, so that the check of open sockets finds the suspension.
         _end_sign_ins_of_all(user)
         record(
             "moderation.suspended",
@@ -388,7 +386,7 @@ def suspend(user: User, *, by: User, reason: str, until: datetime | None = None)
 
 
 def lift_suspension(user: User, *, by: User, reason: str = "") -> bool:
-    """End a suspension before its time; False when there is none (any more). Raises Forbidden."""
+    """End a suspension early. Returns False if there is none. Raises Forbidden."""
     _require_power_over(user, by)
     with transaction.atomic():
         now = timezone.now()
@@ -410,7 +408,7 @@ def lift_suspension(user: User, *, by: User, reason: str = "") -> bool:
 
 
 def revoke_tokens(user: User, *, by: User, reason: str = "") -> None:
-    """End every sign-in of a person, and revoke every token of theirs and of their bots. Raises Forbidden."""
+    """End every sign-in of a user, and revoke all tokens of the user and of their bots. Raises Forbidden."""
     _require_power_over(user, by)
     with transaction.atomic():
         theirs = PersonalToken.objects.filter(Q(user=user) | Q(user__bot_of=user), revoked_at=None)
@@ -427,31 +425,31 @@ def revoke_tokens(user: User, *, by: User, reason: str = "") -> None:
 
 
 def _end_sign_ins_of_all(user: User) -> None:
-    """End the sign-ins of a person, and the sockets of their bots. Call it in a transaction."""
+    """End the sign-ins of a user and close the sockets of their bots. Call it in a transaction."""
     end_sign_ins(user)
     for bot in user.bots.all():
         note_sign_ins_ended(bot)
 
 
 def write_note(user: User, *, by: User, text: str) -> Note:
-    """Tell the other moderators something about a person. Raises Forbidden."""
+    """Leave a note about a user for other moderators. Raises Forbidden."""
     access.check_moderator(by)
     return Note.objects.create(user=user, author=by, text=text)
 
 
 def note_export(user: User) -> None:
-    """Somebody takes along what is kept about them; RateLimited when they do it again and again."""
+    """Record that a user exports their data. Raises RateLimited."""
     count_or_refuse("export", f"user:{user.pk}")
     record("user.data_exported", f"{user.username} downloaded their data", user_id=user.pk, level="warning")
     audit.append("data.exported", actor_id=user.pk, target_type="user", target_id=user.pk)
 
 
 def delete_account(user: User, heirs: Mapping[UUID, UUID]) -> None:
-    """Take the account away: sessions go to `heirs` (session id to user id) or are deleted, the name goes everywhere.
+    """Delete an account. Its sessions go to `heirs` (session id to user id) or are deleted; the name goes everywhere.
 
-    The name and every sign-in go at once; everything else in steps, and what a crash leaves, forget_deleted takes. A
-    row without a name stays for GONE_DAYS: rooms of other processes may hold changes of theirs that are not saved yet
-    and point at it. Raises Forbidden for an administrator, and what the apps' bequests raise.
+    The name and every sign-in go at once, the rest in steps; forget_deleted finishes what a crash interrupted. A
+    nameless row stays for GONE_DAYS, because rooms of other processes may hold unsaved changes that refer to it.
+    Raises Forbidden for an administrator, and whatever the apps' bequests raise.
     """
     if user.is_superuser:
         raise Forbidden(
@@ -464,7 +462,7 @@ def delete_account(user: User, heirs: Mapping[UUID, UUID]) -> None:
         for person in (*user.bots.all(), user):
             _take_name(person)
             note_sign_ins_ended(person)
-        # Last of all that happens on commit, since what this transaction recorded is written then.
+        # Registered last, because the entries that this transaction recorded are written on commit too.
         transaction.on_commit(lambda: forget(user.pk))
         audit.append("account.deleted", actor_id=user.pk, target_type="user", target_id=user.pk)
     privacy.erase(user)
@@ -489,11 +487,11 @@ def _take_name(person: User) -> None:
 
 
 def forget_deleted() -> None:
-    """Periodic: what a crash left of a deletion goes, and the rows of accounts that were deleted GONE_DAYS ago too."""
+    """Finish interrupted deletions, and remove the rows of accounts deleted GONE_DAYS ago. Runs periodically."""
     for person in User.objects.exclude(deleted_at=None):
         privacy.erase(person)
     for person in User.objects.filter(deleted_at__lt=timezone.now() - timedelta(days=GONE_DAYS)):
-        # What an app protects still needs somebody to belong to.
+        # Rows that an app protects still refer to the account.
         with suppress(ProtectedError):
             person.delete()
 

@@ -1,4 +1,4 @@
-"""Where django-allauth meets our rules: names, words, the one lockout, whose address counts, where `next` may lead."""
+"""Adapters that make django-allauth follow our rules on usernames, messages, lockout, addresses and redirects."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class AccountAdapter(DefaultAccountAdapter):
     }
 
     def clean_username(self, username: str, shallow: bool = False) -> str:
-        """The pattern only. Whether the name is free is decided where it is taken, in actions.register."""
+        """Check the pattern only. actions.register decides whether the name is free."""
         for validator in app_settings.USERNAME_VALIDATORS:
             validator(username)
         return username
@@ -51,11 +51,11 @@ class AccountAdapter(DefaultAccountAdapter):
         return email
 
     def generate_unique_username(self, txts: list[str | None], regex: str | None = None) -> str:
-        """For who comes through another's sign-in: what of their name fits into ours."""
+        """Derive a username from what a social sign-in says."""
         return super().generate_unique_username(txts, regex or r"[^A-Za-z0-9_.@-]")
 
     def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
-        """Nothing: the lockout counts in authenticate() itself."""
+        """Do nothing: the lockout counts inside authenticate()."""
 
     def authenticate(self, request: HttpRequest, **credentials: Any) -> User | None:
         user: User | None = super().authenticate(request, **credentials)
@@ -69,7 +69,7 @@ class AccountAdapter(DefaultAccountAdapter):
         return user
 
     def pre_login(self, request: HttpRequest, user: User, **kwargs: Any) -> HttpResponse | None:
-        """The last step of every door, also of those without a password: a passkey, another's sign-in."""
+        """Run the last checks of every kind of sign-in, including passkeys and social sign-ins."""
         if user.is_suspended:
             messages.error(request, suspension_of(user).detail)
             return redirect("account_login")
@@ -77,7 +77,7 @@ class AccountAdapter(DefaultAccountAdapter):
         return response
 
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
-        """A mail server that is away is logged: the page answers as it always does, whoever was written to."""
+        """Send a mail. A failure is only logged, so that the page does not reveal whether the address is known."""
         site = {"name": public_host(), "domain": public_host()}
         try:
             super().send_mail(template_prefix, email, {**context, "current_site": site})
@@ -102,7 +102,7 @@ class AccountAdapter(DefaultAccountAdapter):
         *args: Any,
         **kwargs: Any,
     ) -> None:
-        """Without "signed in" and "signed out": the page that follows shows as much."""
+        """Leave out "signed in" and "signed out": the next page makes that obvious."""
         if message_template not in ("account/messages/logged_in.txt", "account/messages/logged_out.txt"):
             super().add_message(request, level, message_template, *args, **kwargs)
 
@@ -110,7 +110,7 @@ class AccountAdapter(DefaultAccountAdapter):
         return client_address(request)
 
     def is_safe_url(self, url: str) -> bool:
-        """`next` leads to this very host and nowhere else."""
+        """Whether `next` stays on this host."""
         request = context.request
         return url_has_allowed_host_and_scheme(
             url, allowed_hosts={request.get_host()}, require_https=request.is_secure()
@@ -121,12 +121,12 @@ class ProviderAdapter(DefaultSocialAccountAdapter):
     error_messages = DefaultSocialAccountAdapter.error_messages | {"email_taken": EmailTaken.detail}
 
     def pre_social_login(self, request: HttpRequest, sociallogin: SocialLogin) -> None:
-        """Some providers say whether an address is confirmed in words."""
+        """Read the confirmation of an address, which some providers send as text."""
         for address in sociallogin.email_addresses:
             address.verified = address.verified in (True, "true")
 
     def is_auto_signup_allowed(self, request: HttpRequest, sociallogin: SocialLogin) -> bool:
-        """Whose name is taken here is asked for another."""
+        """Whether no form is needed. If the name is taken, the user is asked for another."""
         allowed: bool = super().is_auto_signup_allowed(request, sociallogin)
         return allowed and not people_named(sociallogin.user.username).exists()
 

@@ -67,7 +67,7 @@ def signed_in(user: User, pair: tokens.TokenPair) -> dict[str, Any]:
 
 
 class EntranceView(APIView):
-    """For those who are not signed in yet. No authenticators: a stale token must not refuse its own replacement."""
+    """Base of views for signed-out callers. Without authenticators: a stale token must not block its replacement."""
 
     authentication_classes = []
     permission_classes = [AllowAny]
@@ -126,7 +126,7 @@ class Refresh(EntranceView):
         auth=[],
     )
     def post(self, request: Request) -> Response:
-        """Spends the token and gives the next pair. A token that comes twice ends its whole family."""
+        """Exchange the token for a new pair. Using a token twice ends its whole family."""
         return Response(asdict(actions.rotate_refresh(valid(RefreshInput(data=request.data))["refresh"])))
 
 
@@ -135,7 +135,7 @@ class Logout(EntranceView):
         operation_id="auth_logout", request=RefreshInput, responses={204: None, **refusals(TokenRefused)}, auth=[]
     )
     def post(self, request: Request) -> Response:
-        """Ends the sign-in that the refresh token belongs to. Access tokens that are out end within 15 minutes."""
+        """End the sign-in that the refresh token belongs to. Access tokens already issued expire within 15 minutes."""
         actions.sign_out(valid(RefreshInput(data=request.data))["refresh"])
         return Response(status=status.HTTP_204_NO_CONTENT)
 
@@ -145,7 +145,7 @@ class SignOutEverywhere(APIView):
 
     @extend_schema(operation_id="auth_sign_out_everywhere", request=None, responses={204: None})
     def post(self, request: SignedInRequest) -> Response:
-        """Ends every cookie, access and refresh token of yours, this one too. Personal tokens stay."""
+        """End all your cookie sessions, access tokens and refresh tokens, including this one. Personal tokens stay."""
         actions.end_sign_ins(request.user)
         return Response(status=status.HTTP_204_NO_CONTENT)
 
@@ -186,7 +186,7 @@ class Token(APIView):
 
 
 class Bots(APIView):
-    """Your bots. Add one to a session by its name, like anybody."""
+    """Your bots. Add one to a session by its name, like any user."""
 
     token_scope = ACCOUNT
     token_scopes = {"GET": ACCOUNT}

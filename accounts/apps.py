@@ -26,7 +26,7 @@ class AccountsConfig(AppConfig):
         post_delete.connect(_session_ended, sender=Session, dispatch_uid="accounts.session_ended")
 
 
-# What a sign-in and a person's rights on the platform are compared with.
+# The fields that sign-ins and platform permissions depend on.
 _FIELDS = frozenset(
     {"password", "sign_in_mark", "is_active", "suspended_at", "suspended_until", "role", "is_superuser"}
 )
@@ -48,7 +48,7 @@ def _password_reset(user: Any, **kwargs: Any) -> None:
 
 
 def _session_ended(instance: Any, **kwargs: Any) -> None:
-    """Somebody logged out, or got a new cookie for the old one. (Django's own signal comes before the deletion.)"""
+    """Handle a logout or a replaced cookie. (Django's own signal comes before the deletion.)"""
     from accounts import actions
     from accounts.models import User
 

@@ -1,4 +1,4 @@
-"""Sign-in by user name or e-mail address, for pages, API and admin alike."""
+"""Sign-in by username or email address, for pages, API and admin."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class NameOrEmailBackend(ModelBackend):
         email: str | None = None,
         **kwargs: Any,
     ) -> User | None:
-        """The active person, or None. Every path costs one password hash, so the time says nothing."""
+        """Return the active user or None. Every path hashes one password, so timing reveals nothing."""
         name = username or email
         if not name or password is None:
             return None
@@ -34,11 +34,11 @@ class NameOrEmailBackend(ModelBackend):
             return None
         matches = person.check_password(password)
         if matches and person.is_suspended and request is not None:
-            # Told to nobody but who knows the password; the doors raise it (errors.refuse_suspended).
+            # Told only to somebody who knows the password; callers raise it (errors.refuse_suspended).
             request.suspension = suspension_of(person)  # type: ignore[attr-defined]
-        # A bot signs in by its tokens, whatever became of its password.
+        # Bots sign in with tokens only, even if one has a password.
         return person if matches and self.user_can_authenticate(person) and not person.is_bot else None
 
     def user_can_authenticate(self, user: Any) -> bool:
-        """Asked for every request with a cookie too."""
+        """Whether the user may act now. Also called for every request with a session cookie."""
         return bool(getattr(user, "is_able", False))

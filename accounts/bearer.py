@@ -1,9 +1,8 @@
-"""`Authorization: Bearer` over REST: an access token (JWT), or a personal token of a person or a bot.
+"""Authenticate REST requests by `Authorization: Bearer`, with an access token (JWT) or a personal token.
 
-What a personal token may do is decided here, before any view: reading needs its scope `read`, everything else the
-scope that the view names as `token_scope` (`edit` unless it says otherwise); `token_scopes` names that of a method.
-ACCOUNT is a scope that no personal token can have: passwords, tokens and the profile are changed by somebody who
-signed in.
+The scopes of personal tokens are enforced here, before any view: reading needs `read`, everything else the view's
+`token_scope` (`edit` by default), which `token_scopes` overrides per method. No personal token can have the scope
+ACCOUNT: changing passwords, tokens or the profile takes a sign-in.
 """
 
 from __future__ import annotations
@@ -27,10 +26,10 @@ ACCOUNT = "account"
 
 
 class BearerAuthentication(BaseAuthentication):
-    """A good token is verified, and its person fetched, once per request, however often it is asked about."""
+    """Verifies a token and loads its user once per request, however often it is called."""
 
     def authenticate(self, request: Request | HttpRequest) -> tuple[User, Any] | None:
-        # The limit of the anonymous asks with the bare request, before there is a view.
+        # The anonymous rate limit calls it with the bare request, before there is a view.
         bare: Any = getattr(request, "_request", request)
         if not hasattr(bare, "bearer"):
             bare.bearer = _authenticate(bare.META.get("HTTP_AUTHORIZATION", ""))
@@ -66,7 +65,7 @@ def _check_scope(request: Any, token: PersonalToken) -> None:
 
 
 def require_scope(request: Request, scope: Scope) -> None:
-    """Refuse a personal token without this scope, where the scope depends on what the body asks for."""
+    """Reject a personal token without this scope. For views whose scope depends on the request body."""
     if isinstance(request.auth, PersonalToken):
         _require_scope(request.auth, scope)
 
@@ -82,6 +81,6 @@ def _require_scope(token: PersonalToken, needed: str) -> None:
 
 
 class BearerScheme(SimpleJWTScheme):  # type: ignore[no-untyped-call]
-    """For the schema of the API: drf-spectacular finds it by being defined."""
+    """Describes the authentication in the API schema. Defining it registers it with drf-spectacular."""
 
     target_class = "accounts.bearer.BearerAuthentication"

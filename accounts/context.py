@@ -1,4 +1,4 @@
-"""What the templates may say about the demo login."""
+"""The template context processor of the demo login."""
 
 from __future__ import annotations
 
@@ -12,5 +12,5 @@ if TYPE_CHECKING:
 
 
 def demo_login(request: HttpRequest) -> dict[str, object]:
-    """`demo_login` is {"username", "other_username", "password"} for a caller on a demo's own machine, else None."""
+    """Set `demo_login` to {"username", "other_username", "password"} for callers on this machine, else to None."""
     return {"demo_login": read_demo_login() if is_direct_from_loopback(request) else None}

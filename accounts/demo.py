@@ -1,4 +1,4 @@
-"""Two demo people for the embedded default: ordinary users, with one password made at random per DATA_DIR."""
+"""Two demo users for the embedded default: ordinary users, with one random password per DATA_DIR."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def may_have_demo_people() -> bool:
 
 
 def read_demo_login() -> DemoLogin | None:
-    """The login that `ensure_demo_people` left, where there may be one. Show it only to who sits at this machine."""
+    """Return the login that ensure_demo_people() saved, if any. Show it only to callers on this machine."""
     if not may_have_demo_people():
         return None
     try:
@@ -48,7 +48,7 @@ def read_demo_login() -> DemoLogin | None:
 
 
 def ensure_demo_people() -> DemoLogin:
-    """Create what is missing of the demo people and return their login. DemoRefused anywhere but at home."""
+    """Create the missing demo users and return their login. Raises DemoRefused if others can reach the server."""
     if not may_have_demo_people():
         raise DemoRefused
     kept = read_demo_login()
@@ -61,7 +61,7 @@ def ensure_demo_people() -> DemoLogin:
 
 
 def _ensure_person(username: str, password: str) -> str:
-    """The demo person is known by the address, which nobody can receive mail at; they may have changed their name."""
+    """Find the demo user by their undeliverable address, because they may have changed their name, or create them."""
     email = f"{username}@demo.invalid"
     person = people_at(email).first() or User(username=username, email=email)
     if not person.check_password(password):

@@ -1,21 +1,21 @@
-"""What can go wrong with people and sign-in.
+"""Errors of accounts and sign-in.
 
 DomainError
-  CredentialsRefused     the one answer to every sign-in that fails
-  CodeRequired           the password is right, and a second factor is on
+  CredentialsRefused     the one answer to every failed sign-in
+  CodeRequired           the password is correct and a second factor is on
     CodeRefused
-  AccountSuspended       the password is right, and a moderator has closed the account, for a time or for good
-  EmailUnverified        the password is right, and this installation wants addresses confirmed first
-  ReauthenticationNeeded the sign-in is too old for what was asked
+  AccountSuspended       the password is correct, but a moderator has suspended the account
+  EmailUnverified        the password is correct, but this installation requires a confirmed address
+  ReauthenticationNeeded the sign-in is too old for this operation
     PasswordRefused
-  TokenRefused           not a token of ours, spent, revoked, or of somebody who may not sign in
+  TokenRefused           not issued here, spent, revoked, or of a user who may not sign in
     TokenExpired
   Invalid
     UsernameTaken
     EmailTaken
     GuestNameRefused
-  TicketsUnavailable     what keeps tickets is away
-  TooMany                a person has as many tokens or bots as one may have
+  TicketsUnavailable     the cache, which holds tickets, is unavailable
+  TooMany                the user has reached the limit of tokens or bots
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class AccountSuspended(DomainError):
 
 
 def refuse_suspended(request: HttpRequest) -> None:
-    """After authenticate(): raise AccountSuspended when the password was right and that was why it refused."""
+    """Raise AccountSuspended if authenticate() refused for that reason. Call it afterwards."""
     refused = getattr(request, "suspension", None)
     if refused is not None:
         raise refused

@@ -1,10 +1,10 @@
-"""What a person's fields may hold, for the JSON and the HTML edge alike."""
+"""Limits and choices of a user's fields, shared by API and forms."""
 
 from __future__ import annotations
 
 USERNAME_RULE = "Use 3 to 30 letters, digits, dots, dashes or underscores."
 EMAIL_MAX = 254
-# bcrypt takes any length (through SHA-256); nobody needs more, and hashing a megabyte is work for us.
+# bcrypt takes any length (through SHA-256), but hashing a megabyte is expensive and nobody needs it.
 PASSWORD_MAX = 1024
 THEMES = ("system", "light", "dark")
 KEYMAPS = ("default", "vim", "emacs")

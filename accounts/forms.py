@@ -32,7 +32,7 @@ class SignUpForm(SignupForm):
         self.fields["password1"].validators.append(_not_too_long)
 
     def validate_unique_email(self, value: str) -> str:
-        """Decided where it is taken, in actions.register."""
+        """Do nothing: actions.register decides."""
         return value
 
     def save(self, request: HttpRequest) -> User:
@@ -41,7 +41,7 @@ class SignUpForm(SignupForm):
 
 
 class SocialSignUpForm(ProviderSignupForm):
-    """Asked when what the other sign-in told about somebody does not do here."""
+    """Asks for what a social sign-in did not supply, or for a name that is free."""
 
     def clean_username(self) -> str:
         username: str = super().clean_username()
@@ -51,7 +51,7 @@ class SocialSignUpForm(ProviderSignupForm):
 
 
 class PasswordResetForm(ResetPasswordForm):
-    """Counted in the view; a bot has no password."""
+    """Sends nothing to bots and guests, who have no password. Rate limits are in the view."""
 
     users: list[User]
 
@@ -85,11 +85,11 @@ class ProfileForm(forms.Form):
     font_size = forms.IntegerField(min_value=FONT_SIZES[0], max_value=FONT_SIZES[1], required=False)
     tab_size = forms.IntegerField(min_value=TAB_SIZES[0], max_value=TAB_SIZES[1], required=False)
     wrap = forms.ChoiceField(choices=[("true", "Wrap"), ("false", "Scroll")], required=False)
-    # Of the profile as the page showed it.
+    # The version of the profile that the page showed.
     version = forms.IntegerField(widget=forms.HiddenInput, required=False)
 
     def editor_settings(self) -> dict[str, Any]:
-        """What was chosen, in the shape of the API; what was left open is absent."""
+        """Return the chosen settings in the shape of the API, without those left at their default."""
         data = self.cleaned_data
         chosen: dict[str, Any] = {name: data[name] for name in ("keymap", "font_size", "tab_size") if data[name]}
         if data["wrap"]:
@@ -114,7 +114,7 @@ class BotForm(forms.Form):
 
 
 def add_refusal(form: forms.BaseForm, refused: Invalid) -> None:
-    """Show an action's refusal at the fields it names."""
+    """Attach the errors of a refused action to the fields that they name."""
     for name, errors in refused.errors.items():
         for error in errors:
             form.add_error(name, ValidationError(error["message"], code=error["code"]))

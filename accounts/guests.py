@@ -1,8 +1,8 @@
-"""Guests: people without an account, in the one session that they gave a name in. Who may come is sessions_app's.
+"""Guests: people without an account, in the one session where they gave a name. sessions_app decides who may join.
 
-A guest is a User row, because whoever writes, runs or speaks is one everywhere in this project; it has no password and
-no address. It is signed in by a cookie like everybody, and the middleware makes it nobody at every view that is not
-marked as open to guests. Those views ask the access table, which knows a guest in one session only.
+A guest is a User row without password or address, because authors of text, runs and messages are Users everywhere. It
+is signed in by a cookie like any user, and the middleware makes it anonymous at every view that is not marked as open
+to guests. Those views ask the access table, which admits a guest to one session only.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ V = TypeVar("V")
 
 
 def open_to_guests(view: V) -> V:
-    """Marks a page, or a class of the API, that a guest may come to as such."""
+    """Mark a page or an API view as open to guests."""
     view.is_open_to_guests = True  # type: ignore[attr-defined]
     return view
 
 
 class NobodyElsewhere:
-    """Middleware. At a view that is not open to guests, a guest has not signed in."""
+    """Middleware. Makes guests anonymous at views that are not open to them."""
 
     async_capable = True
     sync_capable = True
@@ -49,7 +49,7 @@ class NobodyElsewhere:
         self.get_response = get_response
         self.process_view: Callable[..., Any] = self._look
         if iscoroutinefunction(get_response):
-            # Otherwise Django would take another thread for a look that waits for nothing.
+            # Otherwise Django would use a thread for a check that does not block.
             markcoroutinefunction(self)
             self.process_view = self._look_at_once
 
@@ -70,7 +70,7 @@ def is_guest(user: Any) -> bool:
 
 
 def clean_name(name: str) -> str:
-    """Raises GuestNameRefused."""
+    """Return the name as it is stored. Raises GuestNameRefused."""
     name = " ".join(unicodedata.normalize("NFC", name).split())
     if len(name) > NAME_MAX_CHARACTERS or not _NAME.fullmatch(name):
         raise GuestNameRefused(errors={"name": [GuestNameRefused.detail]})
@@ -78,7 +78,7 @@ def clean_name(name: str) -> str:
 
 
 def make_guest(name: str) -> User:
-    """A guest of this name, with an addition that no account and no other guest can have."""
+    """Create a guest with this name and a suffix that no account or other guest can have."""
     key = uuid.uuid4()
     username = f"{clean_name(name)} (guest {secrets.token_hex(2)})"
     guest = User(pk=key, username=username, email=f"{key.hex}@{GUEST_DOMAIN}", is_guest=True)
@@ -88,13 +88,13 @@ def make_guest(name: str) -> User:
 
 
 def rename_guest(guest: User, name: str) -> str:
-    """Give a guest another name, with the addition that they had. Returns the whole of it. Raises GuestNameRefused."""
+    """Rename a guest, keeping the suffix. Returns the full new name. Raises GuestNameRefused."""
     username = f"{clean_name(name)} {guest.username[guest.username.rindex('(guest ') :]}"
     User.objects.filter(pk=guest.pk).update(username=username, version=F("version") + 1)
     return username
 
 
 def sign_guest_in(request: HttpRequest, guest: User, until: datetime) -> None:
-    """In this browser, in the place of whoever was."""
+    """Sign the guest in to this browser, replacing any other user."""
     login(request, guest, backend="accounts.backends.NameOrEmailBackend")
     request.session.set_expiry(until)

@@ -1,7 +1,7 @@
-"""The one lockout. It stands in authenticate() itself (django-axes' backend), so pages, admin and API all meet it.
+"""Lock out password guessing inside authenticate() (as django-axes' backend), for pages, admin and API alike.
 
-What counts an attempt and when it is refused is ours: axes' own handlers look at a counter, try the password and count
-afterwards, so that a volley of guesses at one moment passes; here the count, one atomic step in the cache, is first.
+The counting is ours. Axes' own handlers read a counter, try the password and count afterwards, so a burst of guesses
+gets through. Here each attempt is counted first, in one atomic step in the cache.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Lockout(AxesBaseHandler, AbstractAxesHandler):
-    """AXES_HANDLER. Asked once for each authenticate(), before any password is looked at."""
+    """AXES_HANDLER. Called once per authenticate(), before any password is checked."""
 
     def is_allowed(self, request: HttpRequest, credentials: dict[str, Any] | None = None) -> bool:
         given = credentials or {}
@@ -35,29 +35,29 @@ class Lockout(AxesBaseHandler, AbstractAxesHandler):
         return 0
 
     def user_login_failed(self, sender: Any, credentials: dict[str, Any], request: Any = None, **kwargs: Any) -> None:
-        """Nothing: the attempt was counted when it began."""
+        """Do nothing: the attempt was counted when it began."""
 
     def user_logged_in(self, sender: Any, request: Any, user: Any, **kwargs: Any) -> None:
-        """Nothing: a counter that a success empties would be emptied between guesses by whoever shares an address."""
+        """Do nothing: if a success reset the counter, anybody at the same address could reset it between guesses."""
 
     def user_logged_out(self, sender: Any, request: Any, user: Any, **kwargs: Any) -> None:
         pass
 
 
 def refuse_locked(request: HttpRequest) -> None:
-    """After authenticate(): raise RateLimited (429, with Retry-After) when it was the lockout that refused."""
+    """Raise RateLimited (429, with Retry-After) if the lockout made authenticate() refuse. Call it afterwards."""
     refused = getattr(request, "lockout", None)
     if refused is not None:
         raise refused
 
 
 def _count_sign_in(name: str, request: HttpRequest) -> None:
-    """Count one attempt; raise RateLimited when it is one too many.
+    """Count one attempt. Raises RateLimited if there were too many.
 
-    The small counter is of a name from one address, so that a stranger's guesses do not lock the right person out
-    elsewhere. What it refuses is not counted for the name as a whole: filling that counter takes many addresses.
-    The name is what was typed, not whom it means: one counter for a person's user name and e-mail address together
-    would tell which belongs to which.
+    The strictest counter is per name and address, so that a stranger's guesses do not lock out the real user
+    elsewhere. Attempts that it refuses do not count towards the limit of the name, which takes many addresses to reach.
+    The name is what was typed, not the account: a shared counter for username and email address would reveal which
+    ones belong together.
     """
     name, address = name.strip().lower(), counted_address(request)
     count_or_refuse("login_address", address)
@@ -67,6 +67,6 @@ def _count_sign_in(name: str, request: HttpRequest) -> None:
 
 
 def count_code(user: User, request: HttpRequest) -> None:
-    """The same for one second factor. Whoever gets here knows the password, so all addresses together get few tries."""
+    """Count one second-factor code. The caller knows the password, so all addresses together get few attempts."""
     count_or_refuse("login", f"{counted_address(request)}\ncode:{user.pk}")
     count_or_refuse("login_code", str(user.pk))

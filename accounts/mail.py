@@ -1,4 +1,4 @@
-"""Whether an address is confirmed, and the mail that asks for it. The texts are in templates/account/email."""
+"""Check and request the confirmation of email addresses. The texts are in templates/account/email."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def is_confirmed(user: User) -> bool:
 
 
 def is_mandatory() -> bool:
-    """Whether nobody signs in before they confirmed their address."""
+    """Whether users must confirm their address before they can sign in."""
     return settings.ACCOUNT_EMAIL_VERIFICATION == MANDATORY
 
 
@@ -31,13 +31,13 @@ def must_be_confirmed(user: User) -> bool:
 
 
 def note_new_address(user: User, old: str) -> None:
-    """Tell the old address which one has taken its place: it may not have been the person who changed it."""
+    """Notify the old address of the new one, in case it was not the user who changed it."""
     context = {"from_email": old, "to_email": user.email}
     get_adapter().send_notification_mail("account/email/email_changed", user, context, email=old)
 
 
 def send_confirmation(request: HttpRequest, user: User, *, is_new: bool = False) -> None:
-    """Ask at the person's address, unless that was done in the last minutes."""
+    """Send the confirmation request, unless one was sent in the last few minutes."""
     address, _ = EmailAddress.objects.get_or_create(user=user, email=user.email, defaults={"primary": True})
     if not address.verified and consume_email_verification_rate_limit(request, address.email):
         address.send_confirmation(request, signup=is_new)

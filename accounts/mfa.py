@@ -1,4 +1,4 @@
-"""The second factor, for pages (django-allauth's, through its adapter and forms) and for the API alike."""
+"""The second factor, for pages (through django-allauth's adapter and forms) and for the API."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def is_enabled(user: User) -> bool:
 
 
 def accepts(user: User, code: str) -> bool:
-    """Whether it is the present code of the person's app, or an unused recovery code; it is used up by this."""
-    # A passkey has no code that one could type.
+    """Whether this is the current code of the user's app, or an unused recovery code. Consumes the code."""
+    # Passkeys have no code to type.
     for authenticator in Authenticator.objects.filter(user=user).exclude(type=Authenticator.Type.WEBAUTHN):
         if authenticator.wrap().validate_code(code):
             authenticator.record_usage()
@@ -41,7 +41,7 @@ def accepts(user: User, code: str) -> bool:
 
 
 class MFAAdapter(DefaultMFAAdapter):
-    """Secrets are encrypted at rest, by a key made of SECRET_KEY."""
+    """Encrypts secrets at rest with a key derived from SECRET_KEY."""
 
     def get_totp_label(self, user: AbstractBaseUser) -> str:
         return user.get_username()
@@ -63,7 +63,7 @@ def _cipher() -> MultiFernet:
 
 
 class _Counted:
-    """Codes are counted as passwords are; the rate of allauth's own would be a second system."""
+    """Counts codes as passwords are counted, instead of using allauth's own rate limits."""
 
     user: User
 

@@ -1,4 +1,4 @@
-"""People. One user model for pages, API, admin and sockets."""
+"""The user model of pages, API, admin and sockets, its personal tokens, and moderators' notes."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from django.utils.crypto import salted_hmac
 
 USERNAME_PATTERN = r"^[A-Za-z0-9_.-]{3,30}\Z"
 
-# Never delivered to (RFC 2606).
+# No mail is ever delivered to these (RFC 2606).
 BOT_DOMAIN = "bots.invalid"
 GUEST_DOMAIN = "guests.invalid"
 GONE_DOMAIN = "deleted.invalid"
 
-# One hue of eight per person, the same everywhere they are shown (the palette is in frontend/styles).
+# Each user has one of eight hues, the same everywhere they are shown (the palette is in frontend/styles).
 HUES = 8
 
 
@@ -36,7 +36,7 @@ def default_preferences() -> dict[str, object]:
 
 
 class Scope(models.TextChoices):
-    """What a personal token may be used for; each is given by itself."""
+    """What a personal token may be used for. No scope includes another."""
 
     READ = "read", "Read: view sessions, runs and the profile"
     EDIT = "edit", "Edit: create sessions and change what is in them"
@@ -45,9 +45,9 @@ class Scope(models.TextChoices):
 
 
 def able(prefix: str = "") -> Q:
-    """Those who may act at this moment: neither closed nor suspended. `prefix` leads to the person, as "user__" does.
+    """Match users who may act now: neither deactivated nor suspended. `prefix` is the lookup path, such as "user__".
 
-    A suspension that has run out is none, whether or not anybody has cleared it away.
+    A suspension that has expired does not count, even though its columns are still set.
     """
     is_free = Q(**{f"{prefix}suspended_at": None}) | Q(**{f"{prefix}suspended_until__lte": timezone.now()})
     return is_free & Q(**{f"{prefix}is_active": True})
@@ -59,10 +59,10 @@ class PeopleManager(UserManager["User"]):
 
 
 class User(AbstractUser):
-    """A person, a bot or a guest. Names and addresses are unique without regard to case.
+    """A person, a bot or a guest. Usernames and addresses are unique regardless of case.
 
-    A bot belongs to a person, has a name and a place in sessions like everybody, and signs in by its tokens alone.
-    A guest has given a name in one session, cannot sign in, and is nobody anywhere else (accounts/guests.py).
+    A bot belongs to a person, takes part in sessions like any user, and signs in with tokens only. A guest gave a
+    name in one session, cannot sign in, and is anonymous everywhere else (accounts/guests.py).
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -77,13 +77,13 @@ class User(AbstractUser):
     role = models.CharField(max_length=10, choices=Role.choices, default=Role.USER)
     preferences = models.JSONField(default=default_preferences, blank=True)
     version = models.PositiveIntegerField(default=1, editable=False)
-    # Raised to end every sign-in at once: it is part of what cookies, JWTs and sockets are compared with.
+    # Incremented to end every sign-in at once: the session hash that cookies, JWTs and sockets carry includes it.
     sign_in_mark = models.PositiveIntegerField(default=0, editable=False)
     is_guest = models.BooleanField(default=False, editable=False)
     bot_of = models.ForeignKey("self", models.CASCADE, null=True, blank=True, editable=False, related_name="bots")
-    # What is left of a deleted account is this row without a name, for what stays of theirs to point at.
+    # A deleted account keeps its row, without a name, because content that stays refers to it.
     deleted_at = models.DateTimeField(null=True, blank=True, editable=False)
-    # Without `suspended_until` it has no end.
+    # Indefinite without `suspended_until`.
     suspended_at = models.DateTimeField(null=True, blank=True, editable=False)
     suspended_until = models.DateTimeField(null=True, blank=True, editable=False)
     suspension_reason = models.CharField(max_length=500, blank=True, editable=False)
@@ -113,7 +113,7 @@ class User(AbstractUser):
 
     @property
     def is_able(self) -> bool:
-        """As able(), for a row that was fetched."""
+        """Whether the user may act now; able() for a row that is already loaded."""
         return self.is_active and not self.is_suspended
 
     @property
@@ -125,14 +125,14 @@ class User(AbstractUser):
         return self.bot_of_id is not None
 
     def _get_session_auth_hash(self, secret: str | None = None) -> str:
-        """Django's mark of a sign-in, with ours in it: what cookies and sockets carry to be compared."""
+        """Return the session hash that cookies, tokens and sockets carry; Django's own, plus `sign_in_mark`."""
         text = f"{self.password}:{self.sign_in_mark}"
         return salted_hmac("accounts.User.sign_in", text, secret=secret, algorithm="sha256").hexdigest()
 
 
 class PersonalTokens(models.QuerySet["PersonalToken"]):
     def usable(self) -> PersonalTokens:
-        """Neither revoked nor expired, of somebody who may sign in, whose owner may too if it is a bot's."""
+        """Keep tokens that are neither revoked nor expired, and whose user, and a bot's owner, may sign in."""
         return self.filter(
             Q(expires_at=None) | Q(expires_at__gt=timezone.now()),
             Q(user__bot_of=None) | able("user__bot_of__"),
@@ -142,12 +142,12 @@ class PersonalTokens(models.QuerySet["PersonalToken"]):
 
 
 class PersonalToken(models.Model):
-    """A named key for a program that acts as a person or as a bot. The text is shown once and not stored."""
+    """A named key for a program that acts as a person or a bot. The token itself is shown once and not stored."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     user = models.ForeignKey(User, models.CASCADE, related_name="personal_tokens")
     name = models.CharField(max_length=60)
-    # SHA-256 of the text: 256 random bits need no slow hash.
+    # SHA-256 of the token: 256 random bits need no slow hash.
     digest = models.CharField(max_length=64, unique=True, editable=False)
     prefix = models.CharField(max_length=16, editable=False)
     scopes = models.JSONField()
@@ -166,11 +166,11 @@ class PersonalToken(models.Model):
 
     @property
     def is_usable(self) -> bool:
-        """As far as the token goes; whether its person may sign in is not looked at."""
+        """Whether the token is neither revoked nor expired. Does not check whether its user may sign in."""
         return self.revoked_at is None and (self.expires_at is None or self.expires_at > timezone.now())
 
     def mark_used(self) -> None:
-        """Note the time, at most once a minute, without waiting for anybody else who notes it."""
+        """Record the time, at most once a minute, without waiting for a concurrent writer."""
         now = timezone.now()
         stale = now - timedelta(minutes=1)
         if self.last_used_at is None or self.last_used_at < stale:
@@ -179,7 +179,7 @@ class PersonalToken(models.Model):
 
 
 class Note(models.Model):
-    """What moderators tell each other about a person."""
+    """What moderators tell each other about a user."""
 
     user = models.ForeignKey(User, models.CASCADE, related_name="notes")
     author = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")

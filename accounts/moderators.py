@@ -1,4 +1,4 @@
-"""The Moderator group: what moderators may do on the admin pages. Superusers may do everything there."""
+"""The Moderator group and its permissions on the admin pages. Superusers may do everything there."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ PERMISSIONS = (
 
 
 def ensure_group(**kwargs: Any) -> Group:
-    """The group, holding at least PERMISSIONS. Runs after every migrate, since permissions exist only then."""
+    """Return the group with at least PERMISSIONS. Runs after every migrate, because permissions exist only then."""
     group, _ = Group.objects.get_or_create(name=GROUP)
     wanted = Q(pk__in=())
     for name in PERMISSIONS:

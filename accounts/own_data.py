@@ -1,4 +1,4 @@
-"""The part of accounts in privacy.py: profile, tokens, sign-ins, and the person's entries in the activity log."""
+"""Export and erase what accounts stores (see privacy.py): profile, tokens, sign-ins and activity log entries."""
 
 from __future__ import annotations
 

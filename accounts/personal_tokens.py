@@ -1,6 +1,6 @@
-"""Personal tokens: how their text is made, and whom one stands for. REST (bearer.py) and sockets ask here.
+"""Create personal tokens and look up their users, for REST (bearer.py) and sockets.
 
-The text is "cct_" and 256 random bits; its SHA-256 is stored, and the first characters, to tell tokens apart.
+The text is "cct_" and 256 random bits. Its SHA-256 is stored, and its first characters, to tell tokens apart.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def looks_like_one(text: str) -> bool:
 
 
 def make(user: User, name: str, scopes: Collection[Scope], expires_at: datetime | None) -> tuple[PersonalToken, str]:
-    """A new token of this person or bot, and its text, which nobody can be told again."""
+    """Create a token of this person or bot. Returns it with its text, which cannot be recovered."""
     text = BEGINNING + secrets.token_urlsafe(32)
     token = PersonalToken.objects.create(
         user=user,
@@ -40,7 +40,7 @@ def make(user: User, name: str, scopes: Collection[Scope], expires_at: datetime 
 
 
 def read(text: str) -> tuple[User, PersonalToken]:
-    """Whom the token stands for, and the token; else TokenRefused."""
+    """Return the user of the token, and the token. Raises TokenRefused."""
     digest = _digest(text)
     token = PersonalToken.objects.usable().select_related("user").filter(digest=digest).first()
     if token is None:
@@ -49,7 +49,7 @@ def read(text: str) -> tuple[User, PersonalToken]:
 
 
 def _why_unusable(digest: str) -> str:
-    """Who holds a token that would be good may know that its person is suspended."""
+    """Explain the refusal. Only the holder of an otherwise valid token is told of a suspension."""
     token = PersonalToken.objects.select_related("user__bot_of").filter(digest=digest).first()
     if token is not None and token.is_usable:
         for person in (token.user, token.user.bot_of):

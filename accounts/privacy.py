@@ -1,6 +1,6 @@
-"""What is kept about a person: how much it is, packed for them to take along, and taken away when they go.
+"""Measure, export and erase what is stored about a user.
 
-Each app adds its part in AppConfig.ready. The apps above this one are not imported here.
+Each app registers its part in AppConfig.ready. The apps above this one are not imported here.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     # A path in the archive, unique and safe, and its content.
     File = tuple[str, Iterable[bytes]]
     Exporter = Callable[[User], Iterator[File]]
-    # Takes away a bounded part, in a short transaction of its own; False once nothing is left. Safe to repeat.
+    # Erases a bounded part in a short transaction of its own. False once nothing is left. Safe to repeat.
     Eraser = Callable[[User], bool]
     Estate = Callable[[User], list["Owned"]]
     Meter = Callable[[User], list["Quota"]]
-    # Hands things over before anything is erased, by id to user id; raises, with nothing handed over, when one cannot.
+    # Hands sessions over (id to user id) before anything is erased. Raises, with nothing handed over, if one cannot be.
     Bequest = Callable[[User, Mapping[UUID, UUID]], None]
 
 exporters: list[Exporter] = []
@@ -45,7 +45,7 @@ _INCOMPLETE = (
 
 @dataclass(frozen=True)
 class Owned:
-    """Something of theirs that others use, and who could have it."""
+    """Something of the user's that others use, and who could take it over."""
 
     id: UUID
     title: str
@@ -54,7 +54,7 @@ class Owned:
 
 @dataclass(frozen=True)
 class Quota:
-    """How much of something a person keeps, and how much they may; `limit` 0: no bound."""
+    """How much of something a user stores, and how much they may. A `limit` of 0 means unlimited."""
 
     name: str
     label: str
@@ -79,26 +79,26 @@ def register(
 
 
 def quotas_of(user: User) -> list[Quota]:
-    """Of every app, from the lowest to the highest."""
+    """Return the quotas of every app, from the lowest to the highest."""
     return [quota for meter in reversed(meters) for quota in meter(user)]
 
 
 def erase(user: User) -> None:
-    """Take away all that is kept about them, step by step; what a crash left is taken by the next call."""
+    """Erase all that is stored about a user, step by step. The next call finishes what a crash interrupted."""
     for eraser in erasers:
         has_more = True
         while has_more:
             started = time.monotonic()
             has_more = eraser(user)
             if has_more:
-                # Others who want to write get as much time: SQLite lets in whoever happens to ask.
+                # Give other writers as much time: SQLite does not queue them fairly.
                 time.sleep(min(time.monotonic() - started, PAUSE_MAX_SECONDS))
 
 
 def archive(user: User) -> Iterator[bytes]:
-    """All of it as a zip, piece by piece: no more than one piece and one row is held in memory.
+    """Yield all of it as a zip, holding at most one piece and one row in memory.
 
-    Past settings.EXPORT_MAX_BYTES it ends with a file that says so.
+    Past settings.EXPORT_MAX_BYTES, the archive ends with a file that says so.
     """
     sink = _Sink()
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED) as packed:
@@ -123,12 +123,12 @@ def as_json(value: Any) -> list[bytes]:
 
 
 def as_lines(values: Iterable[Any]) -> Iterator[bytes]:
-    """One JSON value in each line."""
+    """Yield one JSON value per line."""
     return (json.dumps(value, default=str).encode() + b"\n" for value in values)
 
 
 class _Sink(io.RawIOBase):
-    """What zipfile writes to: it cannot go back, so the archive is written from front to end."""
+    """The file that zipfile writes to. It cannot seek, so the archive is written from front to back."""
 
     def __init__(self) -> None:
         super().__init__()

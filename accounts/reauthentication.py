@@ -1,6 +1,6 @@
-"""Asks for the password again, over the API, before what would outlive a borrowed sign-in; pages use django-allauth's.
+"""Require the password again, over the API, for operations that outlive a borrowed sign-in. Pages use django-allauth's.
 
-Both count as asked for `ACCOUNT_REAUTHENTICATION_TIMEOUT` seconds.
+Both remember the password for `ACCOUNT_REAUTHENTICATION_TIMEOUT` seconds.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 
 def require_password(request: SignedInRequest, given: str) -> None:
-    """Return if the person proved a moment ago who they are, or if `given` is their password.
+    """Return if the user authenticated recently, or if `given` is their password.
 
-    Raises ReauthenticationNeeded, PasswordRefused, RateLimited: guesses count as those of the log-in do.
+    Raises ReauthenticationNeeded, PasswordRefused or RateLimited. Guesses count like those at the login.
     """
     bare = request._request
     token: Any = request.auth

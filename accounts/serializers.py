@@ -1,4 +1,4 @@
-"""The shapes of people and tokens on the wire."""
+"""Serializers of users and tokens."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TOKEN_NAME_MAX = 60
 
 
 class TextField(serializers.CharField):
-    """Text only: the field of the framework would also take a number and store its digits."""
+    """Accepts strings only: the framework's field would also take a number and store its digits."""
 
     def to_internal_value(self, data: Any) -> str:
         if not isinstance(data, str):
@@ -38,7 +38,7 @@ class TextField(serializers.CharField):
 
 
 class CurrentPasswordField(TextField):
-    """The password once more; absent or empty: not given."""
+    """The current password. Absent or empty means that it was not given."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(
@@ -69,7 +69,7 @@ class EmailField(serializers.EmailField):
 
 
 class NumberField(serializers.IntegerField):
-    """A number only: the field of the framework would also take its digits as text, and true."""
+    """Accepts integers only: the framework's field would also take true, and digits as text."""
 
     def to_internal_value(self, data: Any) -> int:
         if isinstance(data, bool) or not isinstance(data, int):
@@ -78,7 +78,7 @@ class NumberField(serializers.IntegerField):
 
 
 class FlagField(serializers.BooleanField):
-    """true or false only, not the words and numbers that forms send for them."""
+    """Accepts true and false only, not the words and numbers that forms send for them."""
 
     def to_internal_value(self, data: Any) -> bool:
         if not isinstance(data, bool):
@@ -87,7 +87,7 @@ class FlagField(serializers.BooleanField):
 
 
 class _Known(serializers.Serializer):
-    """Names that are not fields are refused."""
+    """Rejects names that are not fields."""
 
     def to_internal_value(self, data: Any) -> Any:
         if isinstance(data, dict) and set(data) - set(self.fields):
@@ -96,7 +96,7 @@ class _Known(serializers.Serializer):
 
 
 class EditorSettingsSerializer(_Known):
-    """What the person set for the editor; what is absent is as the editor has it by itself."""
+    """Editor settings of the user. Absent ones have the editor's defaults."""
 
     keymap = serializers.ChoiceField(
         choices=KEYMAPS, required=False, error_messages={"invalid_choice": f"Use {', '.join(KEYMAPS)}."}
@@ -107,7 +107,7 @@ class EditorSettingsSerializer(_Known):
 
 
 class PreferencesSerializer(_Known):
-    # The framework's own sentence repeats the input, which may be text that no encoding can send.
+    # The framework's own message repeats the input, which may contain text that cannot be encoded.
     theme = serializers.ChoiceField(
         choices=THEMES, default="system", error_messages={"invalid_choice": f"Use {', '.join(THEMES)}."}
     )
@@ -129,7 +129,7 @@ class UserSerializer(serializers.ModelSerializer[User]):
         read_only_fields = fields
 
     def to_representation(self, user: User) -> dict[str, Any]:
-        """By hand: the fields' own way takes longer than everything else that the profile's answer needs."""
+        """Build the dict by hand: the fields would take longer than the rest of the request."""
         settings = user.preferences.get("editor_settings", {})
         return {
             "id": str(user.pk),
@@ -146,7 +146,7 @@ class UserSerializer(serializers.ModelSerializer[User]):
 
 
 class ProfileInput(serializers.Serializer):
-    """PUT takes all but preferences, and a PUT's preferences are whole; PATCH takes any part. Role is not in it."""
+    """A changed profile. PUT needs all but preferences, which it replaces as a whole; PATCH takes any part."""
 
     username = UsernameField()
     email = EmailField()
@@ -199,7 +199,7 @@ class SignedInSerializer(TokenPairSerializer):
 
 
 class RegisteredSerializer(serializers.Serializer):
-    """Both tokens are null where an address must be confirmed before the first sign-in."""
+    """Both tokens are null if the address must be confirmed before the first sign-in."""
 
     access = serializers.CharField(allow_null=True)
     refresh = serializers.CharField(allow_null=True)

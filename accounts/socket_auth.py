@@ -1,12 +1,12 @@
-"""Who is at the other end of a socket: bearer token, one-use ticket or session cookie -> scope["user"].
+"""Authenticate sockets by bearer token, single-use ticket or session cookie, and set scope["user"].
 
 Scope after SocketAuth: `user` (a User or AnonymousUser), `auth_expires_at` (unix seconds, None for a cookie),
-`auth_failure` (None, "expired" or "invalid": what was wrong with the credential that was offered),
-`auth_session_key` (of a cookie, or of the one that a ticket was asked for with, else empty) and `auth_family` (of an
-access token likewise), of which `open_sessions` and `tokens.live_families` tell later whether that sign-in was ended,
-`auth_token` (the id of a personal token, else None), for which `open_tokens` tells whether it was revoked, and
-`auth_scopes` (what that token may be used for; None: everything that the person may).
-Refused with a plain HTTP answer before accept: a Host that is not ours, and a cookie sent by a foreign page.
+`auth_failure` (None, "expired" or "invalid": what was wrong with the credential), `auth_session_key` (of the cookie, or
+of the one that requested the ticket, else empty) and `auth_family` (the same for access tokens), from which
+`open_sessions` and `tokens.live_families` tell later whether that sign-in has ended, `auth_token` (the id of a personal
+token, else None), for which `open_tokens` tells whether it was revoked, and `auth_scopes` (what that token may be used
+for; None means everything that the user may do).
+An unknown Host, and a cookie sent by another site's page, are rejected with a plain HTTP response before the upgrade.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Identity(NamedTuple):
 
 
 class SocketAuth:
-    """ASGI wrapper for the WebSocket routes. A credential that is offered and wrong is not made good by another."""
+    """ASGI wrapper for the WebSocket routes. After an invalid credential, no other one is tried."""
 
     def __init__(self, app: App) -> None:
         self.app = app
@@ -81,7 +81,7 @@ class SocketAuth:
         elif tickets:
             identity = await database_sync_to_async(_by_ticket)(tickets[0], str(scope.get("path", "")))
         elif session_key:
-            # Browsers send the cookie along with any page's socket; the Origin tells whose page it is.
+            # Browsers send the cookie with sockets of any site's page; the Origin tells whose page it is.
             if not _is_our_origin(headers.get("origin", ""), host):
                 await _refuse(scope, send, 403, b"This page may not open a socket here.")
                 return
@@ -101,9 +101,9 @@ class SocketAuth:
 
 
 async def authenticate_token(token: str) -> Identity | None:
-    """Whose access token this is, with its end and its family, or None. For renewal over an open socket.
+    """Return the user, expiry and family of an access token, or None. Renews the sign-in of an open socket.
 
-    Not for personal tokens: a socket that one of them opened lives as long as the token does.
+    Personal tokens are not accepted: a socket that one of them opened lives as long as the token does.
     """
     identity = await database_sync_to_async(_by_token)(token)
     return identity if identity.failure is None and identity.token_id is None else None
@@ -112,11 +112,11 @@ async def authenticate_token(token: str) -> Identity | None:
 def issue_ticket(
     user: User, session_id: UUID, *, expires_at: int | None = None, family: str = "", session_key: str = ""
 ) -> tuple[str, int]:
-    """A ticket for one socket of this person to this session: (ticket, seconds it may be used in).
+    """Issue a ticket for one socket of this user to this session. Returns it and the seconds that it is valid for.
 
-    The socket lives until `expires_at`, by default as long as an access token made now would, and ends with the sign-in
-    (`family` of a token or `session_key` of a cookie) that the ticket was asked for with. Raises TicketsUnavailable
-    while the cache, which keeps tickets, is away.
+    The socket lives until `expires_at`, by default as long as an access token issued now, and ends with the sign-in
+    (`family` of a token or `session_key` of a cookie) that requested the ticket. Raises TicketsUnavailable while the
+    cache, which holds tickets, is unavailable.
     """
     ticket = secrets.token_urlsafe(32)
     ends = expires_at or int(time.time() + api_settings.ACCESS_TOKEN_LIFETIME.total_seconds())
@@ -129,12 +129,12 @@ def issue_ticket(
 
 
 def open_sessions(keys: Collection[str]) -> set[str]:
-    """Which of these cookie sessions were neither logged out nor have expired."""
+    """Return those of these cookie sessions that have neither been logged out nor expired."""
     return set(Session.objects.filter(pk__in=keys, expire_date__gt=timezone.now()).values_list("pk", flat=True))
 
 
 def open_tokens(ids: Collection[UUID]) -> set[UUID]:
-    """Which of these personal tokens can still be used."""
+    """Return those of these personal tokens that can still be used."""
     return set(PersonalToken.objects.usable().filter(pk__in=ids).values_list("pk", flat=True)) if ids else set()
 
 
@@ -157,7 +157,7 @@ def _by_personal_token(text: str) -> Identity:
     user, token = personal_tokens.read(text)
     scopes = frozenset(token.scopes)
     if TokenScope.READ not in scopes:
-        # A socket shows the document.
+        # Every socket shows the document.
         raise TokenRefused
     token.mark_used()
     ends = int(token.expires_at.timestamp()) if token.expires_at is not None else None
@@ -168,10 +168,10 @@ def _by_ticket(ticket: str, path: str) -> Identity:
     key = _ticket_key(ticket)
     try:
         kept = cache.get(key)
-        # Deleting answers True to one caller only: that is what makes it a one-use ticket.
+        # delete() returns True to one caller only, which makes the ticket single-use.
         is_mine = kept is not None and cache.delete(key)
     except Exception:
-        logger.warning("the cache is away, a ticket cannot be looked up")
+        logger.warning("the cache is unavailable, a ticket cannot be looked up")
         is_mine = False
     if not is_mine:
         return Identity(AnonymousUser(), failure="invalid")
@@ -228,7 +228,7 @@ def _is_our_host(host: str) -> bool:
 
 
 def _is_our_origin(origin: str, host: str) -> bool:
-    """Our own host by the Host header, FRONTEND_URL, or one of CSRF_TRUSTED_ORIGINS."""
+    """Whether the origin is our own host by the Host header, FRONTEND_URL, or one of CSRF_TRUSTED_ORIGINS."""
     try:
         parts = urlsplit(origin)
         port = parts.port
@@ -252,7 +252,7 @@ def _is_our_origin(origin: str, host: str) -> bool:
 
 async def _refuse(scope: Scope, send: Any, status: int, reason: bytes) -> None:
     if "websocket.http.response" not in scope.get("extensions", {}):
-        # The server then answers 403 by itself.
+        # The server then answers 403 itself.
         await send({"type": "websocket.close", "code": 4403})
         return
     headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(reason)).encode())]

@@ -1,4 +1,4 @@
-"""What is in a token, and when it stops being good.
+"""The content of JWTs, and when they stop being valid.
 
 Claims of both kinds: `sub` (user id), `jti`, `fam` (the sign-in it descends from), `mark` (a digest of the person's
 password hash and sign_in_mark, so that a changed password, a suspension or "sign out everywhere" ends every token),
@@ -45,11 +45,11 @@ class TokenPair:
 
 class FamilyRefreshToken(RefreshToken):
     def check_blacklist(self) -> None:
-        """Nothing: `spend` decides by a write, because a check before a write can be raced."""
+        """Do nothing: spend() decides by a write, because a check before a write can be raced."""
 
 
 def issue(user: User, family: str | None = None) -> TokenPair:
-    """A new pair. Without `family` it starts one: this is a sign-in."""
+    """Issue a new pair. Without `family`, this is a sign-in, which starts one."""
     family = family or uuid.uuid4().hex
     refresh = FamilyRefreshToken()
     refresh["sub"] = str(user.pk)
@@ -67,7 +67,7 @@ def issue(user: User, family: str | None = None) -> TokenPair:
 
 
 def read_refresh(text: str) -> FamilyRefreshToken:
-    """The token if we signed it and it has not expired, spent or not; else TokenExpired or TokenRefused."""
+    """Return the refresh token, spent or not, if we signed it. Raises TokenExpired or TokenRefused."""
     try:
         token = FamilyRefreshToken(text)  # type: ignore[arg-type]
     except ExpiredTokenError as expired:
@@ -80,7 +80,7 @@ def read_refresh(text: str) -> FamilyRefreshToken:
 
 
 def read_access(text: str) -> tuple[User, AccessToken]:
-    """The person of an access token, and the token; else TokenExpired or TokenRefused."""
+    """Return the user of an access token, and the token. Raises TokenExpired or TokenRefused."""
     try:
         token = AccessToken(text)  # type: ignore[arg-type]
     except ExpiredTokenError as expired:
@@ -91,11 +91,11 @@ def read_access(text: str) -> tuple[User, AccessToken]:
 
 
 def owner_of(token: Token) -> User:
-    """Whose it is, if they may still sign in and nothing has ended their sign-ins since; else TokenRefused."""
+    """Return the token's user if they may sign in and their sign-ins have not ended since. Raises TokenRefused."""
     try:
         row = _person.first(uuid.UUID(token.get("sub")))
     except (AttributeError, TypeError, ValueError):
-        # Signed by us, but not naming a person as we do.
+        # Signed by us, but without a valid user id.
         row = None
     user = _columns.instance(row) if row else None
     if user is None or not user.is_able or not _is_of_today(token, user):
@@ -108,24 +108,24 @@ _person = Prepared(lambda pk: User.objects.filter(pk=pk).values_list(*_columns.n
 
 
 def _is_of_today(token: Token, user: User) -> bool:
-    """A SECRET_KEY that was replaced, and is among SECRET_KEY_FALLBACKS, still counts."""
+    """Whether the session hash in the token is current. Keys in SECRET_KEY_FALLBACKS still count."""
     mark = str(token.get("mark"))
     marks = (user.get_session_auth_hash(), *user.get_session_auth_fallback_hash())
     return any(constant_time_compare(mark, made[:MARK_CHARACTERS]) for made in marks)
 
 
 def spend(token: FamilyRefreshToken) -> bool:
-    """Blacklist it: True for the one caller who did, False for everybody after.
+    """Blacklist the token. Returns True to the one caller that did, False to all later ones.
 
-    The unique row decides. Whoever spends issues the successor in the same transaction, so that a loser, who waits for
-    that transaction, finds the successor when it revokes the family.
+    The unique row decides. The winner issues the successor in the same transaction, so a loser, which waits for that
+    transaction, finds the successor when it revokes the family.
     """
     row = OutstandingToken.objects.filter(jti=token["jti"]).first()
     return row is not None and BlacklistedToken.objects.get_or_create(token=row)[1]
 
 
 def revoke_family(family: str) -> None:
-    """Blacklist every token of one sign-in, those that are being issued at this moment included."""
+    """Blacklist every token of one sign-in, including any that are being issued at this moment."""
     _revoke(OutstandingToken.objects.filter(jti__startswith=f"{family}."))
 
 
@@ -135,23 +135,23 @@ def revoke_families_of(user: User) -> None:
 
 
 def family_started_at(family: str) -> datetime | None:
-    """When the person of this sign-in gave their password; None once its first token has been purged."""
+    """Return when the sign-in began, that is, when the password was given; None once its first token was purged."""
     first = OutstandingToken.objects.filter(jti__startswith=f"{family}.").order_by("id").first()
     return first.created_at if first else None
 
 
 def live_families_of(user: User) -> int:
-    """How many sign-ins over the API can still be refreshed. Spent tokens are not live, so each family has one."""
+    """Count the API sign-ins that can still be refreshed. Spent tokens do not count, so each family has one."""
     return OutstandingToken.objects.filter(user=user, blacklistedtoken=None, expires_at__gt=timezone.now()).count()
 
 
 def live_families(users: Collection[uuid.UUID]) -> set[str]:
-    """The sign-ins over the API of these people that have neither ended nor been revoked."""
+    """Return the families of these users' API sign-ins that have neither ended nor been revoked."""
     rows = OutstandingToken.objects.filter(user__in=users, blacklistedtoken=None, expires_at__gt=timezone.now())
     return {jti.partition(".")[0] for jti in rows.values_list("jti", flat=True)}
 
 
 def _revoke(rows: QuerySet[OutstandingToken]) -> None:
     while live := list(rows.filter(blacklistedtoken=None).order_by("id")):
-        # Waits for a rotation that is spending one of these; the next look then sees its successor.
+        # Waits for a rotation that is spending one of these; the next query then sees its successor.
         BlacklistedToken.objects.bulk_create([BlacklistedToken(token=row) for row in live], ignore_conflicts=True)

@@ -1,7 +1,7 @@
-"""Forms that were posted after the sign-in had ended: what was typed is offered again after the next sign-in.
+"""Keep forms that were posted after the sign-in had ended, and offer them again after the next sign-in.
 
-Every form for the signed-in names the person it was made for (templates/partials/form_token.html), and is offered to
-nobody else: the next person at a browser must not see what the last one typed.
+Every form for signed-in users names the user it was made for (templates/partials/form_token.html), and is offered to
+nobody else: the next user of a browser must not see what the last one typed.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 KEY = "unsent_form"
 OWNER_FIELD = "signed_in_as"
 KEPT_SECONDS = 15 * 60
-# More than any of our forms holds, and little enough for a row of the database that anybody can have made.
+# More than any of our forms holds, yet small enough for a database row that anybody can create.
 MAX_CHARACTERS = 8 * 1024
 _NEVER_KEPT = ("csrfmiddlewaretoken", "password", "code")
 
 
 class KeepUnsentForms(AsyncMiddleware):
-    """Middleware. Where a view sends a posted form to the log-in page, the form is kept and log-in leads back to it."""
+    """Middleware. If a view redirects a posted form to the login page, keeps it and leads back to it after login."""
 
     async def __call__(self, request: HttpRequest) -> HttpResponseBase:
         response = await self.get_response(request)
@@ -57,7 +57,7 @@ def _keep(request: HttpRequest) -> HttpResponse | None:
 
 
 def _read(request: HttpRequest) -> dict[str, Any] | None:
-    """A posted form as it is kept; None for one that names nobody, or is larger than ours are."""
+    """Return a posted form as it is stored; None if it names nobody or is larger than ours."""
     owner = request.POST.get(OWNER_FIELD)
     fields = [
         (name, value)
@@ -89,7 +89,7 @@ def kept_form(request: HttpRequest) -> dict[str, Any] | None:
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
-    """A form of our own page with a token of an earlier sign-in is shown again with a new one, to be sent by hand."""
+    """Show a form of our own page again, with a new token, if its token is from an earlier sign-in."""
     host = f"{request.scheme}://{request.get_host()}"
     form = _read(request) if request.method == "POST" and request.headers.get("Origin") == host else None
     if form is not None and form["owner"] == str(request.user.pk):

@@ -1,4 +1,4 @@
-"""/api/auth and the account pages. A trailing slash is accepted and not needed."""
+"""Paths of /api/auth and the account pages. A trailing slash is optional."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _own_urlpatterns = [
     path("account/email/send", views.EmailConfirmationResend.as_view(), name="email-confirmation-resend"),
 ]
 
-# Each provider's own paths, of those that are configured (settings.SOCIALACCOUNT_PROVIDERS).
+# The paths of each configured provider (settings.SOCIALACCOUNT_PROVIDERS).
 _provider_urlpatterns = [
     path("account/social/", include(f"allauth.socialaccount.providers.{name}.urls"))
     for name in settings.SOCIALACCOUNT_PROVIDERS

@@ -1,4 +1,4 @@
-"""The account pages. Most are django-allauth's, under our rules; their templates are in templates/allauth and below."""
+"""The account pages. Most are django-allauth's with our rules; their templates are under templates/allauth."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ _HEIR = re.compile(r"heir-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
 
 
 class _Counted:
-    """A form that was refused because of a rate answers 429, with the form and the reason on the page."""
+    """Answers 429, with the form and the reason on the page, if a rate limit rejected the form."""
 
     def form_invalid(self, form: Any) -> HttpResponse:
         response: HttpResponse = super().form_invalid(form)  # type: ignore[misc]
@@ -108,7 +108,7 @@ class SignUp(_Counted, SignupView):
 
 
 def _provider_may_fail(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
-    """Both views ask an OpenID Connect provider where its pages are: it may be away, or answer something else."""
+    """Handle an OpenID Connect provider that is unavailable or gives an invalid answer when asked for its endpoints."""
 
     @wraps(view)
     def asking(request: HttpRequest, provider_id: str) -> HttpResponse:
@@ -126,7 +126,7 @@ come_back_from_provider = _provider_may_fail(openid_connect.callback)
 
 
 class PasswordReset(_Counted, PasswordResetView):
-    """Answers alike whether somebody has the address or not, and writes to it either way."""
+    """Gives the same answer, and sends a mail, whether or not there is an account with the address."""
 
     def form_valid(self, form: Any) -> HttpResponse:
         try:
@@ -139,9 +139,9 @@ class PasswordReset(_Counted, PasswordResetView):
 
 
 class ConfirmEmail(ConfirmEmailView):
-    """Where people sign in before their address is confirmed, only who has signed in to the account confirms it.
+    """Confirms an address. Where users can sign in unconfirmed, only somebody signed in to the account can confirm it.
 
-    The mail may have gone to somebody whose address another person typed: they must not vouch for that account.
+    The mail may have gone to a stranger whose address was mistyped; they must not vouch for that account.
     """
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
@@ -185,7 +185,7 @@ class ProfileEdit(LoginRequiredMixin, FormView):
         user = self.request.user
         data = form.cleaned_data
         if data["email"].lower() != user.email and not did_recently_reauthenticate(self.request):
-            # Who finds an open page must not take the account by its mail. The password is asked, then this goes on.
+            # An open page must not be enough to take over the account by changing its address, so ask for the password.
             raise ReauthenticationRequired
         preferences: dict[str, Any] = {"theme": data["theme"]}
         if any(name in form.data for name in ("keymap", "font_size", "tab_size", "wrap")):
@@ -213,7 +213,7 @@ class ProfileEdit(LoginRequiredMixin, FormView):
         return super().form_valid(form)
 
     def _offer_both(self, form: ProfileForm) -> HttpResponse:
-        """The form as it was filled in, with what another page has saved in the meantime."""
+        """Show the form as filled in, with what another page has saved in the meantime."""
         self.request.user.refresh_from_db()
         saved = self.get_initial()
         form.data = {**dict(form.data.items()), "version": saved["version"]}
@@ -240,7 +240,7 @@ class EmailConfirmationResend(LoginRequiredMixin, View):
 
 
 class SignIns(LoginRequiredMixin, TemplateView):
-    """Where this person is signed in; one browser, or all of them and the API, can be signed out."""
+    """Lists where the user is signed in. Signs out one browser, or all browsers and the API."""
 
     request: SignedInPageRequest
     template_name = "accounts/sign_ins.html"
@@ -255,7 +255,7 @@ class SignIns(LoginRequiredMixin, TemplateView):
         user = request.user
         if "everywhere" in request.POST:
             actions.end_sign_ins(user)
-            # This browser stays, with a session of another name.
+            # This browser stays signed in, with a new session key.
             update_session_auth_hash(request, user)
             UserSession.objects.create_from_request(request)
             messages.success(request, "You are signed out everywhere else.")
@@ -270,7 +270,7 @@ class SignIns(LoginRequiredMixin, TemplateView):
 
 
 class UnsentForm(LoginRequiredMixin, View):
-    """The form that was posted after the last sign-in had ended, as it was filled in."""
+    """Shows again, as filled in, the form that was posted after the last sign-in had ended."""
 
     http_method_names = ["get", "head"]
 
@@ -282,7 +282,7 @@ class UnsentForm(LoginRequiredMixin, View):
 
 
 class Tokens(LoginRequiredMixin, TemplateView):
-    """Personal tokens and bots. A new token is shown in the answer to the form, once, and is kept nowhere."""
+    """Personal tokens and bots. A new token is shown once, in the response to the form, and is not stored."""
 
     request: SignedInPageRequest
     template_name = "accounts/tokens.html"
@@ -303,7 +303,7 @@ class Tokens(LoginRequiredMixin, TemplateView):
         if not form.is_valid():
             return self.render_to_response(self.get_context_data(form=form), status=400)
         if not did_recently_reauthenticate(request):
-            # A token outlives this sign-in: an open page must not be enough to make one.
+            # A token outlives this sign-in, so an open page must not be enough to create one.
             raise ReauthenticationRequired
         data = form.cleaned_data
         holder = access.own_bot(request.user, data["holder"]) if data["holder"] else request.user
@@ -331,7 +331,7 @@ class TokenRevoke(LoginRequiredMixin, View):
 
 
 class OwnData(LoginRequiredMixin, TemplateView):
-    """Take along what is kept about you, or delete the account. Asked for the password unless it was just given."""
+    """Exports the user's data, or leads to deleting the account. Asks for the password unless it was just given."""
 
     request: SignedInPageRequest
     template_name = "accounts/own_data.html"
@@ -354,14 +354,14 @@ class OwnData(LoginRequiredMixin, TemplateView):
         name = f"codecrafter-{request.user.username}.zip"
         headers = {
             "Content-Disposition": str(content_disposition_header(as_attachment=True, filename=name)),
-            # Told of an encoding, the compression of pages leaves it alone and passes the pieces on as they come.
+            # With an encoding set, the compression of pages passes the pieces on as they come.
             "Content-Encoding": "identity",
         }
         return StreamingHttpResponse(_pieces(request.user), content_type="application/zip", headers=headers)
 
 
 async def _pieces(user: User) -> AsyncIterator[bytes]:
-    """The archive, each piece made when the last one has left."""
+    """Yield the archive, making each piece once the last one was sent."""
     pieces = privacy.archive(user)
     while piece := await sync_to_async(lambda: next(pieces, b""))():
         yield piece
