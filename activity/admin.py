@@ -1,6 +1,6 @@
-"""The activity log and the audit trail, for moderators, to read.
+"""The moderators' read-only pages of the activity log and the audit trail.
 
-The log is Django's list where it is in SQL, a list of our own where it is in MongoDB.
+The log is shown by Django's list if it is in SQL, and by our own list if it is in MongoDB.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def _names(ids: set[str]) -> dict[str, str]:
-    """The user names of these ids, which the logs themselves do not hold, in one query."""
+    """Look up the usernames of these ids in one query. The logs themselves hold ids only."""
     people = apps.get_model(settings.AUTH_USER_MODEL).objects.filter(pk__in=ids)
     return {str(pk): name for pk, name in people.values_list("pk", "username")}
 
@@ -43,7 +43,7 @@ def _person_named(text: str) -> UUID | None:
 
 
 class _Named(ChangeList):
-    """With the names of the page's people."""
+    """A list that shows usernames in place of ids."""
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
@@ -57,7 +57,7 @@ class _Named(ChangeList):
 
 
 def _name(entry: Any, of: object) -> str:
-    """Of a person on this page; of everything else the beginning of its id."""
+    """Return the username if the target is a known user, else the beginning of its id."""
     return getattr(entry, "names", {}).get(str(of)) or str(of)[:8]
 
 
@@ -84,7 +84,7 @@ class ActivityAdmin(ReadOnlyAdmin):
         return super().changelist_view(request, extra_context)
 
     def _entries(self, request: HttpRequest) -> HttpResponse:
-        """A page of the store's entries; by person and session, because it has indexes for these."""
+        """Read a page of entries, filtered by user and session, for which the store has indexes."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         wanted = {name: request.GET.get(name, "").strip() for name in ("user_id", "session_id", "before")}
@@ -130,7 +130,7 @@ class ActivityAdmin(ReadOnlyAdmin):
         return link("sessions_app_codesession", entry.session_id, str(entry.session_id)[:8])
 
 
-# Where the page of what an entry is about is; what is not here has none, or is gone.
+# The admin page of each kind of target. Other kinds have none.
 _PAGES = {"user": "accounts_user", "session": "sessions_app_codesession", "run": "execution_run"}
 
 
@@ -150,7 +150,7 @@ class AuditEntryAdmin(ReadOnlyAdmin):
         return _Named
 
     def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> tuple[Any, bool]:
-        """A user name stands for that person's id, as who did it or to whom it was done."""
+        """Search. A username also finds entries by or about the user with that name."""
         if (person := _person_named(search_term)) is not None:
             return queryset.filter(Q(actor_id=person) | Q(target_id=str(person))), False
         return super().get_search_results(request, queryset, search_term)
@@ -171,5 +171,5 @@ class AuditEntryAdmin(ReadOnlyAdmin):
 
     @admin.display(description="intact", boolean=True)
     def is_whole(self, entry: AuditEntry) -> bool:
-        """This entry by itself; the whole chain is what `manage.py verify_audit` reads."""
+        """Whether this entry matches its hash. `manage.py verify_audit` checks the whole chain."""
         return entry.hash == audit.hash_of(entry)

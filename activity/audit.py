@@ -1,8 +1,8 @@
-"""The audit trail: what moderators and owners do, in SQL, append-only, each entry chained by its hash to the last.
+"""The audit trail of what moderators and owners do: append-only, in SQL, each entry chained by hash to the last.
 
-Actions call `append` in the transaction of what it speaks of, so that neither is there without the other. The database
-refuses to change or remove entries (migration 0003), `verify` finds it when somebody with the database's own keys did,
-and the log line of each entry, kept elsewhere, shows when the end was cut off (`manage.py verify_audit --expect`).
+Actions call append() in the transaction of the change, so that neither exists without the other. The database refuses
+to change or remove entries (migration 0003); verify() detects it if somebody with full access to the database did; and
+the log line of each entry, kept elsewhere, reveals a truncated end (`manage.py verify_audit --expect`).
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ logger = logging.getLogger(__name__)
 
 FIRST_PREVIOUS = "0" * 64
 REASON_MAX_CHARS = 500
-# One look is many requests: of one person at one thing it is noted once in this time.
+# Viewing something takes many requests, so one person's views of it are recorded once in this time.
 LOOK_SECONDS = 900
-# Any number, as long as nobody else locks it ("audit" in ASCII).
+# An arbitrary advisory lock ("audit" in ASCII).
 _ADVISORY_LOCK = 0x6175646974
 _CHUNK = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`broken` is the number of the first entry that is not as it was written, and `why` what is wrong with it."""
+    """The result of a verification. `broken` is the number of the first bad entry, and `why` says what is wrong."""
 
     entries: int
     last_hash: str
@@ -56,10 +56,10 @@ def append(
     reason: str = "",
     metadata: Mapping[str, Any] | None = None,
 ) -> AuditEntry:
-    """Add an entry, in the caller's transaction. `actor_id` is None for what nobody did; metadata as in log.record.
+    """Add an entry in the caller's transaction. `actor_id` is None if the system acted; metadata as in log.record.
 
-    Names of people have no place in it: an account that is deleted must leave nothing but its id. Entries wait for each
-    other until their transactions end, so call this after everything else that the transaction locks.
+    Do not include names of people: a deleted account must leave nothing but its id. Entries are serialized until their
+    transactions end, so call this after everything else that the transaction locks.
     """
     _take_turn()
     last = AuditEntry.objects.order_by("-number").values_list("number", "hash").first()
@@ -85,18 +85,18 @@ def append(
 def note_look(
     user_id: UUID, target_type: str, target_id: UUID | str, metadata: Mapping[str, Any] | None = None
 ) -> None:
-    """A moderator looked at what they see only as a moderator; noted once in LOOK_SECONDS for each thing."""
+    """Record that a moderator viewed something only moderators can see; once in LOOK_SECONDS for each target."""
     try:
         is_first = cache.add(f"look:{user_id}:{target_type}:{target_id}", 1, timeout=LOOK_SECONDS)
     except Exception:
-        logger.warning("the cache is away: looks are noted one by one")
+        logger.warning("the cache is unavailable: every view by a moderator is recorded")
         is_first = True
     if is_first:
         append("look", actor_id=user_id, target_type=target_type, target_id=target_id, metadata=metadata)
 
 
 def hash_of(entry: AuditEntry) -> str:
-    """SHA-256 over the entry as canonical JSON: keys in order, no spaces, ASCII, times in UTC with microseconds."""
+    """Hash the entry (SHA-256) as canonical JSON: sorted keys, no spaces, ASCII, times in UTC with microseconds."""
     content = {
         "number": entry.number,
         "timestamp": entry.timestamp.astimezone(timezone.get_default_timezone()).isoformat(timespec="microseconds"),
@@ -113,7 +113,7 @@ def hash_of(entry: AuditEntry) -> str:
 
 
 def verify(expect: tuple[int, str] | None = None) -> Verdict:
-    """Read the whole trail. `expect` is the number and the hash of an entry, noted down earlier somewhere else."""
+    """Verify the whole trail. `expect` is the number and hash of an entry, recorded elsewhere earlier."""
     number, previous_hash = 0, FIRST_PREVIOUS
     for entry in AuditEntry.objects.order_by("number").iterator(chunk_size=_CHUNK):
         why = ""
@@ -136,7 +136,7 @@ def verify(expect: tuple[int, str] | None = None) -> Verdict:
 
 
 def is_guarded() -> bool:
-    """Whether the database itself refuses to change entries: a table that was copied or rebuilt loses its triggers."""
+    """Whether the database refuses to change entries. A table that was copied or rebuilt loses its triggers."""
     found = (
         "SELECT count(*) FROM sqlite_master WHERE type = 'trigger' AND tbl_name = %s"
         if connection.vendor == "sqlite"
@@ -148,14 +148,14 @@ def is_guarded() -> bool:
 
 
 def _take_turn() -> None:
-    """One transaction at a time from here to its end. SQLite's begin with the write lock (settings.DATABASES)."""
+    """Wait for other transactions that append. On SQLite, all begin with the write lock (settings.DATABASES)."""
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_ADVISORY_LOCK])
 
 
 def _without_fractions(value: Any) -> Any:
-    """jsonb and Python may write one fraction in two ways, and the hash would differ."""
+    """Turn fractions into text: jsonb and Python may format them differently, which would change the hash."""
     if isinstance(value, float):
         return repr(value)
     if isinstance(value, list):

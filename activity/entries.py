@@ -1,4 +1,4 @@
-"""One entry of the activity log, made fit for every store: bounded, and text that any of them takes."""
+"""Entries of the activity log, bounded in size and restricted to text that every store accepts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ACTION_MAX_CHARS = 60
 METADATA_MAX_BYTES = 4096
 TRUNCATED = "_truncated"
 
-# PostgreSQL takes no NUL, BSON no half of a surrogate pair.
+# PostgreSQL rejects NUL, BSON rejects lone surrogates.
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _PROCESS = secrets.token_hex(3)
 _counter = itertools.count()
@@ -31,7 +31,7 @@ _counter = itertools.count()
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """`id` is the store's own name for it and sorts by age among entries of one millisecond."""
+    """One entry. `id` is the store's own, and sorts by age among entries of one millisecond."""
 
     id: str
     timestamp: datetime
@@ -44,7 +44,7 @@ class Entry:
 
     @property
     def cursor(self) -> str:
-        """Pass it as `before` to read on where this entry stood."""
+        """Pass this as `before` to continue after this entry."""
         return f"{round(self.timestamp.timestamp() * 1000)}-{self.id}"
 
 
@@ -59,9 +59,9 @@ def make_entry(
 ) -> Entry:
     now = timezone.now()
     return Entry(
-        # Unique without asking anybody, so that writing one twice does no harm.
+        # Unique without coordination, so that writing an entry twice is harmless.
         id=f"{time.time_ns():016x}{next(_counter) & 0xFFFFFFFF:08x}{_PROCESS}",
-        # BSON keeps milliseconds.
+        # BSON has millisecond precision.
         timestamp=now.replace(microsecond=now.microsecond // 1000 * 1000),
         level=level if level in ("debug", "info", "warning", "error") else "info",
         action=storable(str(action))[:ACTION_MAX_CHARS],
@@ -73,7 +73,7 @@ def make_entry(
 
 
 def parse_cursor(cursor: str) -> tuple[datetime, str]:
-    """Raise ValueError for anything but Entry.cursor."""
+    """Parse Entry.cursor. Raises ValueError."""
     milliseconds, separator, entry_id = cursor.partition("-")
     if not separator or not re.fullmatch("[0-9a-f]{1,40}", entry_id) or not re.fullmatch("[0-9]{1,14}", milliseconds):
         raise ValueError("not a cursor of the activity log")
@@ -86,7 +86,7 @@ def as_uuid(value: UUID | str | None) -> UUID | None:
 
 
 def storable(text: str) -> str:
-    """Text that every store takes."""
+    """Replace characters that a store would reject."""
     return _UNSTORABLE.sub("\ufffd", text)
 
 
@@ -95,7 +95,7 @@ def _shortened(text: str, limit: int) -> str:
 
 
 def bounded(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """At most METADATA_MAX_BYTES as JSON: the first items that fit, and a mark when some did not."""
+    """Limit metadata to METADATA_MAX_BYTES as JSON: keep the first items that fit, and mark the omission of others."""
     kept: dict[str, Any] = {}
     used = len(TRUNCATED) + 16
     for key, value in metadata.items():
@@ -115,7 +115,7 @@ def bounded(metadata: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _integer(digits: str) -> int | str:
-    """BSON has 64 bits."""
+    """Parse an integer of at most 64 bits, the limit of BSON."""
     return int(digits) if len(digits) < 19 else digits
 
 
@@ -125,6 +125,6 @@ def _clean(value: Any) -> Any:
     if isinstance(value, list):
         return [_clean(item) for item in value]
     if isinstance(value, dict):
-        # A leading $ is an operator to MongoDB.
+        # MongoDB takes a leading $ for an operator.
         return {re.sub(r"^\$", "＄", storable(key)): _clean(item) for key, item in value.items()}  # noqa: RUF001
     return value

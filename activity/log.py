@@ -1,4 +1,4 @@
-"""The activity log: who did what. Actions call record(); MONGODB_URL chooses the store."""
+"""The activity log: who did what. Actions call record(); MONGODB_URL selects the store."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ class Store(Protocol):
     def write(self, entry: Entry) -> None: ...
 
     def recent(self, *, session_id: UUID | None, user_id: UUID | None, limit: int, before: str | None) -> list[Entry]:
-        """Newest first. Raise ActivityOffline when the store does not answer, ValueError for a foreign cursor."""
+        """Read entries, newest first. Raises ActivityOffline, or ValueError for an invalid cursor."""
 
     def prepare(self) -> None:
-        """Make what the store needs; safe to repeat. Raise ActivityOffline."""
+        """Create what the store needs. Safe to repeat. Raises ActivityOffline."""
 
     def flush(self, timeout_seconds: float) -> bool: ...
 
     def forget(self, user_id: UUID) -> None:
-        """Delete this person's entries. Raise ActivityOffline."""
+        """Delete this user's entries. Raises ActivityOffline."""
 
     def status(self) -> tuple[bool, str]:
-        """Whether all is well, and a few words for operators."""
+        """Return whether the store works, and a few words for operators."""
 
 
 def record(
@@ -51,10 +51,10 @@ def record(
     level: Level = "info",
     metadata: Mapping[str, Any] | None = None,
 ) -> None:
-    """Note that something happened, once the current transaction commits. Never raises.
+    """Record that something happened, once the current transaction commits. Never raises.
 
     `action` is a stable name such as "session.created", `message` a sentence of up to 300 characters, `metadata` up to
-    4 KiB as JSON; longer ones are cut. Call it from synchronous code, as everything else that speaks to the database.
+    4 KiB as JSON; longer values are truncated. Call it from synchronous code, like everything that uses the database.
     """
     try:
         entry = make_entry(action, message, user_id=user_id, session_id=session_id, level=level, metadata=metadata)
@@ -70,7 +70,7 @@ def recent(
     limit: int = 50,
     before: str | None = None,
 ) -> list[Entry]:
-    """The newest entries first, older than the entry whose `cursor` is `before`; empty when the store is away."""
+    """Return entries older than the one whose `cursor` is `before`, newest first; none if the store is unavailable."""
     try:
         return store().recent(
             session_id=as_uuid(session_id),
@@ -84,14 +84,14 @@ def recent(
 
 
 def purge() -> int:
-    """Delete what SQL holds for longer than ACTIVITY_DAYS (MongoDB does so by itself); returns the number."""
+    """Delete entries in SQL that are older than ACTIVITY_DAYS (MongoDB expires its own). Returns the number."""
     from activity.sql import purge
 
     return purge()
 
 
 def forget(user_id: UUID) -> None:
-    """Delete what this person did, as far as the log still has it. Never raises; what is left goes with its age."""
+    """Delete this user's entries. Never raises; what could not be deleted expires with age."""
     try:
         current = store()
         current.flush(FLUSH_SECONDS)
@@ -101,7 +101,7 @@ def forget(user_id: UUID) -> None:
 
 
 def store() -> Store:
-    """The store itself, for those who must know whether it answers."""
+    """Return the store itself, for callers that need to know whether it responds."""
     return _mongo(settings.MONGODB_URL) if settings.MONGODB_URL else _sql()
 
 
@@ -114,7 +114,7 @@ def _mongo(url: str) -> Store:
 
 @lru_cache(maxsize=1)
 def _sql() -> Store:
-    # Not at import: the table's model is there only once the apps are loaded.
+    # Not at module level: the model exists only once the apps are loaded.
     from activity.sql import SqlStore
 
     return SqlStore()

@@ -1,4 +1,4 @@
-"""The activity log in SQL, used where no MongoDB is configured (activity/log.py chooses), and the audit trail."""
+"""The activity log in SQL, used if no MongoDB is configured (see activity/log.py), and the audit trail."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from activity.errors import AppendOnly
 
 
 class Activity(models.Model):
-    """Who did what. People and sessions are kept by id, not by key: an entry outlives what it speaks of."""
+    """An entry of the activity log. It has ids of users and sessions, not foreign keys, because it outlives them."""
 
     timestamp = models.DateTimeField(db_index=True)
     level = models.CharField(max_length=8)
@@ -29,7 +29,7 @@ class Activity(models.Model):
 
 
 class AuditEntries(models.QuerySet["AuditEntry"]):
-    """The database refuses these too (migration 0003); here the caller hears of it before anything is sent."""
+    """Refuses changes before they reach the database, which refuses them too (migration 0003)."""
 
     def update(self, **kwargs: Any) -> NoReturn:
         raise AppendOnly
@@ -42,9 +42,9 @@ class AuditEntries(models.QuerySet["AuditEntry"]):
 
 
 class AuditEntry(models.Model):
-    """One line of the audit trail (activity/audit.py writes it). People are in it by id, never by name.
+    """An entry of the audit trail (written by activity/audit.py). It refers to people by id, never by name.
 
-    `hash` is the SHA-256 of the other columns and of the entry before, so a changed, removed or added line shows.
+    `hash` is the SHA-256 of the other columns, including the previous hash, so a change, removal or insertion shows.
     """
 
     number = models.PositiveBigIntegerField(primary_key=True)
@@ -56,7 +56,7 @@ class AuditEntry(models.Model):
     reason = models.CharField(max_length=500, blank=True)
     metadata = models.JSONField(default=dict)
     request_id = models.CharField(max_length=64, blank=True)
-    # Unique, so that two entries can never claim the same one before them.
+    # Unique, so that no two entries can have the same predecessor.
     previous_hash = models.CharField(max_length=64, unique=True)
     hash = models.CharField(max_length=64)
 

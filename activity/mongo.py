@@ -1,7 +1,7 @@
 """The activity log in MongoDB: one collection whose TTL index forgets entries after ACTIVITY_DAYS.
 
-Entries leave through one bounded queue and one thread per process. While MongoDB is away they wait there; what finds
-the queue full is dropped and counted, so a dead MongoDB costs its callers nothing.
+Entries leave through one bounded queue and one thread per process. They wait there while MongoDB is unavailable; when
+the queue is full, new ones are dropped and counted, so a dead MongoDB costs callers nothing.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ QUEUE_MAX_ENTRIES = 1000
 BATCH_MAX_ENTRIES = 100
 FIRST_PAUSE_SECONDS = 0.25
 LONGEST_PAUSE_SECONDS = 10.0
-# For how long a drop keeps the health page from saying "ok".
+# How long the health page reports a dropped entry.
 DROP_REMEMBERED_SECONDS = 300
 DUPLICATE_KEY = 11000
 INDEX_DIFFERS = (85, 86)
@@ -52,7 +52,7 @@ class MongoStore:
         self._dropped_at = float("-inf")
 
     def write(self, entry: Entry) -> None:
-        """Never waits."""
+        """Queue an entry, without waiting."""
         try:
             self._queue.put_nowait(_document(entry))
         except queue.Full:
@@ -80,7 +80,7 @@ class MongoStore:
             raise ActivityOffline(type(error).__name__) from error
 
     def prepare(self) -> None:
-        """Make the indexes, or bring the TTL up to date; safe to repeat."""
+        """Create the indexes or update the TTL. Safe to repeat."""
         from pymongo.errors import OperationFailure, PyMongoError
 
         seconds = int(timedelta(days=settings.ACTIVITY_DAYS).total_seconds())
@@ -100,7 +100,7 @@ class MongoStore:
         self._is_prepared = True
 
     def flush(self, timeout_seconds: float) -> bool:
-        """Wait until everything written so far is stored or dropped; False when time ran out."""
+        """Wait until everything written so far is stored or dropped. Returns False on timeout."""
         with self._queue.all_tasks_done:
             return self._queue.all_tasks_done.wait_for(lambda: not self._queue.unfinished_tasks, timeout_seconds)
 
@@ -113,7 +113,7 @@ class MongoStore:
             raise ActivityOffline(type(error).__name__) from error
 
     def status(self) -> tuple[bool, str]:
-        """Ask the server, within the client's time-outs."""
+        """Ask the server, within the client's timeouts."""
         from pymongo.errors import PyMongoError
 
         detail = f"{self._queue.qsize()} waiting, {self._dropped} dropped since the start"
@@ -132,7 +132,7 @@ class MongoStore:
     def _entries(self) -> Collection[dict[str, Any]]:
         with self._lock:
             if self._collection is None:
-                # Takes a sixth of a second to import, which no start and no request should pay.
+                # Importing it takes a sixth of a second, which no start and no request should pay for.
                 from pymongo import MongoClient
                 from pymongo.uri_parser import parse_uri
 
@@ -147,7 +147,7 @@ class MongoStore:
                     tz_aware=True,
                     uuidRepresentation="standard",
                 )
-                # mongodb://host/database.collection names both.
+                # A URL may name both, as in mongodb://host/database.collection.
                 name = parse_uri(self._url, warn=False)["collection"] or "activity"
                 self._collection = self._client.get_default_database("codecrafter")[name]
             return self._collection
@@ -170,14 +170,14 @@ class MongoStore:
             try:
                 self._deliver(batch)
             except Exception as error:
-                # Trying again would end alike and hold up those behind; its text may hold what was recorded.
+                # A retry would fail again and block the queue. The error's text is not logged: it may quote entries.
                 logger.error("the activity log lost %d entries: %s", len(batch), type(error).__name__)
                 self._count_dropped(len(batch))
             for _ in batch:
                 self._queue.task_done()
 
     def _deliver(self, batch: list[dict[str, Any]]) -> None:
-        """Return when the server has answered; while it is away, try again."""
+        """Write the batch, retrying while the server is unavailable."""
         from pymongo.errors import BulkWriteError, ConnectionFailure
 
         pause = FIRST_PAUSE_SECONDS
@@ -187,7 +187,7 @@ class MongoStore:
                     self.prepare()
                 self._entries().insert_many(batch, ordered=False)
             except BulkWriteError as error:
-                # Duplicates are ours, from an attempt whose answer was lost.
+                # Duplicates come from an attempt of our own whose response was lost.
                 refused = [item for item in error.details["writeErrors"] if item["code"] != DUPLICATE_KEY]
                 self._count_dropped(len(refused))
             except (ConnectionFailure, ActivityOffline):

@@ -1,4 +1,4 @@
-"""The activity log in the main database, where no MongoDB is configured."""
+"""The activity log in the main database, used if no MongoDB is configured."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class SqlStore:
             raise ActivityOffline from error
 
     def prepare(self) -> None:
-        """Migrations have made the table."""
+        """Do nothing: migrations have created the table."""
 
     def flush(self, timeout_seconds: float) -> bool:
         return True
@@ -61,7 +61,7 @@ class SqlStore:
 
 
 def purge() -> int:
-    """Delete what is older than ACTIVITY_DAYS, in short transactions. Returns the number."""
+    """Delete entries older than ACTIVITY_DAYS, in short transactions. Returns the number."""
     oldest = timezone.now() - timedelta(days=settings.ACTIVITY_DAYS)
     purged = 0
     while batch := list(Activity.objects.filter(timestamp__lt=oldest).values_list("id", flat=True)[:PURGE_BATCH]):

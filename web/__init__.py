@@ -1,1 +1,1 @@
-"""What the pages and the REST API of every app share. Imports no app."""
+"""Shared by the pages and the REST API of every app. Imports no app."""

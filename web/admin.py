@@ -1,7 +1,7 @@
-"""What the moderators' pages of every app share: rows that the system makes, looked at, and changed by buttons alone.
+"""The base of the moderators' pages: read-only lists and rows, changed through buttons only.
 
-A button is a POST to the list, of one row or of several. It is answered with a page that says what is going to happen
-and asks for what is needed; the second POST, from that page, calls the action. Nothing is changed by a GET.
+A button posts one or more rows to the list. The response is a page that says what will happen and asks for what is
+needed; a second POST, from that page, calls the action. A GET changes nothing.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ if TYPE_CHECKING:
     from django.db.models import QuerySet
     from django.http import HttpRequest, HttpResponse
 
-# More rows in one action are a slip of the mouse; the few that are meant fit into several.
+# Selecting more rows is usually a slip of the mouse; larger jobs can be done in several goes.
 ACTION_MAX_ROWS = 10
 REASON_MAX = 500
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):
-    """Nobody adds, changes or deletes here, superusers included."""
+    """Lets nobody add, change or delete, superusers included."""
 
     list_per_page = 50
     show_full_result_count = False
     actions_selection_counter = True
-    # Whether its list shows what people wrote, so that reading the list is noted too.
+    # Whether its list shows what people wrote, so that viewing the list is audited too.
     list_shows_content = False
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -67,7 +67,7 @@ class ReadOnlyAdmin(admin.ModelAdmin):
         return response
 
     def looked_at(self, request: HttpRequest, what: str) -> None:
-        """Called when somebody was shown the row of this id, or "list". Apps note it where it is somebody's own."""
+        """Called after somebody was shown the row with this id, or "list". Override it to audit private content."""
 
 
 class NoQuestions(forms.Form):
@@ -94,10 +94,10 @@ class ToldReason(forms.Form):
 
 @dataclass(frozen=True)
 class Button:
-    """`do` calls an action with the row, the moderator and what the form asked; False: there was nothing to do.
+    """A button of an admin page. `do` gets the row, the moderator and the form's data; False means nothing to do.
 
-    `consequence` says what pressing it does; `done` and `left` are words for the message, such as "3 cancelled, 1 was
-    already over". A DomainError is shown and stops nothing else.
+    `consequence` says what pressing it does; `done` and `left` complete the message, such as "3 cancelled, 1
+    unchanged". A DomainError is shown and does not stop the remaining rows.
     """
 
     name: str
@@ -108,10 +108,10 @@ class Button:
     done: str
     left: str
     form: type[forms.Form] = OptionalReason
-    # Whether a row's own page offers it.
+    # Whether the row's page offers it.
     fits: Callable[[Any], bool] = lambda row: True
     is_destructive: bool = False
-    # For one row at a time, and the page that opens afterwards.
+    # The page that opens afterwards. Limits the button to one row.
     opens: Callable[[Any], str] | None = None
 
     @property
@@ -120,7 +120,7 @@ class Button:
 
 
 class DeskAdmin(ReadOnlyAdmin):
-    """With buttons, on the list for several rows and on each row's page."""
+    """A read-only admin page with buttons, on the list for several rows and on each row's page."""
 
     change_form_template = "admin/desk_change_form.html"
     buttons: ClassVar[tuple[Button, ...]] = ()
@@ -221,7 +221,7 @@ class ReadOnlyInline(admin.TabularInline):
 
 
 class Choice(admin.SimpleListFilter):
-    """A filter of a few named states; `states` has the words for each, and which rows are in it."""
+    """A filter of a few named states. `states` maps each to its label and to the rows that are in it."""
 
     states: ClassVar[Mapping[str, tuple[str, Callable[[Any], Any]]]]
 
@@ -234,14 +234,14 @@ class Choice(admin.SimpleListFilter):
 
 
 class Counted(models.Subquery):
-    """How many rows the given queryset has, which names the row outside by OuterRef; one query for a whole list."""
+    """Counts the rows of a queryset that refers to the outer row by OuterRef, in one query for a whole list."""
 
     template = "(SELECT COUNT(*) FROM (%(subquery)s) counted)"
     output_field = models.IntegerField()
 
 
 def link(page: str, target: UUID | None, text: object) -> str:
-    """A link to the change page named such as "accounts_user"; "-" for nobody."""
+    """Link to a change page, such as that of "accounts_user"; "-" without a target."""
     if target is None:
         return "-"
     return format_html('<a href="{}">{}</a>', reverse(f"admin:{page}_change", args=[target]), text)

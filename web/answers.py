@@ -1,10 +1,10 @@
-"""Answers that are kept for KEPT_SECONDS, so that what many read is made once. None is ever out of date:
+"""Cache responses for KEPT_SECONDS, without ever serving a stale one.
 
-A private one is kept in this process with the tag of the state that it shows, and asked for with the tag of the state
-that there is now, which takes one look into the database. So a commit, of a permission above all, ends it everywhere.
-A shared one is kept in the cache with a generation. Who changes what it shows starts a new generation when that is
-committed, and what somebody made of the old state meanwhile is of the old generation. It is kept in Redis only: a
-cache of this process would not hear what another one, such as a management command, changes.
+A private response is kept in this process with the tag of the state that it shows, and is looked up by the tag of the
+current state, which takes one database query. So a commit, of a permission above all, invalidates it everywhere.
+A shared response is kept in the cache with a generation. Changing what it shows starts a new generation on commit, and
+whatever is made of the old state meanwhile belongs to the old one. Shared responses are kept in Redis only: a cache in
+this process would miss changes by other processes, such as management commands.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 KEPT_SECONDS = 300
-# Larger ones are made each time: settings.CACHES["answers"] bounds how many there are, not how much they take.
+# Larger ones are not kept: settings.CACHES["answers"] bounds their number, not their size.
 PRIVATE_MAX_BYTES = 64 * 1024
 
 
 def kept(name: str, tag: str) -> bytes | None:
-    """The private answer, if it shows the state of this tag."""
+    """Return the private response if it shows the state with this tag."""
     found = cast("tuple[str, bytes] | None", caches["answers"].get(name))
     return found[1] if found and found[0] == tag else None
 
@@ -38,7 +38,7 @@ def keep(name: str, tag: str, body: bytes) -> None:
 
 
 def shared(name: str, make: Callable[[], bytes]) -> bytes:
-    """The shared answer, made anew when there is none of this generation or the cache is away."""
+    """Return the shared response. Makes it if there is none of this generation or the cache is unavailable."""
     if not settings.REDIS_URL:
         return make()
     try:
@@ -53,12 +53,12 @@ def shared(name: str, make: Callable[[], bytes]) -> bytes:
     try:
         cache.set(_key(name), (generation, body.decode()), KEPT_SECONDS)
     except Exception:
-        logger.warning("the cache is away, %s is not kept", name)
+        logger.warning("the cache is unavailable, %s is not kept", name)
     return body
 
 
 def forget(name: str) -> None:
-    """What the shared answer shows is being changed: for who changes it at once, for all others on commit."""
+    """Invalidate the shared response: now for the current transaction, and on commit for everybody else."""
     if settings.REDIS_URL:
         _renew(name)
         transaction.on_commit(lambda: _renew(name))
@@ -68,7 +68,7 @@ def _renew(name: str) -> None:
     try:
         cache.set(_generation_key(name), uuid.uuid4().hex, None)
     except Exception:
-        logger.warning("the cache is away: %s may be up to %d s old when it is back", name, KEPT_SECONDS)
+        logger.warning("the cache is unavailable: %s may be up to %d s old once it is back", name, KEPT_SECONDS)
 
 
 def _key(name: str) -> str:

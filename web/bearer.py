@@ -1,4 +1,4 @@
-"""Whether a request carries a valid credential, found out once: the limit of the anonymous asks before the view."""
+"""Check once per request whether it carries a valid credential, because the anonymous rate limit runs before views."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 
 def has_valid_credential(request: HttpRequest) -> bool:
-    """True for a good token, or without any token for the cookie of somebody who is signed in."""
-    # The first of the defaults reads the Authorization header, which both kinds of request have in META.
+    """Whether the request has a valid token or, without a token, the session cookie of a signed-in user."""
+    # The first default authenticator reads the Authorization header from META, which both kinds of request have.
     by_header = cast("type[BaseAuthentication]", api_settings.DEFAULT_AUTHENTICATION_CLASSES[0])()
     try:
         if by_header.authenticate(cast("Request", request)) is not None:
             return True
     except APIException:
         return False
-    # Looking at the session marks the answer as one that varies by cookie.
+    # Reading the session makes the response vary by cookie.
     if settings.SESSION_COOKIE_NAME not in request.COOKIES:
         return False
     return request.user.is_authenticated and request.user.is_active

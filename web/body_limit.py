@@ -1,4 +1,4 @@
-"""Refuses request bodies over a limit while they arrive: Django would spool the whole body to disk first."""
+"""Reject request bodies over a limit while they arrive: Django would first spool the whole body to disk."""
 
 from __future__ import annotations
 

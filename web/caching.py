@@ -1,6 +1,6 @@
-"""Answers are private and kept by nobody, unless the view says otherwise by a Cache-Control of its own.
+"""Make responses private and uncacheable, unless the view sets its own Cache-Control.
 
-A browser would keep a page, and show it after somebody has logged out; a proxy would show it to somebody else.
+Otherwise a browser could show a page after logout, and a proxy could show it to somebody else.
 """
 
 from __future__ import annotations

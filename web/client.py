@@ -1,4 +1,4 @@
-"""Who is calling, as far as their address goes, and who can call at all."""
+"""Determine the caller's address, and whether only this machine can call."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from django.conf import settings
 if TYPE_CHECKING:
     from django.http import HttpRequest
 
-# A proxy on this machine connects from loopback too; what it forwards carries at least one of these.
+# A proxy on this machine connects from loopback too, but its requests carry at least one of these.
 _FORWARDING_HEADERS = ("X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP", "Forwarded", "Via")
 
 
 def serves_this_machine_only() -> bool:
-    """Whether the settings say so: it listens on loopback, under loopback names, and nothing stands in front of it."""
+    """Whether, by its settings, the server listens on loopback, under loopback names, with nothing in front of it."""
     names_are_local = all(_is_loopback_name(name) for name in settings.ALLOWED_HOSTS)
     return bool(settings.LOOPBACK and names_are_local and not settings.TRUSTED_PROXIES and not settings.HTTPS)
 
@@ -32,19 +32,19 @@ def _is_loopback(address: str) -> bool:
 
 
 def is_direct_from_loopback(request: HttpRequest) -> bool:
-    """True for a caller on this machine that no proxy stands before."""
+    """Whether the caller is on this machine, without a proxy in between."""
     if any(name in request.headers for name in _FORWARDING_HEADERS):
         return False
     return _is_loopback(request.META.get("REMOTE_ADDR", ""))
 
 
 def client_address(request: HttpRequest) -> str:
-    """The caller's address. X-Forwarded-For is believed only as far as TRUSTED_PROXIES proxies wrote it."""
+    """Return the caller's address. Only the entries of X-Forwarded-For that TRUSTED_PROXIES proxies wrote count."""
     return forwarded_address(request.META.get("REMOTE_ADDR", ""), request.META.get("HTTP_X_FORWARDED_FOR", ""))
 
 
 def forwarded_address(peer: str, x_forwarded_for: str) -> str:
-    """The address that the outermost trusted proxy saw, or the peer's own where too few proxies wrote one."""
+    """Return the address that the outermost trusted proxy saw, or the peer's own if there were too few proxies."""
     hops = settings.TRUSTED_PROXIES
     if not hops:
         return peer
@@ -53,12 +53,12 @@ def forwarded_address(peer: str, x_forwarded_for: str) -> str:
 
 
 def counted_address(request: HttpRequest) -> str:
-    """The address that rate limits count; see customer_of."""
+    """Return the address that rate limits count (see customer_of)."""
     return customer_of(client_address(request))
 
 
 def customer_of(text: str) -> str:
-    """One caller as far as limits go: an IPv4 address, or the whole /64 that one IPv6 customer has."""
+    """Reduce an address to one caller for rate limits: an IPv4 address, or the /64 of one IPv6 customer."""
     try:
         address = ip_address(text)
     except ValueError:

@@ -1,7 +1,7 @@
-"""ETag, If-Match and If-None-Match over a row's `version`, so that one person's change is not lost under another's.
+"""ETag, If-Match and If-None-Match from a row's `version`, so that concurrent changes do not overwrite each other.
 
-A tag is "VERSION", or "VERSION.DIGEST" where an answer shows more than the row, and names the person it was given to.
-If-Match compares the versions: it guards the row, and says nothing of the rest. If-None-Match compares all of it.
+A tag is "VERSION", or "VERSION.DIGEST" if a response shows more than the row, and names the user it was sent to.
+If-Match compares versions only: it guards the row and nothing else. If-None-Match compares the whole tag.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class PreconditionFailed(DomainError):
 
 
 def etag(version: int, *shown: object) -> str:
-    """The tag of an answer made of a row at `version` and of `shown`, each of which has a text that names its state."""
+    """Return the tag of a response made from a row at `version` and from `shown`, whose texts identify their state."""
     if not shown:
         return f'"{version}"'
     digest = hashlib.sha256("\n".join(map(str, shown)).encode()).hexdigest()[:16]
@@ -33,24 +33,24 @@ def etag(version: int, *shown: object) -> str:
 
 
 def personal(tag: str, reader: AbstractBaseUser) -> str:
-    """The tag as it leaves: what one person has been given is nothing that another has."""
+    """Return the tag as sent: bound to the reader, because a response to one user is no copy for another."""
     return f'{tag[:-1]}.{reader.pk}"'
 
 
 def check_if_match(request: Request, version: int) -> None:
-    """Raise PreconditionFailed when the request names a version and it is not the current one."""
+    """Raise PreconditionFailed if the request names a version that is not the current one."""
     wanted = _tags(request, "If-Match")
     if wanted and "*" not in wanted and str(version) not in {tag.strip('"').partition(".")[0] for tag in wanted}:
         raise PreconditionFailed
 
 
 def unchanged(request: Request, tag: str) -> Response | None:
-    """The 304 for somebody who has what `tag` stands for already."""
+    """Return a 304 if the caller already has the state that `tag` stands for."""
     had = _tags(request, "If-None-Match")
     return Response(status=304, headers={"ETag": tag}) if tag in had or "*" in had else None
 
 
 def _tags(request: Request, header: str) -> list[str]:
-    """Weak ones are taken for strong ones: a compressed answer has a weak tag, whoever compressed it."""
+    """Return the tags in a header. Weak tags count as strong: compression, ours or a proxy's, weakens them."""
     tags = (tag.strip() for tag in request.headers.get(header, "").split(","))
     return [tag.removeprefix("W/") for tag in tags if tag]

@@ -1,7 +1,7 @@
-"""Counters that several processes share through the cache, each raised by one atomic step.
+"""Counters that several processes share through the cache, each incremented in one atomic step.
 
-A cache that does not answer must neither end every request nor leave every door open: meanwhile each process counts in
-its own memory, and asks the cache again a few seconds later.
+A cache that does not respond must neither fail every request nor lift every limit. Until it is back, each process
+counts in its own memory and retries the cache every few seconds.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _away_until = 0.0
 
 
 def increment(key: str, seconds: int) -> int:
-    """Count one, and return how many there are now. The counter is forgotten `seconds` after its first."""
+    """Increment the counter and return it. It expires `seconds` after its first increment."""
     return _ask(lambda cache: _increment(cache, key, seconds))
 
 
@@ -37,7 +37,7 @@ def _increment(cache: BaseCache, key: str, seconds: int) -> int:
     try:
         return cache.incr(key)
     except ValueError:
-        # It was forgotten between the two calls, so this one is the first of the next.
+        # It expired between the two calls, so this is the first of the next window.
         return 1
 
 
@@ -47,7 +47,7 @@ def _ask(question: Callable[[BaseCache], T]) -> T:
         try:
             return question(caches["default"])
         except Exception as error:
-            # Whatever the backend's library raises: time-outs, refused connections, a server that is loading.
+            # The backend's library raises all sorts: timeouts, refused connections, a server that is still loading.
             _away_until = time.monotonic() + AWAY_SECONDS
-            logger.warning("the cache is away, this process counts for itself: %s", error)
+            logger.warning("the cache is unavailable, this process counts on its own: %s", error)
     return question(caches["own"])

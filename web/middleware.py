@@ -1,4 +1,4 @@
-"""The base of the middlewares that run in the event loop."""
+"""The base class of middleware that runs in the event loop."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class AsyncMiddleware:
-    """A subclass writes `async def __call__(self, request)` and awaits `self.get_response(request)`."""
+    """Subclasses define `async def __call__(self, request)` and await `self.get_response(request)`."""
 
     async_capable = True
     sync_capable = False

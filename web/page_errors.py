@@ -1,4 +1,4 @@
-"""The page that a person sees when what they asked for cannot be done: problems.py's errors as HTML."""
+"""Render the errors of problems.py as HTML pages."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class PageErrors(AsyncMiddleware):
-    """Middleware. A view need not catch a DomainError, and no address answers with the browser's own page for 405."""
+    """Middleware. Renders uncaught DomainErrors, and gives 405 a page instead of an empty body."""
 
     async def __call__(self, request: HttpRequest) -> HttpResponseBase:
         response = await self.get_response(request)
@@ -34,7 +34,7 @@ class PageErrors(AsyncMiddleware):
 
 
 def error_page(request: HttpRequest, error: DomainError) -> HttpResponse:
-    """The page of a refusal, with its status and its `Retry-After`. Everything absent looks alike."""
+    """Render an error with its status and `Retry-After`. All 404s look alike."""
     if error.status == HTTPStatus.NOT_FOUND:
         return defaults.page_not_found(request, Http404())
     context = {"status": error.status, "detail": error.detail}

@@ -1,4 +1,4 @@
-"""Lists are {next, previous, results}, by cursor, so that a page never skips or repeats a row."""
+"""Page lists as {next, previous, results} by cursor, so that no row is skipped or repeated."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Paging(CursorPagination):
             self.ordering = tuple(ordering)
 
     def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> Any:
-        """The page that was asked for. Raises Invalid that names `cursor` or `page_size`, whichever is wrong."""
+        """Return the requested page. Raises Invalid for a wrong `cursor` or `page_size`."""
         cursor = self.decode_cursor(request)
         if cursor is not None and cursor.position is not None:
             ordered_by = self.get_ordering(request, queryset, view)[0].removeprefix("-")
@@ -60,7 +60,7 @@ class Paging(CursorPagination):
         if encoded is None:
             return None
         try:
-            # The framework itself skips over what is not base64, and over names that it does not know.
+            # The framework would skip characters that are not base64, and unknown names.
             names = parse_qs(base64.b64decode(encoded, validate=True).decode("ascii"), keep_blank_values=True)
             if not names or not names.keys() <= {"o", "r", "p"}:
                 raise WrongCursor
@@ -70,11 +70,11 @@ class Paging(CursorPagination):
 
 
 class Together:
-    """Querysets of one table, none of which has a row of another, that are paged as one list.
+    """Disjoint querysets of one table, paged as one list.
 
-    Each is asked for as many rows as the page needs, which its own index finds at once; for one condition with OR over
-    two tables the database would read all of the first. Times are then put in order here. Texts the database orders, by
-    rules of its own: it is asked for the ids first, and after that for those of `rows()`.
+    Each is asked for as many rows as the page needs, which its own index finds at once; for a single OR across two
+    tables, the database would read all of the first. Times are then sorted here. Text is sorted by the database, which
+    has its own collation: it is asked for the ids first, and then for those of `rows()`.
     """
 
     def __init__(
@@ -96,14 +96,14 @@ class Together:
             ids = [pk for part in self._parts for pk in part.values_list("pk", flat=True)[: wanted.stop]]
             return self._rows().filter(pk__in=ids).order_by(*self._ordering)[wanted]
         found = [row for part in self._parts for row in part[: wanted.stop]]
-        # The last of the fields first: sorting keeps the order of what is equal.
+        # From the last field to the first, because sorting is stable.
         for name in reversed(self._ordering):
             found.sort(key=attrgetter(name.lstrip("-")), reverse=name.startswith("-"))
         return found[wanted]
 
 
 def _check_position(field: Field, position: str) -> None:
-    """A position is compared in the database, which refuses what is no value of its column."""
+    """Raise WrongCursor for a position that the database could not compare with the column."""
     if "\0" in position:
         raise WrongCursor
     try:
@@ -111,14 +111,14 @@ def _check_position(field: Field, position: str) -> None:
         if isinstance(value, datetime):
             if timezone.is_naive(value):
                 raise WrongCursor
-            # The first and the last day of the calendar may lie outside of it in UTC.
+            # The first and last day of the calendar may fall outside it in UTC.
             value.astimezone(UTC)
     except (ValidationError, OverflowError):
         raise WrongCursor from None
 
 
 def refuse_unknown_parameters(request: Request, allowed: Collection[str], *, is_paged: bool = True) -> None:
-    """An unknown filter is an error, not silence: a misspelt filter would otherwise list everything."""
+    """Raise Invalid for unknown parameters: a misspelt filter must not silently list everything."""
     unknown = set(request.query_params) - {*allowed, "format"} - ({"cursor", "page_size"} if is_paged else set())
     if unknown:
         known = ", ".join(sorted(allowed)) or "none"

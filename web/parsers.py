@@ -1,4 +1,4 @@
-"""How request bodies are read."""
+"""Parse request bodies."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from typing import IO
 
 
-# What is stored must be read again by code that recurses: copied, compared, rendered.
+# Stored values are later copied, compared and rendered by recursive code.
 MAX_DEPTH = 32
 
 
 class JSONParser(parsers.JSONParser):
-    """DRF's parser with a bound on nesting; deeper bodies end in RecursionError, here or in a later request."""
+    """DRF's parser with a limit on nesting. Deeper bodies would raise RecursionError, here or in a later request."""
 
     def parse(
         self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None

@@ -1,10 +1,10 @@
-"""Queries of the hottest reads, whose SQL Django makes once: making it takes ten times as long as the answer to it.
+"""Compile the SQL of the hottest reads once: compiling a query takes Django ten times as long as running it.
 
     find = Prepared(lambda key: Thing.objects.filter(pk=key).values_list("id", "name"))
     find.first(key)
 
-The queryset is built with placeholders, so nothing in it may depend on the values, nor on the time. PostgreSQL plans
-it once per connection, as it does every statement that binding_cursor() sends.
+The queryset is built with placeholders, so nothing in it may depend on the values or on the time. PostgreSQL plans it
+once per connection, like every statement that binding_cursor() sends.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ M = TypeVar("M", bound=Model)
 
 
 class Prepared:
-    """A query by one or more UUIDs, which gives rows as values_list() does."""
+    """A query by one or more UUIDs that returns rows like values_list()."""
 
     def __init__(self, build: Callable[..., QuerySet[Any, Any]]) -> None:
         self._build = build
@@ -53,7 +53,7 @@ class Prepared:
 
 
 def binding_cursor(connection: Any) -> Any:
-    """On PostgreSQL one that sends the values beside the query, as Django's own do not: else nothing is prepared."""
+    """Return a cursor that, on PostgreSQL, sends values apart from the query, so that statements can be prepared."""
     if connection.vendor != "postgresql":
         return connection.cursor()
     connection.ensure_connection()
@@ -74,7 +74,7 @@ def _converted(row: Sequence[Any], converters: dict[int, Any], connection: Any) 
 
 
 class Columns(Generic[M]):
-    """The columns of a table, or some of them, in a values_list() and back. The others are fetched when asked for."""
+    """Names some or all columns for values_list(), and makes an instance of their values, with the others deferred."""
 
     def __init__(self, model: type[M], prefix: str = "", only: Sequence[str] = ()) -> None:
         self._model = model

@@ -1,4 +1,4 @@
-"""Errors: one class to raise, one handler that renders application/problem+json (RFC 9457); pages: page_errors.py.
+"""Errors to raise, and the handler that renders them as application/problem+json (RFC 9457); page_errors.py has pages.
 
 DomainError          code, HTTP status, sentence; each app derives its own in errors.py
   NotFound           absent, or not for you: the two look alike
@@ -35,7 +35,7 @@ CONTENT_TYPE = "application/problem+json"
 
 
 class DomainError(Exception):
-    """An answer, not an accident: what was asked for cannot be done, and `detail` says why to the person."""
+    """An expected refusal, not a bug. `detail` tells the user why."""
 
     code: ClassVar[str] = "error"
     status: ClassVar[int] = 400
@@ -51,7 +51,7 @@ class DomainError(Exception):
         super().__init__(self.detail)
 
     def _entry(self, message: Any) -> dict[str, str]:
-        """Each entry of `errors` is {"message", "code"}; a bare sentence has the code of the whole."""
+        """Make an entry of `errors`, {"message", "code"}. A plain sentence gets the code of the whole error."""
         return message if isinstance(message, dict) else {"message": message, "code": self.code}
 
 
@@ -79,7 +79,7 @@ class Invalid(DomainError):
 
 
 def problem(status: int, code: str, detail: str, **members: Any) -> dict[str, Any]:
-    """The body of an error: `type` is always about:blank, `code` is the stable name to program against."""
+    """Build the body of an error. `type` is always about:blank; `code` is the stable name to program against."""
     body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail, "code": code}
     return body | {name: value for name, value in members.items() if value}
 
@@ -98,12 +98,12 @@ def body_too_large(max_bytes: int) -> str:
 
 
 def problem_response(status: int, code: str, detail: str, **members: Any) -> JsonResponse:
-    """The same outside of DRF (middleware, body limit, unknown paths)."""
+    """Build the response to an error outside DRF (middleware, unknown paths)."""
     return JsonResponse(problem(status, code, detail, **members), status=status, content_type=CONTENT_TYPE)
 
 
 def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | None:
-    """DRF's EXCEPTION_HANDLER. What is not an answer is logged with an id, and the id is all that leaves."""
+    """Render an exception (DRF's EXCEPTION_HANDLER). Unexpected ones are logged under an id; only the id is sent."""
     headers: dict[str, str] = {}
     if isinstance(exc, DomainError):
         headers.update(exc.headers)
@@ -141,7 +141,7 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
 
 
 def _wants_json(context: dict[str, Any]) -> bool:
-    """The browsable API renders errors as its own HTML page; everybody else gets problem+json."""
+    """Whether to send problem+json. The browsable API renders errors as its own HTML page."""
     renderer = getattr(context.get("request"), "accepted_renderer", None)
     return renderer is None or renderer.format == "json"
 
@@ -168,7 +168,7 @@ def _from_drf(exc: exceptions.APIException) -> dict[str, Any]:
 
 
 def _flatten(details: Any, path: str = "") -> dict[str, list[dict[str, str]]]:
-    """{"limits": {"cpu_ms": [...]}} becomes {"limits.cpu_ms": [{"message", "code"}]}."""
+    """Turn {"limits": {"cpu_ms": [...]}} into {"limits.cpu_ms": [{"message", "code"}]}."""
     if isinstance(details, dict) and "message" in details and "code" in details:
         return {path or "request": [{"message": str(details["message"]), "code": str(details["code"])}]}
     flat: dict[str, list[dict[str, str]]] = {}
@@ -181,28 +181,28 @@ def _flatten(details: Any, path: str = "") -> dict[str, list[dict[str, str]]]:
 
 
 def is_api(request: HttpRequest) -> bool:
-    """Whether a program asks, which is answered in JSON, and not a page."""
+    """Whether the request is for the API, which answers in JSON, and not for a page."""
     return request.path_info.startswith("/api/")
 
 
 @csrf_exempt
 def api_not_found(request: HttpRequest, path: str = "") -> JsonResponse:
-    """Any path under /api/ that is not in the table."""
+    """Answer any unknown path under /api/."""
     return problem_response(404, NotFound.code, "This API has no such path.")
 
 
 def is_database_away(error: BaseException | None) -> bool:
-    """Whether PostgreSQL could not be reached, went away meanwhile, or has no connection left."""
+    """Whether PostgreSQL could not be reached, went away, or has no connection left."""
     cause = error.__cause__ if isinstance(error, OperationalError | InterfaceError) else None
     if not type(cause).__module__.startswith("psycopg"):
         return False
-    # Classes of SQLSTATE: connection exceptions, operator intervention but for a statement that took too long.
+    # SQLSTATE classes: connection exceptions, and operator intervention except for cancelled statements.
     state = getattr(cause, "sqlstate", None)
     return state is None or state.startswith(("08", "57P")) or state == "53300"
 
 
 def database_away_response(request: HttpRequest) -> HttpResponse:
-    """DATABASE_AWAY, or a page that says so."""
+    """Answer with DATABASE_AWAY, as JSON or as a page."""
     headers = {"Retry-After": str(DATABASE_RETRY_SECONDS)}
     if is_api(request):
         return JsonResponse(DATABASE_AWAY, status=503, content_type=CONTENT_TYPE, headers=headers)
@@ -210,7 +210,7 @@ def database_away_response(request: HttpRequest) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """handler500: a problem for the API, the error page for people. Neither says more than an id."""
+    """Answer unhandled errors (handler500), as JSON or as a page. Neither reveals more than an id."""
     if is_database_away(sys.exc_info()[1]):
         return database_away_response(request)
     if is_api(request):

@@ -1,4 +1,4 @@
-"""Absolute links begin with PUBLIC_URL, whatever name the request was sent to."""
+"""Make absolute links begin with PUBLIC_URL, whatever host the request was sent to."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 
 def public_host() -> str:
-    """The host, and the port unless it is the scheme's own, that people are told."""
+    """Return the public host, with the port unless it is the scheme's default."""
     return urlsplit(settings.PUBLIC_URL).netloc
 
 
 class AbsoluteLinks(AsyncMiddleware):
-    """Whatever makes absolute links (allauth's mails, callbacks, paging, invites) asks request.build_absolute_uri()."""
+    """Middleware. Changes request.build_absolute_uri(), which makes all links (mails, callbacks, paging, invites)."""
 
     async def __call__(self, request: Any) -> HttpResponseBase:
-        # A cached property of Django's, which build_absolute_uri() alone reads.
+        # A cached property of Django that only build_absolute_uri() reads.
         request._current_scheme_host = settings.PUBLIC_URL
         return await self.get_response(request)

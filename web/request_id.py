@@ -1,4 +1,4 @@
-"""A short id per request, in the response's X-Request-ID and in every log line it causes."""
+"""Give each request a short id, in the response's X-Request-ID and in every log line that it causes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from django.http.response import HttpResponseBase
 
 current_request_id: contextvars.ContextVar[str] = contextvars.ContextVar("request_id", default="-")
-# A caller's id is kept only when it can neither forge a log line nor grow it.
+# A caller's id is used only if it can neither forge a log line nor bloat it.
 _ACCEPTED = re.compile(r"^[A-Za-z0-9._-]{1,64}\Z")
 
 

@@ -1,4 +1,4 @@
-"""What the OpenAPI schema says beyond the views: each path once, the shape of lists, and every refusal as a problem."""
+"""Complete the OpenAPI schema: each path once, the shape of lists, and every error as a problem."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class ProblemSerializer(serializers.Serializer):
     code = serializers.CharField()
 
     def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
-        """`errors` as a class attribute would hide that of the framework."""
+        """Add `errors`, which as a class attribute would hide that of the framework."""
         entries = serializers.ListField(child=ProblemEntrySerializer())
         return {**super().get_fields(), "errors": serializers.DictField(child=entries, required=False)}
 
@@ -54,7 +54,7 @@ def each_path_once(endpoints: list[tuple[str, str, str, Any]]) -> list[tuple[str
 
 
 def page_of(item: type[serializers.BaseSerializer[Any]]) -> serializers.Serializer[Any]:
-    """The shape of a list that is read page by page."""
+    """Build the serializer of a paged list."""
 
     def link() -> serializers.URLField:
         return serializers.URLField(allow_null=True, help_text="Null at the end of the list.")
@@ -64,7 +64,7 @@ def page_of(item: type[serializers.BaseSerializer[Any]]) -> serializers.Serializ
 
 
 def refusals(*kinds: type[DomainError]) -> dict[int, OpenApiResponse]:
-    """The answers to errors that are particular to one call."""
+    """Describe the responses to errors that are specific to one operation."""
     codes: dict[int, list[str]] = defaultdict(list)
     for kind in kinds:
         codes[kind.status].append(f"`{kind.code}`")
@@ -72,7 +72,7 @@ def refusals(*kinds: type[DomainError]) -> dict[int, OpenApiResponse]:
 
 
 class Schema(AutoSchema):
-    """Adds what every call of its kind may be refused with, and says of every refusal that it is a problem."""
+    """Adds the errors that all operations of a kind share, and describes every error as a problem."""
 
     def _get_response_bodies(self, direction: Literal["request", "response"] = "response") -> dict[str, Any]:
         bodies: dict[str, Any] = super()._get_response_bodies(direction)

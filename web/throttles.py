@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What one caller may do in one scope: `used` of `limit` in a window that ends in `seconds_left`."""
+    """One caller's requests in one scope: `used` of `limit`, in a window that ends in `seconds_left`."""
 
     scope: str
     limit: int
@@ -61,7 +61,7 @@ class RateLimited(DomainError):
 
 
 def headers_of(budgets: Sequence[Budget]) -> dict[str, str]:
-    """Both headers, as lists of structured fields: the policies, and what is left of each."""
+    """Build both headers as lists of structured fields: the policies, and what is left of each."""
     if not budgets:
         return {}
     return {
@@ -75,19 +75,19 @@ GUESTS_TOGETHER = 10
 
 
 def _window(scope: str, who: str) -> tuple[str, int, int, int]:
-    """(key of the counter, limit, length of the window, whole seconds until it ends)."""
+    """Return the counter's key, the limit, the length of the window, and the whole seconds until it ends."""
     limit, window = (int(part) for part in settings.RATES[scope].split("/"))
     if who.startswith(_GUESTS):
         limit *= GUESTS_TOGETHER
     now = time.time()
     started = int(now // window) * window
-    # Hashed, because a name may hold what a cache key may not.
+    # Hashed, because names may contain characters that cache keys may not.
     key = f"rate:{scope}:{hashlib.sha256(who.encode()).hexdigest()[:32]}:{started}"
     return key, limit, window, max(1, int(started + window - now))
 
 
 def count(scope: str, who: str) -> Budget | None:
-    """Count one request of `who` and say what that leaves; None where nothing is limited."""
+    """Count one request of `who` and return the budget; None if rate limits are off."""
     if not settings.RATE_LIMITS:
         return None
     key, limit, window, seconds_left = _window(scope, who)
@@ -95,7 +95,7 @@ def count(scope: str, who: str) -> Budget | None:
 
 
 def budget_of(scope: str, who: str) -> Budget | None:
-    """The same without counting."""
+    """Return the budget of `who` without counting a request."""
     if not settings.RATE_LIMITS:
         return None
     key, limit, window, seconds_left = _window(scope, who)
@@ -118,10 +118,10 @@ def count_person_or_refuse(scope: str, user: Any, request: HttpRequest) -> Budge
 
 
 class RateLimits(AsyncMiddleware):
-    """Middleware. Counts each request under /api/ without a valid credential, once, before any work is done for it.
+    """Middleware. Counts each request under /api/ without a valid credential before doing any work for it.
 
-    Every answer there says what is left of the budgets that its request was counted in. A page counts like a call: for
-    the person who is signed in, and for others by address in a scope of its own.
+    Every response there reports what is left of the budgets that its request was counted in. Pages count too: for the
+    signed-in user, and for anonymous callers by address in a separate scope.
     """
 
     async def __call__(self, request: HttpRequest) -> HttpResponseBase:
@@ -132,7 +132,7 @@ class RateLimits(AsyncMiddleware):
         refusal = await sync_to_async(self._count)(request)
         response = refusal or await self.get_response(request)
         for name, value in headers_of(request.META.get(_COUNTED, ())).items():
-            # A refusal of the view has its own, of the budget that is used up.
+            # A rejection by the view has its own headers, for the exhausted budget.
             response[name] = f"{response[name]}, {value}" if name in response else value
         return response
 
@@ -162,10 +162,10 @@ class RateLimits(AsyncMiddleware):
         return None
 
 
-# Probes and scrapers, which have rules of their own.
+# Probes and scrapers have rules of their own.
 _UNCOUNTED = re.compile(r"/(health|metrics)\b")
 _GUESTS = "guests:"
-# The budgets that a request was counted in. Among the headers' names, which are all HTTP_*, nobody can send this one.
+# The META key of the budgets that a request was counted in. Callers can set HTTP_* keys only.
 _COUNTED = "codecrafter.counted"
 
 
@@ -175,19 +175,19 @@ def _note(request: HttpRequest, budget: Budget | None) -> None:
 
 
 def who_is(user: Any) -> str:
-    """The signed-in, in the key of a counter. Bots spend what their person has."""
+    """Return a user's part of a counter's key. Bots spend their owner's budget."""
     return f"user:{user.bot_of_id or user.pk}"
 
 
 def who_is_at(request: HttpRequest) -> str:
-    """The anonymous, in the key of a counter."""
+    """Return an anonymous caller's part of a counter's key."""
     return f"address:{counted_address(request)}"
 
 
 class GeneralThrottle(BaseThrottle):
-    """The default of every view: one budget per signed-in person. A view's own scope has a budget of its own.
+    """The default throttle of views: one budget per user. A view with a scope of its own has a separate budget.
 
-    A valid credential at a view that does not look at it is counted here, by address like everybody else there.
+    At a view that ignores credentials, all callers are counted by address.
     """
 
     scope: ClassVar[str | None] = None

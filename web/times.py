@@ -1,4 +1,4 @@
-"""How moments look in JSON."""
+"""Times in JSON."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ if TYPE_CHECKING:
 
 
 def moment(value: datetime) -> str:
-    """ISO 8601 in UTC, which is what the database gives."""
+    """Format as ISO 8601. The value must be in UTC, as the database returns it."""
     return value.isoformat().replace("+00:00", "Z")

@@ -1,4 +1,4 @@
-"""manage.py prepare_activity: make the collection's indexes before the first entry; run it at every deployment."""
+"""manage.py prepare_activity: create the collection's indexes before the first entry. Run it at every deployment."""
 
 from __future__ import annotations
 

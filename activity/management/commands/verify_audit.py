@@ -1,4 +1,4 @@
-"""Read the whole audit trail and say whether every entry is as it was written."""
+"""manage.py verify_audit: check that no entry of the audit trail was changed or removed."""
 
 from __future__ import annotations
 
