@@ -1,4 +1,4 @@
-"""The admin site's name, its first page, and what it leaves out."""
+"""The admin site's name, its index page, and the models that it hides."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 admin.site.site_header = "CodeCrafter"
 admin.site.site_title = "CodeCrafter"
 admin.site.index_title = "Moderation"
-# Its lists need the width; every page is two steps from the first.
+# The lists need the width, and every page is two clicks from the index.
 admin.site.enable_nav_sidebar = False
 admin.site.index_template = "admin/desk_index.html"
 
@@ -40,7 +40,7 @@ def _index(request: HttpRequest, extra_context: dict[str, Any] | None = None) ->
 
 
 def _cards(request: HttpRequest) -> list[tuple[str, int, str]]:
-    """(words, number, address) of what may wait for this moderator."""
+    """Return (label, number, URL) for whatever may need this moderator's attention."""
     runs, languages = Run.objects, AvailableLanguage.objects
     shown = (
         ("sessions_app.report", "open reports", Report.objects.filter(state=Report.State.OPEN), "state__exact=open"),
@@ -70,7 +70,7 @@ def _cards(request: HttpRequest) -> list[tuple[str, int, str]]:
 
 admin.site.index = _index  # type: ignore[method-assign]
 
-# Refresh tokens in full, second factors, clients' secrets, and addresses to change past our actions.
+# They hold full refresh tokens, second factors and client secrets, or would bypass our actions.
 for hidden in (
     OutstandingToken,
     BlacklistedToken,

@@ -1,8 +1,9 @@
-"""Which connections this server keeps: a cap for all of them, and one for those of each address.
+"""Admit connections within a limit for the whole server and one for each address.
 
-A connection is waiting until the head of a request is whole, and busy until that request is answered, or for as long
-as it is a socket. Three quarters of a cap may be busy; past it, requests are refused. The rest is for those that wait,
-and when it is full the oldest of them makes room. So a newcomer is always heard, however many others say nothing.
+A connection is waiting until the head of a request is complete, and busy until that request is answered, or for as
+long as it is a socket. Up to three quarters of a limit may be busy; beyond that, requests are rejected. The rest is
+for waiting connections, and when it is full, the oldest of them is dropped. So a new connection always gets a chance,
+however many others are idle.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ if TYPE_CHECKING:
     import asyncio
 
 TURNED_AWAY = Counter(
-    "http_turned_away", "Connections and requests that ended before the application was asked, by reason.", ["reason"]
+    "http_turned_away", "Connections and requests rejected before they reached the application, by reason.", ["reason"]
 )
 
 
 @dataclass
 class Places:
-    """The connections of one address, or of all."""
+    """The connections of one address, or of the whole server."""
 
     limit: int
     body_bytes_limit: int
@@ -48,8 +49,8 @@ class _Connection:
 
 
 class Admission(ServerState):
-    """uvicorn's state of a server, which all its connections share. An address is "" while it is not known, which is
-    so behind proxies until a request says whom it is from."""
+    """uvicorn's server state, which all connections share. An address is "" while unknown: behind proxies, until the
+    first request names it."""
 
     def __init__(self, connections: int, connections_per_address: int, body_bytes: int) -> None:
         super().__init__()
@@ -59,9 +60,9 @@ class Admission(ServerState):
         self._inside: dict[asyncio.Transport, _Connection] = {}
 
     def enter(self, transport: asyncio.Transport, address: str) -> bool:
-        """Take a new connection in, in place of one that waits if need be. False if there is none."""
+        """Admit a connection, if necessary in place of a waiting one. Returns False if there is no room."""
         connection = _Connection(address)
-        # The address first: what goes of its own makes room among all.
+        # The address first: evicting one of its connections makes room on the server too.
         for places in reversed(self._places_of(connection)):
             if places.is_full:
                 if not places.waiting:
@@ -72,13 +73,13 @@ class Admission(ServerState):
                 oldest.abort()
                 TURNED_AWAY.labels("evicted").inc()
         self._inside[transport] = connection
-        # Anew: the eviction may have left nothing of the address.
+        # Looked up again, because the eviction may have removed the address.
         for places in self._places_of(connection):
             places.waiting[transport] = None
         return True
 
     def begin(self, transport: asyncio.Transport, address: str) -> bool:
-        """Note that a request is to be answered. False when its address, or the server, has too many already."""
+        """Mark the connection as busy. Returns False if its address, or the server, has too many busy ones."""
         connection = self._inside.get(transport)
         if connection is None:
             return False
@@ -97,7 +98,7 @@ class Admission(ServerState):
         return True
 
     def hold(self, transport: asyncio.Transport, size: int) -> bool:
-        """Count bytes of a body that has to be kept until its request is answered; False past the limit."""
+        """Count bytes of a body, which are kept until the request is answered. Returns False past the limit."""
         connection = self._inside.get(transport)
         if connection is None:
             return False
@@ -109,14 +110,14 @@ class Admission(ServerState):
         return is_within
 
     def end(self, transport: asyncio.Transport, address: str) -> None:
-        """Note that every request of the connection is answered; `address` is what it entered with."""
+        """Mark the connection as waiting again, under the `address` that it entered with."""
         if self.leave(transport):
             connection = self._inside[transport] = _Connection(address)
             for places in self._places_of(connection):
                 places.waiting[transport] = None
 
     def leave(self, transport: asyncio.Transport) -> bool:
-        """Forget a connection; False if that was done before."""
+        """Remove a connection. Returns False if it was already gone."""
         connection = self._inside.pop(transport, None)
         if connection is None:
             return False

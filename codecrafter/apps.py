@@ -10,5 +10,5 @@ class CodeCrafterConfig(AppConfig):
         from accounts.moderators import ensure_group
         from codecrafter import checks  # noqa: F401
 
-        # Permissions are made app by app in the order of INSTALLED_APPS; auth comes after all of ours.
+        # Permissions are created app by app in the order of INSTALLED_APPS, and auth comes after all of ours.
         post_migrate.connect(ensure_group, sender=apps.get_app_config("auth"), dispatch_uid="moderators")

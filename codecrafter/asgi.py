@@ -1,4 +1,4 @@
-"""What the server calls: HTTP to Django behind the body limit, sockets to realtime, start and stop of the parts."""
+"""The ASGI application: HTTP to Django behind the body limit, sockets to realtime, and the lifespan of the parts."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ async def lifespan(
     receive: Callable[[], Awaitable[dict[str, Any]]],
     send: Callable[[dict[str, Any]], Awaitable[None]],
 ) -> None:
-    """ASGI lifespan: in the embedded default, the worker and the periodic work live and die with the server."""
+    """Start and stop the parts of the process (ASGI lifespan): if embedded, also the worker and periodic work."""
     parts: list[Any] = []
     while True:
         message = await receive()
@@ -53,7 +53,7 @@ async def lifespan(
                 try:
                     await sync_to_async(part.stop, thread_sensitive=False)()
                 except Exception:
-                    # With the database away, too, the others are stopped and the process ends.
+                    # The others are stopped and the process ends, even if the database is unavailable.
                     logger.exception("a part of the server did not stop in order")
             await send({"type": "lifespan.shutdown.complete"})
             return

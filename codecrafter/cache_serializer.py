@@ -1,6 +1,6 @@
-"""How values lie in Redis: as JSON. Django's own serializer is pickle, which runs what it reads.
+"""Store cache values in Redis as JSON. Django's own serializer is pickle, which can run code when loading.
 
-Whoever can write to Redis, as a worker can, must not thereby run code in the web process.
+Write access to Redis, which workers have, must not be enough to run code in the web process.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ logger = logging.getLogger(__name__)
 
 
 class JSONSerializer:
-    """Django's RedisCache uses it (settings.CACHES). Whole numbers stay as they are, so that Redis can count."""
+    """The serializer of Django's RedisCache (settings.CACHES). Integers stay as they are, so that Redis can count."""
 
     def dumps(self, value: Any) -> int | bytes:
         return value if type(value) is int else json.dumps(value, separators=(",", ":")).encode()
 
     def loads(self, data: bytes) -> Any:
-        """The value; None, as if there were none, for what this class has not written."""
+        """Decode a value. Returns None, as for a missing value, if it is not JSON."""
         try:
             return json.loads(data)
         except (ValueError, RecursionError):
-            logger.warning("a value in the cache is not JSON and is passed over")
+            logger.warning("ignored a value in the cache that is not JSON")
             return None

@@ -20,12 +20,12 @@ def _application(name: str, **options: Any) -> Celery:
 
 
 app = _application("codecrafter")
-# Which queues a worker takes is a matter of its application; this one's is a thread in each worker (worker.py).
+# A worker's queues belong to its application. The upkeep queue is served by a thread in each worker (worker.py).
 upkeep_app = _application("codecrafter.upkeep", set_as_current=False)
 UPKEEP = "upkeep"
 
 _in_rabbitmq = app.conf.broker_url.startswith("amqp")
-# Where RabbitMQ puts a message that it had to deliver again and again. Its run row is ended by the reaper.
+# RabbitMQ moves messages here after too many deliveries. The reaper ends the run.
 _dead_letters = Exchange("dead_letters", type="direct")
 
 
@@ -39,13 +39,13 @@ def _queue(name: str) -> Queue:
     return Queue(name, Exchange(name), routing_key=name, queue_arguments=arguments if _in_rabbitmq else None)
 
 
-# Runs and upkeep wait in different queues and are taken by different threads, so that neither holds up the other.
+# Runs and upkeep have separate queues and threads, so that neither delays the other.
 for each in (app, upkeep_app):
     each.conf.task_queues = [_queue("runs"), _queue(UPKEEP)]
     each.conf.task_routes = {
         name: {"queue": "runs", "routing_key": "runs"} for name in ("execution.run_code", "execution.self_test")
     }
-    # A run is looked for often, because somebody waits for it.
+    # Polled often, because people wait for their runs.
     polling = {"polling_interval": 0.02 if each is app else 1.0}
     each.conf.broker_transport_options = {"confirm_publish": True} if _in_rabbitmq else polling
 
@@ -67,7 +67,7 @@ def _prepare(sender: str, instance: Any, **kwargs: Any) -> None:
 
 @worker_ready.connect
 def _start_reporting(sender: Any, **kwargs: Any) -> None:
-    """A worker process of its own (the embedded one does not send this signal)."""
+    """Start reporting in a separate worker process (the embedded worker does not send this signal)."""
     from codecrafter.metrics import serve_worker_metrics
     from codecrafter.worker import Reporter, UpkeepWorker
 
@@ -77,13 +77,13 @@ def _start_reporting(sender: Any, **kwargs: Any) -> None:
     UpkeepWorker().start()
     reporter = Reporter()
     reporter.start()
-    # Whoever asks for health need not wait until the silence of a worker that ended is noticed.
+    # The health check then need not wait for the silence of this worker to be noticed.
     worker_shutdown.connect(lambda **_: reporter.stop(), weak=False)
 
 
 @worker_shutting_down.connect
 def _give_runs_back(sender: Any, **kwargs: Any) -> None:
-    """Another worker takes them up; Celery would wait for programs that may run for minutes."""
+    """Return runs to the queue for other workers. Celery would wait for programs that may run for minutes."""
     from execution.runner import release_all
 
     release_all()

@@ -1,6 +1,6 @@
-"""Settings that must not reach production. Each check names the variable and what to set it to.
+"""System checks for settings that must not reach production. Each names the variable and what to set it to.
 
-Those tagged `database` ask the server and run with `manage.py check --database default` and with migrate.
+Checks tagged `database` query the server; they run with `manage.py check --database default` and with migrate.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def check_sandbox(**kwargs: Any) -> list[CheckMessage]:
 
 @register()
 def check_processes(**kwargs: Any) -> list[CheckMessage]:
-    """SQLite has one writer and memory belongs to one process, so several processes need all of the real servers."""
+    """Several processes need PostgreSQL and Redis: SQLite has one writer, and memory belongs to one process."""
     found: list[CheckMessage] = []
     is_sqlite = "sqlite" in settings.DATABASES["default"]["ENGINE"]
     several = ["REDIS_URL"] if settings.REDIS_URL else []
@@ -147,7 +147,7 @@ def check_any_host(**kwargs: Any) -> list[CheckMessage]:
 
 @register(Tags.security)
 def check_public_url(**kwargs: Any) -> list[CheckMessage]:
-    """The links in mails are made of it, so it has to lead to this very installation."""
+    """Links in mails start with it, so it must lead to this installation."""
     if not _is_production() or not settings.ALLOWED_HOSTS:
         return []
     url = urlsplit(settings.PUBLIC_URL)
@@ -183,7 +183,7 @@ def check_demo_people(**kwargs: Any) -> list[CheckMessage]:
 
 @register(Tags.database)
 def check_durability(databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
-    """What the page calls saved must be on disk, so COMMIT has to wait for it."""
+    """COMMIT must wait for the disk: what the page reports as saved must be durable."""
     found: list[CheckMessage] = []
     for alias in databases or ():
         connection = connections[alias]

@@ -1,6 +1,6 @@
-"""Asks PostgreSQL once a second whether it answers, so that no request waits for one that does not.
+"""Ping PostgreSQL once a second, so that no request waits for a database that does not respond.
 
-A server that is gone would be waited for as long as the pool has patience, and one that hangs, without end.
+Otherwise requests would wait until the pool times out if the server is down, and indefinitely if it hangs.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 ASK_SECONDS = 1.0
 ANSWER_SECONDS = 2.0
-# They say how the database is, or need none.
+# They report on the database, or do not need it.
 ASKED_ANYWAY = ("/health", "/health/ready", "/metrics")
 
 
 class DatabaseWatch:
-    """A part of the server, over a connection of its own (asgi.py starts and stops it)."""
+    """Pings the database over its own connection. Started and stopped by asgi.py."""
 
     def __init__(self) -> None:
         self._connection: psycopg.AsyncConnection[Any] | None = None
-        # Done once the database is away; another one when it is back.
+        # Done once the database is unavailable; replaced when it is back.
         self.away: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._task = asyncio.create_task(self._run())
 
@@ -48,17 +48,17 @@ class DatabaseWatch:
             try:
                 await self._look()
             except Exception:
-                logger.exception("the database could not be asked whether it answers")
+                logger.exception("the database check failed")
             await asyncio.sleep(ASK_SECONDS)
 
     async def _look(self) -> None:
         asked = asyncio.create_task(self._ask())
-        # In two parts: when this very loop was held up, the answer has come meanwhile and is seen in the second.
+        # In two steps: if this loop itself was blocked, the response has arrived and is seen in the second one.
         for _ in range(2):
             await asyncio.wait({asked}, timeout=ANSWER_SECONDS / 2)
         if not asked.done():
             self._note_away()
-        # One that hangs is asked nothing else until it goes on or its connection breaks.
+        # Nothing else is sent to a database that hangs until it responds or the connection breaks.
         if not await asked:
             self._note_away()
         elif self.away.done():
@@ -81,30 +81,30 @@ class DatabaseWatch:
 
     def _note_away(self) -> None:
         if not self.away.done():
-            logger.error("the database does not answer; requests are refused until it does")
+            logger.error("the database is not responding; requests are rejected until it does")
             self.away.set_result(None)
 
     async def _note_back(self) -> None:
-        # The pool's connections are broken, and it may be in a long pause before it makes others.
+        # The pool's connections are broken, and it may be pausing for long before it opens new ones.
         await sync_to_async(cast("DatabaseWrapper", connection).close_pool, thread_sensitive=False)()
-        logger.warning("the database answers again")
+        logger.warning("the database is responding again")
         self.away = asyncio.get_running_loop().create_future()
 
 
-# Of this process's server; None in tests, in commands and on SQLite.
+# The watch of this server process; None in tests, in commands and on SQLite.
 watch: DatabaseWatch | None = None
 
 
 def _parameters() -> dict[str, Any]:
-    """Those of Django's own connections that are psycopg's."""
+    """Return Django's connection parameters that psycopg accepts."""
     given = connection.get_connection_params()
     return {name: given[name] for name in given.keys() - {"cursor_factory", "context", "prepare_threshold"}}
 
 
 class RefuseWhileAway(AsyncMiddleware):
-    """Middleware: 503 at once while the database is away, also for requests that were waiting for it.
+    """Middleware. Answers 503 at once while the database is unavailable, also to requests already waiting for it.
 
-    It stands before all that Django runs in the request's one thread, which hangs while the database does.
+    It must come before everything that Django runs in the request's thread, which hangs with the database.
     """
 
     async def __call__(self, request: HttpRequest) -> HttpResponseBase:
@@ -117,7 +117,7 @@ class RefuseWhileAway(AsyncMiddleware):
         try:
             await asyncio.wait({answer, away}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            # Its thread hangs in the database and is left behind; the task must not be.
+            # Its thread hangs in the database and is abandoned; the task must not be.
             if not answer.done():
                 answer.cancel()
         return answer.result() if answer.done() else _refusal(request)
@@ -125,6 +125,6 @@ class RefuseWhileAway(AsyncMiddleware):
 
 def _refusal(request: HttpRequest) -> HttpResponseBase:
     response = database_away_response(request)
-    # Django would log each; the watch says it once.
+    # Django would log each request; the watch logs once.
     response._has_been_logged = True  # type: ignore[attr-defined]
     return response

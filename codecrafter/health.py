@@ -1,7 +1,7 @@
-"""GET /health says that this process lives; GET /health/ready asks everything it leans on, each within a time-out.
+"""GET /health says that this process is alive; GET /health/ready checks its dependencies, each within a timeout.
 
-Ready is 503 only when no request could be served well: the database does not answer, migrations are pending, or the
-server is draining. Anything else that is down is `degraded`, with 200.
+Readiness is 503 only if no request could be served well: the database is not responding, migrations are pending, or
+the server is draining. Any other failure is `degraded`, with 200.
 """
 
 from __future__ import annotations
@@ -41,15 +41,15 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# The server sets this when it was asked to stop: balancers look elsewhere while it finishes what it has.
+# The server sets this when told to stop, so that load balancers go elsewhere while it finishes its requests.
 draining = False
 
 CHECK_SECONDS = 2.0
-# Many may ask; the dependencies are asked once in this time.
+# However often the page is requested, the dependencies are checked once in this time.
 REPORT_SECONDS = 1.0
-# A queue that moves has no run that waited so long.
+# In a queue that moves, no run waits longer.
 QUEUE_WAIT = timedelta(seconds=60)
-# Some of the periodic work is due every ten seconds; the longest of it takes less than this.
+# Some of the periodic work is due every ten seconds, and none of it takes this long.
 UPKEEP_SILENCE_SECONDS = 120
 _began_at = time.time()
 
@@ -62,7 +62,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """What one check found; `detail` is for operators and holds no address, name or secret."""
+    """The result of one check. `detail` is for operators and contains no address, name or secret."""
 
     state: State
     detail: str = ""
@@ -76,7 +76,7 @@ def _database() -> Finding:
 
 @functools.cache
 def _newest_migrations() -> frozenset[tuple[str, str]]:
-    """Per app, of the installed code; they do not change while the process lives."""
+    """Return the newest migration of each app in the installed code, which does not change while the process lives."""
     return frozenset(MigrationLoader(None, ignore_no_migrations=True).graph.leaf_nodes())
 
 
@@ -93,7 +93,7 @@ def _cache() -> Finding:
 
 
 def _channel_layer() -> Finding:
-    """The layer's own connections belong to its event loops, so the server behind it is asked on a new one."""
+    """Check Redis over a new connection, because those of the layer belong to its event loops."""
     if not settings.REDIS_URL:
         return Finding(State.OK, "in this process")
     from redis import Redis
@@ -134,7 +134,7 @@ def _worker() -> Finding:
 
 
 def _sandbox() -> Finding:
-    """Workers write down what they found; this process never reaches a container engine."""
+    """Check what the workers have reported. This process never contacts a container engine."""
     live = Worker.objects.filter(seen_at__gte=timezone.now() - WORKER_SILENCE).values_list("sandbox", "detail")
     kinds = sorted({sandbox for sandbox, _ in live if sandbox})
     lacking = [detail for sandbox, detail in live if not sandbox]
@@ -146,7 +146,7 @@ def _sandbox() -> Finding:
 
 
 def _upkeep() -> Finding:
-    """Whether periodic work is done anywhere, whichever thread or process died or hangs."""
+    """Check that some process does the periodic work, whichever thread or process died or hangs."""
     silence = time.time() - max(cache.get(housekeeping.DONE_AT) or 0, _began_at)
     if silence <= UPKEEP_SILENCE_SECONDS:
         return Finding(State.OK)
@@ -165,14 +165,14 @@ CHECKS: dict[str, Callable[[], Finding]] = {
     "sandbox": _sandbox,
     "upkeep": _upkeep,
 }
-# Without these nothing can be served.
+# Nothing can be served without these.
 ESSENTIAL = ("database", "migrations")
 
 
 class _Checker:
-    """Runs the checks side by side in threads of their own, and never one twice at a time.
+    """Runs the checks in parallel, each in a thread, and never one twice at a time.
 
-    A check that hangs is reported as failed and left behind; while it hangs, no second one joins it.
+    A check that hangs is reported as failed and abandoned. It is not started again while it hangs.
     """
 
     def __init__(self) -> None:
@@ -207,9 +207,9 @@ class _Checker:
         try:
             finding = self._running[name].result(timeout=seconds)
         except FutureTimeout as timeout:
-            finding, error = Finding(State.FAILED, f"no answer within {CHECK_SECONDS:g} s"), timeout
+            finding, error = Finding(State.FAILED, f"no response within {CHECK_SECONDS:g} s"), timeout
         except Exception as failure:
-            # Its text may name hosts and people; the log has it.
+            # The text may contain hosts and names, so it goes to the log only.
             finding, error = Finding(State.FAILED, type(failure).__name__), failure
         if finding.state != self._states.get(name, State.OK):
             logger.warning("%s is %s: %s", name, finding.state, finding.detail, exc_info=error)
@@ -240,7 +240,7 @@ def overall(findings: dict[str, Finding]) -> State:
 @never_cache
 @require_safe
 def health(request: HttpRequest) -> HttpResponse:
-    """This process answers; nothing else is asked."""
+    """Report that this process is alive, without checking anything else."""
     return JsonResponse({"status": State.OK})
 
 
@@ -262,7 +262,7 @@ def ready(request: HttpRequest) -> HttpResponse:
 def _may_see_details(request: HttpRequest, findings: dict[str, Finding]) -> bool:
     if is_operator(request):
         return True
-    # Who is signed in is in the database, which must not be waited for when it does not answer.
+    # Who is signed in is in the database, which this page must not wait for.
     if any(findings[name].state is State.FAILED for name in ESSENTIAL):
         return False
     return request.user.is_authenticated and request.user.is_moderator

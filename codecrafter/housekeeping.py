@@ -1,4 +1,4 @@
-"""The one list of periodic work. `celery beat` sends it to the workers; the embedded server does it in a thread."""
+"""The list of periodic work. `celery beat` sends it to the workers; an embedded server does it in a thread."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from django.utils.module_loading import import_string
 logger = logging.getLogger(__name__)
 
 TASK = "codecrafter.housekeeping"
-# The name in the cache of when something of the list was last done, by any process; health.py looks at it.
+# The cache key of when any process last did any periodic work; health.py reads it.
 DONE_AT = "housekeeping-done-at"
 
 
 @dataclass(frozen=True)
 class Periodic:
-    """`work` is the dotted name of a function without arguments that is safe to repeat."""
+    """An item of the list. `work` is the dotted name of a function without arguments that is safe to repeat."""
 
     work: str
     every_seconds: int
@@ -56,7 +56,7 @@ def clear_expired_logins() -> None:
 
 
 def beat_schedule() -> dict[str, dict[str, Any]]:
-    """PERIODIC as Celery beat wants it. A message that nobody took before the next one is due expires."""
+    """Return PERIODIC as a schedule for Celery beat. A message expires when the next one is due."""
     return {
         periodic.work: {
             "task": TASK,
@@ -69,7 +69,7 @@ def beat_schedule() -> dict[str, dict[str, Any]]:
 
 
 def work(name: str) -> None:
-    """Do one item of PERIODIC, by its dotted name."""
+    """Do one item of PERIODIC, given by its dotted name."""
     if name not in {periodic.work for periodic in PERIODIC}:
         raise ValueError(f"{name} is not in the list of periodic work")
     import_string(name)()
@@ -77,7 +77,7 @@ def work(name: str) -> None:
 
 
 class Housekeeper(threading.Thread):
-    """Does the list in the embedded server; the first round is a minute after the start."""
+    """Does the periodic work in the embedded server, starting a minute after the server."""
 
     def __init__(self) -> None:
         super().__init__(name="housekeeper", daemon=True)

@@ -1,7 +1,7 @@
-"""uvicorn's HTTP protocol (server.py serves with it), with bounds on what a peer may send, and how slowly.
+"""uvicorn's HTTP protocol (used by server.py), with limits on how much a peer may send, and how slowly.
 
-uvicorn keeps a head of any size, waits for any peer without end, queues every request that a peer sends ahead, and
-takes the trailers of a body for headers of its request.
+uvicorn itself buffers heads of any size, waits for slow peers indefinitely, queues every pipelined request, and takes
+the trailers of a body for headers of its request.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ if TYPE_CHECKING:
     from codecrafter.admission import Admission
 
 MAX_HEADERS = 128
-# Of what is read at once; between two of these the application may stop the reading.
+# Data is parsed in pieces of this size; between two, the application may pause reading.
 PARSE_BYTES = 4096
-# A body in chunks of one byte has five bytes around each.
+# A body in one-byte chunks has five bytes of framing around each.
 FRAMING_BYTES_PER_BODY_BYTE = 8
-# An answer that comes before the peer has sent everything would be lost by closing at once.
+# Closing at once would lose a response to a peer that is still sending.
 LINGER_SECONDS = 2
 LINGER_BYTES = 1024 * 1024
-# Answered however busy the server is: they ask nothing of anything, and restart a server that does not answer.
+# Answered however busy the server is: they are cheap, and a server that does not answer them is restarted.
 PROBES = (b"/health",)
 
 
@@ -80,7 +80,7 @@ TOO_BUSY = Refusal(
 
 
 class _Refused(Exception):
-    """Leaves a callback of the parser, which wraps it."""
+    """Raised in a callback of the parser, which wraps it."""
 
     def __init__(self, refusal: Refusal) -> None:
         self.refusal = refusal
@@ -93,7 +93,7 @@ class _Awaited(Enum):
 
 
 class _Flow(FlowControl):
-    """Asks the protocol to parse what is left before the transport reads on."""
+    """Has the protocol parse what is left before the transport resumes reading."""
 
     def __init__(self, transport: asyncio.Transport, on_resume: Callable[[], None]) -> None:
         super().__init__(transport)
@@ -116,18 +116,18 @@ class HttpProtocol(HttpToolsProtocol):
         super().__init__(config, server_state, app_state, _loop)
         self._admission = server_state
         self._address = ""
-        # Read and not parsed yet; only while reading is paused.
+        # Received but not parsed yet; only while reading is paused.
         self._unread = bytearray()
         self._is_deaf = False
         self._discarded_bytes = 0
         self._awaited = _Awaited.HEAD
         self._awaited_since = self._window_since = self.loop.time()
         self._in_message = self._in_head = False
-        # Since the connection was made, and when the message began.
+        # Totals of the connection, and what they were when the message began.
         self._fed_bytes = self._body_bytes = 0
         self._fed_bytes_before = self._body_bytes_before = 0
         self._window_body_bytes = 0
-        # When writing stopped, and how much was left then.
+        # When writing was paused, and how much was left then.
         self._stall: tuple[float, int] | None = None
 
     # The transport
@@ -162,11 +162,11 @@ class HttpProtocol(HttpToolsProtocol):
             self.transport.pause_reading()
 
     def _parse_soon(self) -> None:
-        # Not now: uvicorn is in the middle of starting or ending a request.
+        # Deferred, because uvicorn is in the middle of starting or ending a request.
         self.loop.call_soon(self._parse)
 
     def _may_parse(self) -> bool:
-        """Requests that came ahead wait unparsed, so that there are never many of them in memory."""
+        """Whether to parse more. Pipelined requests wait unparsed, so that few of them are in memory."""
         return not (self._is_deaf or self.flow.read_paused or self.pipeline)
 
     def _parse(self) -> None:
@@ -209,7 +209,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self._in_head:
-            # A trailer. The proxies in front have not looked at it.
+            # A trailer, which proxies in front have not checked.
             return
         if len(self.headers) >= MAX_HEADERS:
             raise _Refused(HEAD_TOO_LARGE)
@@ -262,7 +262,7 @@ class HttpProtocol(HttpToolsProtocol):
         if self.transport.is_closing() or self._is_answering():
             return
         if self._in_message and not self._in_head:
-            # The rest of the body is of no use to anybody.
+            # Nobody needs the rest of the body.
             self._end()
             return
         self._admission.end(self.transport, self._address)
@@ -280,7 +280,7 @@ class HttpProtocol(HttpToolsProtocol):
     def timeout_keep_alive_handler(self) -> None:
         self._end()
 
-    # What takes too long
+    # Timeouts
 
     def _await(self, what: _Awaited) -> None:
         self._awaited = what
@@ -288,7 +288,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._window_body_bytes = self._body_bytes
 
     def look(self, now: float) -> None:
-        """End the connection if its peer is too slow; the server looks at each several times a second."""
+        """End the connection if its peer is too slow. The server calls this several times a second."""
         if self._awaited is _Awaited.HEAD and now - self._awaited_since > settings.HTTP_HEAD_SECONDS:
             if self._fed_bytes:
                 self._refuse(TOO_SLOW)
@@ -301,7 +301,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _look_at_body(self, now: float) -> None:
         if not self.transport.is_reading():
-            # It is the application that takes its time.
+            # The application is the slow one.
             self._awaited_since += now - self._window_since
             self._window_since, self._window_body_bytes = now, self._body_bytes
         elif now - self._awaited_since > settings.HTTP_BODY_SECONDS:
@@ -323,14 +323,14 @@ class HttpProtocol(HttpToolsProtocol):
     # The end
 
     def _refuse(self, refusal: Refusal) -> None:
-        """Answer in place of the application, and end."""
+        """Answer in place of the application and close."""
         TURNED_AWAY.labels(refusal.code).inc()
         cycle, is_answering = self.cycle, self._is_answering()
         if is_answering:
             cycle.disconnected = True
             cycle.message_event.set()
         if self.pipeline or (is_answering and (cycle.response_started or self._in_head)):
-            # The peer is owed another answer, and would take this one for it.
+            # The peer expects another response, and would mistake this one for it.
             self._is_deaf = True
             self.transport.abort()
         elif not self.transport.is_closing():
@@ -338,7 +338,7 @@ class HttpProtocol(HttpToolsProtocol):
             self._end()
 
     def _end(self) -> None:
-        """Close once the peer has what was written, or has had the time to take it."""
+        """Close once the peer has read what was written, or has had the time to."""
         self._is_deaf = True
         self._unread.clear()
         self._awaited = _Awaited.NOTHING
@@ -346,6 +346,6 @@ class HttpProtocol(HttpToolsProtocol):
         self._admission.end(self.transport, self._address)
         if not self.transport.is_closing():
             self.transport.write_eof()
-            # What it still sends is thrown away unread: a reset would overtake the answer.
+            # Whatever still arrives is discarded, because a reset would overtake the response.
             self.transport.resume_reading()
             self.loop.call_later(LINGER_SECONDS, self.transport.abort)

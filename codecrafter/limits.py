@@ -1,4 +1,4 @@
-"""GET /api/limits: what the caller may still do, and how large things may be."""
+"""GET /api/limits: the caller's remaining budgets, and size limits."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from web.throttles import Budget, budget_of, who_is, who_is_at
 if TYPE_CHECKING:
     from rest_framework.request import Request
 
-# What each kind of caller is counted in; the first is for every path that has none of its own.
+# The rate limit scopes of each kind of caller. The first is for all paths without a scope of their own.
 OF_PEOPLE = ("user", "run", "status", "chat")
 OF_ADDRESSES = ("anonymous", "register")
 

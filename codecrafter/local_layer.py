@@ -1,4 +1,4 @@
-"""The embedded channel layer: in memory, and safe to call from any thread or event loop of the process."""
+"""The channel layer of the embedded default: in memory, and safe to call from any thread or event loop."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 class LocalLayer(InMemoryChannelLayer):
-    """InMemoryChannelLayer's queues belong to one event loop: a put from another one does not wake its reader.
+    """An InMemoryChannelLayer whose queues live on an event loop of its own, in a daemon thread.
 
-    So they live on a loop of the layer's own, in a daemon thread, and every call hops there. (A loop borrowed from
-    whoever comes first would leave the others waiting for ever once it stops.)
+    The queues belong to one event loop: a put from another one does not wake the reader. So every call runs on that
+    loop. (If it were the first caller's loop, the others would wait indefinitely once that loop stops.)
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

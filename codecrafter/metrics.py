@@ -1,4 +1,4 @@
-"""What Prometheus reads: requests, this process, and everything the apps register themselves."""
+"""Prometheus metrics of requests and of this process, served with those that the apps register themselves."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ logger = logging.getLogger(__name__)
 http_requests_total = Counter("http_requests_total", "Requests answered.", ["method", "route", "status"])
 http_request_duration_seconds = Histogram(
     "http_request_duration_seconds",
-    "From the first middleware until the response is there to be sent.",
+    "From the first middleware until the response is ready to be sent.",
     ["method", "route"],
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-# nginx's number for a caller who hung up before the answer.
+# nginx's status for a client that closed the connection before the response.
 _CLIENT_CLOSED = 499
 
 
 class RequestMetricsMiddleware(AsyncMiddleware):
-    """The first middleware. Labels come from the URL table and a fixed list, so that no caller can make new series."""
+    """The first middleware. Labels come from the URL table and a fixed list, so that callers cannot create series."""
 
     async def __call__(self, request: HttpRequest) -> HttpResponseBase:
         started = time.perf_counter()
@@ -66,10 +66,10 @@ def _count(request: HttpRequest, status: int, seconds: float) -> None:
 
 
 def _route(request: HttpRequest, status: int) -> str:
-    """The pattern that matched, such as "sessions/<uuid:session_id>"; never the path."""
+    """Return the pattern that matched, such as "sessions/<uuid:session_id>"; never the path."""
     if match := request.resolver_match:
         return match.route or "/"
-    # Static files are answered by a middleware, before the URL table is asked.
+    # Static files are served by middleware, before URLs are resolved.
     return "static" if request.path.startswith(settings.STATIC_URL) and status < 400 else "unmatched"
 
 
@@ -84,7 +84,7 @@ connection_created.connect(_remember_connection, dispatch_uid="codecrafter.metri
 
 
 class ProcessCollector(Collector):
-    """Read at scrape time; `cpu_usage_percent` is the mean since the scrape before, 100 for one busy core."""
+    """Collects at scrape time. `cpu_usage_percent` is the mean since the last scrape; 100 is one busy core."""
 
     def __init__(self) -> None:
         self._process = psutil.Process()
@@ -93,14 +93,12 @@ class ProcessCollector(Collector):
     def collect(self) -> Iterator[GaugeMetricFamily]:
         active = sum(1 for wrapper in list(_open_connections) if wrapper.connection is not None)
         yield GaugeMetricFamily(
-            "database_connections_active", "Connections that threads of this process hold.", value=active
+            "database_connections_active", "Database connections that threads of this process hold.", value=active
         )
         yield GaugeMetricFamily(
             "memory_usage_bytes", "Resident memory of this process.", value=self._process.memory_info().rss
         )
-        yield GaugeMetricFamily(
-            "cpu_usage_percent", "Processor time of this process.", value=self._process.cpu_percent()
-        )
+        yield GaugeMetricFamily("cpu_usage_percent", "CPU time of this process.", value=self._process.cpu_percent())
 
 
 _process_collector = ProcessCollector()
@@ -108,7 +106,7 @@ REGISTRY.register(_process_collector)
 
 
 def _registry() -> CollectorRegistry:
-    """With PROMETHEUS_MULTIPROC_DIR the sums over all processes that share it, else what this process counted."""
+    """Return the registry: sums over the processes that share PROMETHEUS_MULTIPROC_DIR, or this process alone."""
     if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
         return REGISTRY
     from prometheus_client.multiprocess import MultiProcessCollector
@@ -121,7 +119,7 @@ def _registry() -> CollectorRegistry:
 
 @require_safe
 def metrics(request: HttpRequest) -> HttpResponse:
-    """GET /metrics, for operators; to anybody else there is no such page."""
+    """Answer GET /metrics to operators, and 404 to anybody else."""
     if not is_operator(request):
         raise Http404
     return HttpResponse(
@@ -130,11 +128,11 @@ def metrics(request: HttpRequest) -> HttpResponse:
 
 
 def serve_worker_metrics() -> None:
-    """Serve a worker's own series on HOST:WORKER_METRICS_PORT; called once at the start of a worker, 0 turns it off."""
+    """Serve a worker's metrics on HOST:WORKER_METRICS_PORT, unless that is 0. Called once when a worker starts."""
     if not settings.WORKER_METRICS_PORT:
         return
     try:
         prometheus_client.start_http_server(settings.WORKER_METRICS_PORT, settings.HOST, _registry())
     except OSError as error:
-        # A second worker on this host: it works without being watched.
+        # A second worker on this host runs without metrics.
         logger.warning("no worker metrics on port %d: %s", settings.WORKER_METRICS_PORT, error.strerror)

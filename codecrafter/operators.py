@@ -1,4 +1,4 @@
-"""Who may see how the installation is doing: /metrics and the details of /health/ready."""
+"""Decide who may see /metrics and the details of /health/ready."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def is_operator(request: HttpRequest) -> bool:
-    """True for a caller on this machine that no proxy stands before, and for the holder of METRICS_TOKEN."""
+    """Whether the caller is on this machine, without a proxy in between, or has METRICS_TOKEN."""
     return is_direct_from_loopback(request) or _has_metrics_token(request)
 
 

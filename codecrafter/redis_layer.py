@@ -1,6 +1,6 @@
-"""The layer of several processes: channels_redis' pub/sub, which here waits for what Redis says.
+"""The channel layer of several processes: channels_redis' pub/sub, changed to block until a message arrives.
 
-It would ask ten times a second whether anything was said; a process whose sockets are idle spent most of its time so.
+It polls ten times a second, which took most of the CPU time of a process with idle sockets.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 from channels_redis.pubsub import RedisPubSubChannelLayer, RedisSingleShardConnection
 from redis.asyncio.client import PubSub
 
-# Between two looks at the connection's health.
+# Between two checks of the connection.
 WAIT_SECONDS = 5
 
 
@@ -34,5 +34,5 @@ class _Shard(RedisSingleShardConnection):
 
 class _PatientPubSub(PubSub):
     async def get_message(self, ignore_subscribe_messages: bool = False, timeout: float | None = 0.0) -> Any:  # noqa: ASYNC109
-        """Waits WAIT_SECONDS whatever `timeout` says: whoever asks asks again at once, so nothing is lost by it."""
+        """Wait up to WAIT_SECONDS, whatever `timeout` says. The caller polls in a loop, so it misses nothing."""
         return await super().get_message(ignore_subscribe_messages, WAIT_SECONDS)

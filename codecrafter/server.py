@@ -1,4 +1,4 @@
-"""uvicorn with our options and a shutdown that lets the rooms finish first."""
+"""Run uvicorn with our options and a shutdown that lets the rooms finish first."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# New objects before the youngest are looked through; the interpreter's 700 are made by two or three requests.
+# The threshold of the youngest generation of the garbage collector. Two or three requests exceed the default of 700.
 GARBAGE_THRESHOLD = 10_000
-# Left to the database, Redis, the broker and the pipes of sandboxes; half of them all where there are few.
+# Reserved for the database, Redis, the broker and the pipes of sandboxes; at most half of all.
 RESERVED_DESCRIPTORS = 512
-# uvicorn's ticks are a tenth of a second.
+# In ticks of uvicorn, which are a tenth of a second.
 LOOK_TICKS = 2
 
 
@@ -52,13 +52,13 @@ class Server(uvicorn.Server):
         )
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Being told to stop is an ordinary end. (uvicorn would raise the signal again once it has shut down.)"""
+        """Stop normally. (uvicorn would raise the signal again after shutting down.)"""
         self.force_exit = self.should_exit and sig == signal.SIGINT
         self.should_exit = True
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        # What is there by now stays: a collection need not look at it, which takes a tenth of a second and longer.
+        # Objects that exist by now are permanent. Scanning them takes a collection a tenth of a second or longer.
         gc.collect()
         gc.freeze()
         gc.set_threshold(GARBAGE_THRESHOLD)
@@ -74,13 +74,13 @@ class Server(uvicorn.Server):
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stop being ready, let the rooms commit, acknowledge and say good-bye, then close what is left."""
+        """Report that the server is draining, let the rooms commit, acknowledge and close, then close what is left."""
         from realtime import registry
 
         health.draining = True
         registry.take_no_more()
         ends = time.monotonic() + settings.DRAIN_SECONDS
-        # A second Ctrl-C ends the wait; it comes as a signal.
+        # A second Ctrl-C, which arrives as a signal, ends the wait.
         while time.monotonic() < ends and not self.force_exit:  # noqa: ASYNC110
             await asyncio.sleep(0.1)
         for server in self.servers:
@@ -90,7 +90,7 @@ class Server(uvicorn.Server):
 
 
 def _raise_descriptor_limit() -> int:
-    """Allow this process as many open files as the hard limit says; sandboxes have a limit of their own."""
+    """Raise this process's limit of open files to the hard limit. Sandboxes have a limit of their own."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -99,13 +99,13 @@ def _raise_descriptor_limit() -> int:
 
 
 class Taken(Exception):
-    """Another server has what this one needs; the message says what to do."""
+    """Raised if another server has what this one needs. The message says what to do."""
 
 
 def hold_data_dir() -> None:
-    """In the embedded default one process owns DATA_DIR: a second one would take the runs of the first for its own.
+    """Lock DATA_DIR for this process, if embedded. A second server would take the runs of the first for its own.
 
-    The lock is the process's, and goes with it however it ends. Raises Taken.
+    The lock ends with the process, however that ends. Raises Taken.
     """
     if not settings.EMBEDDED:
         return
@@ -122,7 +122,7 @@ def hold_data_dir() -> None:
 
 
 def _keep_to_owner(folder: Path) -> None:
-    """Take access away from others, who have it where an earlier version wrote or somebody copied. Raises Taken."""
+    """Revoke access by other accounts, which an earlier version or a copy may have left. Raises Taken."""
     found = folder.stat()
     if found.st_mode & stat.S_ISVTX or os.geteuid() not in (0, found.st_uid):
         raise Taken(f"{folder} is shared with other accounts. Give this server a folder of its own: DATA_DIR=...")
@@ -165,7 +165,7 @@ def serve(on_ready: Callable[[], None] = lambda: None) -> None:
         ws_ping_interval=30,
         ws_ping_timeout=20,
         timeout_keep_alive=settings.HTTP_KEEP_ALIVE_SECONDS,
-        # Addresses behind proxies are worked out in web/client.py.
+        # web/client.py determines addresses behind proxies.
         proxy_headers=False,
         server_header=False,
         access_log=False,

@@ -1,4 +1,4 @@
-"""Every setting, by topic. What differs between deployments comes from the environment (.env.example lists it)."""
+"""All settings, by topic. What differs between deployments comes from the environment (see .env.example)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if (BASE_DIR / ".env").is_file():
 
 
 def secret_from(name: str, file_name: str) -> str:
-    """The secret from the environment; else the one kept in DATA_DIR, made at the first start."""
+    """Return the secret from the environment, else the one in DATA_DIR, which is created at the first start."""
     if value := env.str(name, default=""):
         return value
     path = DATA_DIR / file_name
@@ -30,7 +30,7 @@ def secret_from(name: str, file_name: str) -> str:
         made.touch(mode=0o600)
         made.write_text(secrets.token_urlsafe(50))
         try:
-            # Two processes that start at once agree on the first one's secret.
+            # Two processes that start at once both use the first one's secret.
             path.hardlink_to(made)
         except FileExistsError:
             pass
@@ -40,27 +40,27 @@ def secret_from(name: str, file_name: str) -> str:
 
 
 def derived_public_url() -> str:
-    """The first of ALLOWED_HOSTS, or HOST on loopback, as a URL; "" if that is no single name."""
+    """Return the first of ALLOWED_HOSTS, or HOST on loopback, as a URL; "" if it is not a single name."""
     name = (env.list("ALLOWED_HOSTS", default=[]) or [HOST if LOOPBACK else ""])[0]
     if not name or name[0] in ".*":
         return ""
     host = f"[{name}]" if ":" in name and name[0] != "[" else name
-    # A proxy has the port that goes without saying.
+    # A proxy listens on the scheme's default port.
     port = "" if HTTPS or TRUSTED_PROXIES else f":{PORT}"
     return f"{'https' if HTTPS else 'http'}://{host}{port}"
 
 
-# Where we are
+# Deployment
 VERSION = "0.1.0"
 DATA_DIR = Path(env.str("DATA_DIR", default=str(BASE_DIR / "var"))).resolve()
 HOST = env.str("HOST", default="127.0.0.1")
 PORT = env.int("PORT", default=8000)
 DEBUG = env.bool("DEBUG", default=False)
 CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", default="memory://localhost/")
-# One process with nothing else running: the worker and the periodic work are threads of the web process.
+# A single process: the worker and the periodic work are threads of the web process.
 EMBEDDED = CELERY_BROKER_URL.startswith("memory:")
 if EMBEDDED:
-    # DATA_DIR holds people's work, and sign-ins that still open: none of it is for other accounts of the machine.
+    # DATA_DIR holds people's work and valid sign-ins, which other accounts of the machine must not read.
     os.umask(0o077)
 SECRET_KEY = secret_from("SECRET_KEY", "secret_key")
 SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
@@ -72,26 +72,26 @@ LOOPBACK = HOST in ("127.0.0.1", "::1", "localhost")
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"] if LOOPBACK else [])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 FRONTEND_URL = env.str("FRONTEND_URL", default="")
-# How many proxies in front of us add to X-Forwarded-For; with 0 the header is ignored.
+# How many proxies in front of the server add to X-Forwarded-For; with 0 the header is ignored.
 TRUSTED_PROXIES = env.int("TRUSTED_PROXIES", default=0)
 HTTPS = env.bool("HTTPS", default=False)
-# What every absolute link begins with. Never the Host of a request: who asks for somebody's new password chooses that.
+# All absolute links begin with it. The Host header must not be used: it could be forged in a password reset request.
 PUBLIC_URL = (env.str("PUBLIC_URL", default="") or derived_public_url()).rstrip("/")
 if TRUSTED_PROXIES:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 
-# What arrives before the application is asked (codecrafter/http_protocol.py, codecrafter/admission.py)
+# Limits before a request reaches the application (codecrafter/http_protocol.py, codecrafter/admission.py)
 HTTP_HEAD_MAX_BYTES = env.int("HTTP_HEAD_MAX_BYTES", default=64 * 1024)
 HTTP_HEAD_SECONDS = env.float("HTTP_HEAD_SECONDS", default=10)
 HTTP_BODY_SECONDS = env.float("HTTP_BODY_SECONDS", default=300)
-# The slowest that a body may arrive and an answer may be read, on average over HTTP_STALL_SECONDS.
+# The minimum rate at which a body must arrive and a response be read, averaged over HTTP_STALL_SECONDS.
 HTTP_BYTES_PER_SECOND = env.int("HTTP_BYTES_PER_SECOND", default=500)
 HTTP_STALL_SECONDS = env.float("HTTP_STALL_SECONDS", default=20)
 HTTP_KEEP_ALIVE_SECONDS = env.int("HTTP_KEEP_ALIVE_SECONDS", default=20)
 HTTP_CONNECTIONS = env.int("HTTP_CONNECTIONS", default=8000)
-# A school or a company may sit behind one address.
+# A whole school or company may share one address.
 HTTP_CONNECTIONS_PER_ADDRESS = env.int("HTTP_CONNECTIONS_PER_ADDRESS", default=2000)
-# Of requests that are not answered yet, all together; half of it for one address.
+# Bodies of unanswered requests in total; one address may have half.
 HTTP_BODIES_MAX_BYTES = env.int("HTTP_BODIES_MAX_BYTES", default=256 * 1024 * 1024)
 
 # Apps and middleware
@@ -171,7 +171,7 @@ TEMPLATES = [
 DATABASES = {"default": env.db("DATABASE_URL", default=f"sqlite:///{DATA_DIR / 'codecrafter.sqlite3'}")}
 DATABASE = DATABASES["default"]
 if DATABASE["ENGINE"].endswith("sqlite3"):
-    # IMMEDIATE takes the write lock at BEGIN, so a transaction never fails half-way; FULL: committed is on disk.
+    # IMMEDIATE takes the write lock at BEGIN, so no transaction fails halfway. FULL makes commits durable.
     DATABASE["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA busy_timeout=20000",
@@ -179,9 +179,9 @@ if DATABASE["ENGINE"].endswith("sqlite3"):
     DATABASE["ENGINE"] = "django_prometheus.db.backends.sqlite3"
 elif DATABASE["ENGINE"].endswith("postgresql"):
     DATABASE["OPTIONS"] = {
-        # Concerns cursors that bind on the server, which are those of web/prepared.py alone.
+        # Affects only cursors with server-side binding, which are those of web/prepared.py.
         "prepare_threshold": 0,
-        # A server that does not answer is given up on, so that nobody waits for ever, at the end above all.
+        # Give up on a server that does not respond, so that nothing waits indefinitely, least of all a shutdown.
         "pool": {"min_size": 1, "max_size": env.int("DATABASE_POOL_SIZE", default=8), "timeout": 10},
         "connect_timeout": 5,
         "tcp_user_timeout": 15_000,
@@ -199,7 +199,7 @@ CACHES: dict[str, dict[str, Any]] = {
     "default": {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",
         "LOCATION": REDIS_URL,
-        # What is asked of it takes a millisecond; nobody waits long for one that hangs.
+        # Its operations take a millisecond, so do not wait long for one that hangs.
         "OPTIONS": {
             "serializer": "codecrafter.cache_serializer.JSONSerializer",
             "socket_timeout": 1,
@@ -208,21 +208,21 @@ CACHES: dict[str, dict[str, Any]] = {
     }
     if REDIS_URL
     else OWN_MEMORY,
-    # For while the first does not answer.
+    # Used while the default cache does not respond.
     "own": {**OWN_MEMORY, "LOCATION": "own"},
-    # Answers that this process may need again, of up to 64 KiB each.
+    # Responses that this process may need again, of up to 64 KiB each (web/answers.py).
     "answers": {**OWN_MEMORY, "LOCATION": "answers", "OPTIONS": {"MAX_ENTRIES": 1000}},
 }
-# How long what happened is kept, in days; with 0 archived sessions and runs are kept until somebody deletes them.
+# Retention in days. With 0, archived sessions and runs are kept until somebody deletes them.
 ACTIVITY_DAYS = env.int("ACTIVITY_DAYS", default=30)
 ARCHIVE_DAYS = env.int("ARCHIVE_DAYS", default=0)
 RUN_DAYS = env.int("RUN_DAYS", default=0)
-# What one person, with their bots, may keep; 0: no bound. Past QUOTA_RUNS and QUOTA_RUN_BYTES the oldest runs go.
+# Limits per user, including their bots; 0 means unlimited. Past QUOTA_RUNS or QUOTA_RUN_BYTES, the oldest runs go.
 QUOTA_SESSIONS = env.int("QUOTA_SESSIONS", default=1000)
 QUOTA_BYTES = env.int("QUOTA_BYTES", default=512 * 1024 * 1024)
 QUOTA_RUNS = env.int("QUOTA_RUNS", default=2000)
 QUOTA_RUN_BYTES = env.int("QUOTA_RUN_BYTES", default=256 * 1024 * 1024)
-# With SQLite, nothing new is taken while the disk has less than this free, so that what is saved stays saved.
+# With SQLite, nothing new is accepted while less disk space is free, so that saved work stays safe.
 DISK_RESERVE_BYTES = env.int("DISK_RESERVE_BYTES", default=256 * 1024 * 1024)
 EXPORT_MAX_BYTES = env.int("EXPORT_MAX_BYTES", default=1024 * 1024 * 1024)
 
@@ -232,7 +232,7 @@ if REDIS_URL:
         "default": {
             "BACKEND": "codecrafter.redis_layer.RedisLayer",
             "CONFIG": {
-                # redis-py 8 times out a silent read after 5 s by default, which would close every idle socket.
+                # By default, redis-py 8 times out an idle read after 5 s, which would close every idle socket.
                 "hosts": [
                     {
                         "address": REDIS_URL,
@@ -250,18 +250,18 @@ else:
 TEXT_MAX_BYTES = env.int("TEXT_MAX_BYTES", default=512 * 1024)
 DOCUMENT_MAX_BYTES = env.int("DOCUMENT_MAX_BYTES", default=8 * 1024 * 1024)
 SOCKET_MAX_BYTES = env.int("SOCKET_MAX_BYTES", default=1024 * 1024)
-# Past these a socket is not read until it may say more; RATE_LIMITS turns them off too.
+# Beyond these rates, a socket is not read until it may send again. RATE_LIMITS turns them off too.
 SOCKET_UPDATES_PER_SECOND = env.float("SOCKET_UPDATES_PER_SECOND", default=50)
 SOCKET_UPDATES_BURST = env.float("SOCKET_UPDATES_BURST", default=200)
 SOCKET_TEXTS_PER_SECOND = env.float("SOCKET_TEXTS_PER_SECOND", default=50)
 SOCKET_FRAMES_PER_SECOND = env.float("SOCKET_FRAMES_PER_SECOND", default=250)
-# Cursors: the newest counts, so those in between are passed over.
+# Cursor updates: only the newest matters, so those in between are skipped.
 SOCKET_AWARENESS_MAX_BYTES = env.int("SOCKET_AWARENESS_MAX_BYTES", default=4096)
 SOCKET_AWARENESS_IN_PER_SECOND = env.float("SOCKET_AWARENESS_IN_PER_SECOND", default=20)
 SOCKET_AWARENESS_OUT_PER_SECOND = env.float("SOCKET_AWARENESS_OUT_PER_SECOND", default=10)
 SOCKET_ADMISSION_SECONDS = env.float("SOCKET_ADMISSION_SECONDS", default=20)
 SOCKET_FIRST_FRAME_SECONDS = env.float("SOCKET_FIRST_FRAME_SECONDS", default=10)
-# A cursor stays so long after its socket broke, for a page that comes back.
+# How long a cursor stays after its socket broke, for a page that reconnects.
 SOCKET_GRACE_SECONDS = env.float("SOCKET_GRACE_SECONDS", default=3)
 SOCKET_MAX_PER_USER_AND_ROOM = env.int("SOCKET_MAX_PER_USER_AND_ROOM", default=8)
 SOCKET_MAX_PER_USER = env.int("SOCKET_MAX_PER_USER", default=64)
@@ -271,19 +271,19 @@ ROOM_MAX_SOCKETS = env.int("ROOM_MAX_SOCKETS", default=1000)
 SOCKET_KEEP_ALIVE_SECONDS = env.float("SOCKET_KEEP_ALIVE_SECONDS", default=20)
 ROOM_TICK_SECONDS = env.float("ROOM_TICK_SECONDS", default=5)
 ROOM_IDLE_SECONDS = env.float("ROOM_IDLE_SECONDS", default=30)
-# What one room keeps that the database has not taken; beyond it, its sockets are not read.
+# How much uncommitted data one room buffers; beyond it, its sockets are not read.
 ROOM_UNSAVED_MAX_BYTES = env.int("ROOM_UNSAVED_MAX_BYTES", default=8 * 1024 * 1024)
-# How long a server that is told to stop goes on while it says that it is not ready, for balancers to notice.
+# How long a stopping server keeps serving while it reports that it is not ready, for load balancers to notice.
 DRAIN_SECONDS = env.float("DRAIN_SECONDS", default=0 if EMBEDDED else 5)
-# A log is compacted when its tail is longer than one of these.
+# A log is compacted when its tail exceeds either of these.
 COMPACT_TAIL_ROWS = env.int("COMPACT_TAIL_ROWS", default=500)
 COMPACT_TAIL_BYTES = env.int("COMPACT_TAIL_BYTES", default=1024 * 1024)
 HISTORY_SEGMENT_SECONDS = env.float("HISTORY_SEGMENT_SECONDS", default=60)
 
-# People and sign-in
+# Users and sign-in
 AUTH_USER_MODEL = "accounts.User"
-# Names are unique without regard to case, by a constraint on lower(username).
-# axes.W002: the edges answer 429 themselves; axes' middleware would replace the form by a bare page.
+# Usernames are unique regardless of case, by a constraint on lower(username).
+# axes.W002: the views answer 429 themselves; axes' middleware would replace the form with a bare page.
 SILENCED_SYSTEM_CHECKS = ["auth.W004", "axes.W002"]
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.BCryptSHA256PasswordHasher"]
 AUTH_PASSWORD_VALIDATORS = [
@@ -291,7 +291,7 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
-# The first asks the lockout and signs nobody in; it stands in authenticate(), which every door calls.
+# The first only checks the lockout. It is in authenticate(), which every kind of sign-in calls.
 AUTHENTICATION_BACKENDS = ["axes.backends.AxesStandaloneBackend", "accounts.backends.NameOrEmailBackend"]
 AXES_HANDLER = "accounts.lockout.Lockout"
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
@@ -303,7 +303,7 @@ LOGIN_REDIRECT_URL = "/sessions"
 ACCOUNT_ADAPTER = "accounts.adapter.AccountAdapter"
 ACCOUNT_LOGIN_METHODS = {"username", "email"}
 ACCOUNT_SIGNUP_FIELDS = ["username*", "email*", "password1*"]
-# "optional" asks new people to confirm their address; "mandatory" signs nobody in before they did.
+# "optional" asks new users to confirm their address; "mandatory" requires it before they can sign in.
 ACCOUNT_EMAIL_VERIFICATION = env.str("EMAIL_VERIFICATION", default="optional")
 ACCOUNT_EMAIL_NOTIFICATIONS = True
 ACCOUNT_EMAIL_SUBJECT_PREFIX = "CodeCrafter: "
@@ -315,7 +315,7 @@ ACCOUNT_LOGOUT_REDIRECT_URL = "/"
 ACCOUNT_PRESERVE_USERNAME_CASING = True
 ACCOUNT_SESSION_REMEMBER = True
 RATE_LIMITS = env.bool("RATE_LIMITS", default=True)
-# Sign-in, sign-up and reset are counted in the scopes of RATES, together with the API's.
+# Sign-in, sign-up and password reset are counted in the scopes of RATES, together with those over the API.
 ACCOUNT_RATE_LIMITS: Any = (
     {"login": None, "login_failed": None, "signup": None, "reset_password": None} if RATE_LIMITS else False
 )
@@ -326,7 +326,7 @@ MFA_FORMS = {
 }
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_PASSKEY_LOGIN_ENABLED = True
-# Where mail goes to the console nobody can confirm an address, and a second factor is worth having all the same.
+# If mail goes to the console, nobody can confirm an address, but a second factor should still be available.
 MFA_ALLOW_UNVERIFIED_EMAIL = ACCOUNT_EMAIL_VERIFICATION != "mandatory"
 if not RATE_LIMITS:
     MFA_RATE_LIMITS = False
@@ -336,11 +336,11 @@ if env.str("EMAIL_URL", default=""):
     vars().update(env.email("EMAIL_URL"))
 DEFAULT_FROM_EMAIL = env.str("EMAIL_FROM", default="CodeCrafter <codecrafter@localhost>")
 
-# Sign-in through others, each only when it is configured
+# Social sign-in, by each provider that is configured
 SOCIALACCOUNT_ADAPTER = "accounts.adapter.ProviderAdapter"
 SOCIALACCOUNT_FORMS = {"signup": "accounts.forms.SocialSignUpForm"}
 SOCIALACCOUNT_PROVIDERS: dict[str, dict[str, Any]] = {}
-# Where their pages are: the browser asks the form-action of our pages before it follows us there.
+# The providers' origins: form-action must allow them, because the sign-in form redirects there.
 OAUTH_ORIGINS: list[str] = []
 if github_id := env.str("GITHUB_CLIENT_ID", default=""):
     INSTALLED_APPS.append("allauth.socialaccount.providers.github")
@@ -378,27 +378,27 @@ SIMPLE_JWT = {
 SANDBOX_BACKEND = env.str("SANDBOX_BACKEND", default="auto")
 SANDBOX_RUNTIME = env.str("SANDBOX_RUNTIME", default="")
 SANDBOX_IMAGE = env.str("SANDBOX_IMAGE", default="codecrafter/sandbox")
-# How many sandboxes wait for a job, for each kind of sandbox in use; with a maximum of 0 each is started when needed.
+# How many idle sandboxes to keep of each kind in use. With a maximum of 0, each is started when needed.
 SANDBOX_POOL_MIN = env.int("SANDBOX_POOL_MIN", default=1)
 SANDBOX_POOL_MAX = env.int("SANDBOX_POOL_MAX", default=4)
-# Whether a worker tries the host's languages (under bubblewrap) before it offers them; images are tried when made.
+# Whether a worker tests the host's languages (under bubblewrap) before offering them. Images are tested when built.
 TRY_LANGUAGES = env.bool("TRY_LANGUAGES", default=True)
-# What compilers made is kept in each worker's memory, up to so much; 0 keeps nothing.
+# The size of each worker's in-memory cache of compiled programs; 0 turns it off.
 COMPILE_CACHE_BYTES = env.int("COMPILE_CACHE_BYTES", default=256 * 1024 * 1024)
-# Programs at once per worker: more than processors, because people's programs mostly wait, for input above all.
+# Concurrent programs per worker: more than processors, because programs mostly wait, for input above all.
 WORKER_CONCURRENCY = env.int("WORKER_CONCURRENCY", default=8)
 WORKER_METRICS_PORT = env.int("WORKER_METRICS_PORT", default=0)
-# Interactive programs that are left to wait for somebody, besides those; one worker's and one person's.
+# Interactive programs that may wait for input in addition: per worker, and per user.
 WORKER_INTERACTIVE = env.int("WORKER_INTERACTIVE", default=64)
 RUN_INTERACTIVE_PER_USER = env.int("RUN_INTERACTIVE_PER_USER", default=5)
-# Of the former, one person's, and always fewer than all; the rest of their runs wait, so that others can run.
+# Concurrent programs per user, always fewer than all; further runs wait, so that others can run.
 RUN_RUNNING_PER_USER = env.int("RUN_RUNNING_PER_USER", default=3)
 RUN_INPUT_MAX_BYTES = 1024 * 1024
 RUN_CODE_MAX_BYTES = 512 * 1024
 RUN_ACTIVE_PER_USER = env.int("RUN_ACTIVE_PER_USER", default=10)
 RUN_ATTEMPTS = 3
 RUN_LEASE_SECONDS = env.int("RUN_LEASE_SECONDS", default=30)
-# Most that one request may ask for; without a word in the request the language's defaults hold.
+# The most that one request may ask for. By default, the language's limits apply.
 RUN_LIMITS_CEILING = {
     "cpu_ms": env.int("RUN_MAX_CPU_MS", default=15_000),
     "wall_ms": env.int("RUN_MAX_WALL_MS", default=60_000),
@@ -406,7 +406,7 @@ RUN_LIMITS_CEILING = {
     "output_bytes": env.int("RUN_MAX_OUTPUT_BYTES", default=1024 * 1024),
 }
 RUN_MAX_INTERACTIVE_WALL_MS = env.int("RUN_MAX_INTERACTIVE_WALL_MS", default=600_000)
-# All test cases of a submission together, its compilation included.
+# The total for all test cases of a submission, including compilation.
 RUN_MAX_SUBMISSION_MS = env.int("RUN_MAX_SUBMISSION_MS", default=120_000)
 
 # REST
@@ -424,7 +424,7 @@ REST_FRAMEWORK = {
     "DEFAULT_THROTTLE_CLASSES": ["web.throttles.GeneralThrottle"],
     "DEFAULT_PAGINATION_CLASS": "web.paging.Paging",
     "DEFAULT_SCHEMA_CLASS": "web.schema.Schema",
-    # Escaped, a lone surrogate that a caller sent can be repeated to them; UTF-8 has no bytes for it.
+    # Escaping makes it possible to return a lone surrogate that a caller sent, which UTF-8 cannot encode.
     "UNICODE_JSON": False,
     "EXCEPTION_HANDLER": "web.problems.exception_handler",
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
@@ -477,7 +477,7 @@ SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
 SECURE_SSL_REDIRECT = HTTPS
-# Probes and scrapers come past the proxy.
+# Probes and scrapers bypass the proxy.
 SECURE_REDIRECT_EXEMPT = [r"^health", r"^metrics$"]
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
@@ -486,7 +486,7 @@ CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": ["'none'"],
         "script-src": ["'self'"],
-        # The nonce is for the style elements that the editor makes; style attributes carry no user text.
+        # The nonce is for style elements that the editor creates; style attributes never contain user text.
         "style-src": ["'self'", NONCE],
         "style-src-attr": ["'unsafe-inline'"],
         "img-src": ["'self'", "data:"],
@@ -503,11 +503,11 @@ CONTENT_SECURITY_POLICY = {
 STATIC_URL = "/static/"
 STATIC_ROOT = Path(env.str("STATIC_ROOT", default=str(DATA_DIR / "static")))
 STATICFILES_DIRS = [BASE_DIR / "build" / "static"] if (BASE_DIR / "build" / "static").is_dir() else []
-# Another server may serve them, as another user.
+# Another server may serve them, running as another user.
 FILE_UPLOAD_PERMISSIONS, FILE_UPLOAD_DIRECTORY_PERMISSIONS = 0o644, 0o755
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    # Compressing takes half a minute, which is worth it where files cross a network.
+    # Compressing takes half a minute, which is worthwhile only if files cross a network.
     "staticfiles": {
         "BACKEND": "servestatic.storage.CompressedManifestStaticFilesStorage"
         if env.bool("STATIC_COMPRESS", default=not EMBEDDED)
@@ -515,7 +515,7 @@ STORAGES = {
     },
 }
 SERVESTATIC_USE_MANIFEST = False
-# Names that the bundler hashes are as immutable as those that Django hashes.
+# File names hashed by the bundler are as immutable as those hashed by Django.
 SERVESTATIC_IMMUTABLE_FILE_TEST = re.compile(r"^.+[.-][0-9a-zA-Z]{8,12}\..+$").pattern
 
 # Language and time
@@ -524,7 +524,7 @@ TIME_ZONE = "UTC"
 USE_TZ = True
 FORMAT_MODULE_PATH = ["codecrafter.formats"]
 
-# Celery: rows are the result, so there is no result backend. Queues are in codecrafter/celery.py.
+# Celery: results are database rows, so there is no result backend. Queues are in codecrafter/celery.py.
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_DEFAULT_QUEUE = CELERY_TASK_DEFAULT_EXCHANGE = CELERY_TASK_DEFAULT_ROUTING_KEY = "upkeep"
@@ -541,7 +541,7 @@ CELERY_TIMEZONE = TIME_ZONE
 PROMETHEUS_EXPORT_MIGRATIONS = False
 METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
 
-# Logs: one line each to standard error; never a body, a token or a cookie.
+# Logs: single lines to standard error, never with a body, a token or a cookie.
 LOG_LEVEL = env.str("LOG_LEVEL", default="INFO")
 LOGGING = {
     "version": 1,
@@ -550,7 +550,7 @@ LOGGING = {
     "formatters": {"line": {"format": "{asctime} {levelname} {name} {request_id} {message}", "style": "{"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["request_id"]}},
     "root": {"handlers": ["stderr"], "level": "WARNING"},
-    # A page that is not there is no event of ours; the metrics count it.
+    # 404s are not logged; the metrics count them.
     "loggers": {"django.request": {"level": "ERROR"}}
     | {
         name: {"level": LOG_LEVEL}

@@ -1,12 +1,11 @@
-"""uvicorn's WebSocket protocol (server.py serves with it), changed in three things.
+"""uvicorn's WebSocket protocol (used by server.py), with three changes.
 
-A frame that is encoded already can be written. A message as short as most are takes a short way in. And what a hostile
-peer could use is taken away: uvicorn stops reading a socket while the application has an unread message, so a reader
-that takes its time pushes back to the peer's TCP.
-What it leaves open: a read of 256 KiB is parsed at once, which may be 40,000 messages; pings, pongs and fragments never
-reach the application and so cost a peer nothing; answers to pings pile up for a peer that reads nothing; a connection
-whose peer reads nothing is closed only when TCP gives up; and a frame over the limit closes with 1009, after which
-clients come back with the same frame for ever.
+It can write frames that are already encoded, it has a fast path for short incoming messages, and it closes loopholes
+for hostile peers. uvicorn pauses reading while the application has an unread message, so a slow application slows the
+peer down through TCP. That leaves these loopholes: a read of 256 KiB, which may hold 40,000 messages, is parsed at
+once; pings, pongs and fragments never reach the application and so cost a peer nothing; pongs pile up for a peer that
+reads nothing; a closed connection whose peer reads nothing stays until TCP gives up; and a frame over the limit closes
+with 1009, after which clients reconnect and send the same frame again, indefinitely.
 """
 
 from __future__ import annotations
@@ -32,31 +31,31 @@ if TYPE_CHECKING:
 
 TOO_LARGE, TOO_MANY_FRAMES = 4413, 1008
 HEADERS_TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
-# Of what is read at once; between two of these the application may stop the reading.
+# Data is parsed in pieces of this size; between two, the application may pause reading.
 PARSE_BYTES = 4096
-# Frames that the application does not see: control frames, parts of messages, messages after the close.
+# The limit of frames that the application does not see: control frames, fragments, messages after the close.
 UNSEEN_FRAMES = 2000
 UNSEEN_SECONDS = 10
 LINGER_SECONDS = 5
-# As Linux numbers the states of TCP.
+# Linux's number of this TCP state.
 TCP_ESTABLISHED = 1
-# Where the parser waits when it has read every frame to its end.
+# Where the parser waits between two frames.
 _BETWEEN_FRAMES = StreamReader.at_eof.__code__
 
 
 class SocketProtocol(WebSocketsSansIOProtocol):
     """Adds the ASGI extension `codecrafter.frames` (realtime/connection/outbox.py uses it where it is offered).
 
-    A hundred sockets that are told the same would each encode it, and each pass two coroutines, on the way of `send`.
+    With `send`, a broadcast to a hundred sockets would be encoded a hundred times and pass two coroutines each time.
     """
 
-    # As in realtime/connection/outbox.py: what is asked for every frame.
+    # Slots, as in realtime/connection/outbox.py, for what is read on every frame.
     __slots__ = ("close_sent", "handshake_complete", "transport", "writable")
 
     def __init__(self, config: uvicorn.Config, server_state: Admission, app_state: dict[str, Any]) -> None:
         super().__init__(config, server_state, app_state)
         self._admission = server_state
-        # Read from the socket and not parsed yet; only while reading is paused.
+        # Received but not parsed yet; only while reading is paused.
         self._unread = bytearray()
         self._is_deaf = False
         self._unseen = 0
@@ -66,19 +65,19 @@ class SocketProtocol(WebSocketsSansIOProtocol):
 
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
-        # No scope is made for a handshake that is refused; the application starts in the next turn of the loop.
+        # A rejected handshake has no scope. The application starts in the next iteration of the loop.
         if not self.close_sent and not self.conn.extensions:
             self.scope["extensions"]["codecrafter.frames"] = {"write": self.write_frame, "is_gone": self.is_gone}
 
     def write_frame(self, frame: bytes) -> bool:
-        """Write one whole, unmasked frame now; False when the peer does not keep up, or is going: then use `send`."""
+        """Write a complete, unmasked frame now. Returns False if the peer is slow or closing: then use `send`."""
         if not self.writable.is_set() or self.close_sent or self.transport.is_closing() or not self.handshake_complete:
             return False
         self.transport.write(frame)
         return True
 
     def is_gone(self) -> bool:
-        """Whether the peer has closed the connection, also behind messages that are not read yet."""
+        """Whether the peer has closed the connection, even if messages before the close are still unread."""
         if self.transport.is_closing():
             return True
         try:
@@ -94,9 +93,9 @@ class SocketProtocol(WebSocketsSansIOProtocol):
             self._parse()
 
     def _take_alone(self, data: bytes) -> bool:
-        """Take the data if it is one whole, short, binary message (RFC 6455, 5.2); False if it is anything else.
+        """Handle data that is exactly one short binary message (RFC 6455, 5.2). Returns False for anything else.
 
-        Nearly everything that is typed arrives so, and need not pass through the generators of the parser.
+        Nearly all typing arrives this way, and skips the generators of the parser.
         """
         size = len(data) - 6
         if not 0 <= size <= 125 or data[0] != 0x82 or data[1] != 0x80 | size:
@@ -125,7 +124,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
             del self._unread[:PARSE_BYTES]
             super().data_received(part)
             if not self.handshake_initiated and self.conn.handshake_exc is not None:
-                # More or longer headers than the protocol object takes: it would say nothing and keep the connection.
+                # Too many or too long headers, to which the library would not respond, leaving the connection open.
                 self._is_deaf = True
                 self.transport.write(HEADERS_TOO_LARGE)
                 self.transport.close()
@@ -144,7 +143,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
             raise ClientDisconnected
         await super().send(message)
         if self.close_sent:
-            # The answer to the close may be among it.
+            # The peer's close frame may be in the unparsed data.
             self._parse()
 
     def handle_ping(self) -> None:
@@ -179,7 +178,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
             super().send_receive_event_to_app()
 
     def _pays_for_frame(self) -> bool:
-        """Count a frame that the application will not see; False once the peer has sent too many."""
+        """Count a frame that the application will not see. Returns False once the peer has sent too many."""
         if self._is_deaf:
             return False
         now = self.loop.time()
@@ -200,19 +199,19 @@ class SocketProtocol(WebSocketsSansIOProtocol):
             super().handle_parser_exception()
         self._is_deaf = True
         if not self.close_sent:
-            # Messages that came before the one that is too large are good.
+            # Messages before the one that is too large are valid.
             self.handle_events()
             self._shut(TOO_LARGE, "frame too large")
 
     def _let_go(self) -> None:
-        """Who speaks before being let in would not understand a close frame either (RFC 6455, 4.1)."""
+        """Drop a peer that sends data before the handshake is complete, without a close frame (RFC 6455, 4.1)."""
         self._is_deaf = True
         self.transport.abort()
 
     def _shut(self, code: int, reason: str) -> None:
-        """Close from here. What the peer still sends is thrown away unread: a reset would overtake the close frame."""
+        """Close the connection. Whatever still arrives is discarded, because a reset would overtake the close frame."""
         self._is_deaf = True
-        # Whatever the protocol object wanted to say, it has not been written.
+        # Drop what the protocol object was going to send.
         self.conn.data_to_send()
         if self.close_sent or self.transport.is_closing():
             self.transport.abort()
@@ -224,7 +223,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
 
     def keepalive_timeout(self) -> None:
         if self.read_paused and self.writable.is_set():
-            # The answer may be among what is not read yet; it is the application that waits.
+            # The pong may be in the unread data: the application is the slow one.
             self.pong_timer = None
             self.pending_ping_payload = None
             self.schedule_ping()
@@ -237,7 +236,7 @@ class SocketProtocol(WebSocketsSansIOProtocol):
         self._end_soon()
 
     def _end_soon(self) -> None:
-        """A peer that reads nothing would keep a connection that is closed until TCP gives up."""
+        """Abort soon. Otherwise a peer that reads nothing would keep the connection until TCP gives up."""
         if not self.disconnected and self._linger is None:
             self._linger = self.loop.call_later(LINGER_SECONDS, self.transport.abort)
 

@@ -1,4 +1,4 @@
-"""What `celery beat` asks of the workers."""
+"""The task that `celery beat` sends to the workers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The whole HTTP surface."""
+"""All HTTP paths."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def _slash_optional(patterns: Sequence[URLPattern]) -> list[URLPattern | URLResolver]:
-    """Each path also with a trailing slash, under no name."""
+    """Add each path with a trailing slash, without a name."""
     return [*patterns, *(path(f"{pattern.pattern}/", pattern.callback) for pattern in patterns)]
 
 
@@ -37,11 +37,11 @@ api_urlpatterns: list[URLPattern | URLResolver] = [
     *_slash_optional([*sessions_api, *execution_api, path("limits", Limits.as_view(), name="limits")]),
 ]
 
-# The admin's own login form would be a door without our lockout.
+# The admin's own login form would bypass our lockout.
 admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
 
 urlpatterns = [
-    # First, because they are tried in this order and programs ask more often than people.
+    # First, because patterns are tried in order and API requests are the most frequent.
     path("api/schema", cache_control(no_cache=True)(SpectacularAPIView.as_view()), name="schema"),
     path("api/docs", require_safe(SpectacularSwaggerSplitView.as_view(url_name="schema")), name="api-docs"),
     path("api/", RedirectView.as_view(pattern_name="api-docs")),

@@ -1,4 +1,4 @@
-"""What every worker does besides its runs, and the worker that lives in the embedded server."""
+"""The side jobs of every worker, and the worker inside the embedded server."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 REPORT_SECONDS = 20
-# Of the reporter, of upkeep, and of interactive programs, which hold none while they wait for somebody.
+# For the reporter, for upkeep, and for interactive programs, which hold none while they wait for input.
 OTHER_CONNECTIONS = 8
 
 
 def make_room_for_connections() -> None:
-    """Let the pool of connections hold what this worker needs at once: each run has one, and its companion another."""
+    """Size the connection pool for this worker: each run needs one connection, and its companion another."""
     pool = connection.settings_dict["OPTIONS"].get("pool")
     if not pool:
         return
     need = 2 * settings.WORKER_CONCURRENCY + OTHER_CONNECTIONS
     pool["max_size"] = pool["max_size"] + need if settings.EMBEDDED else max(pool["max_size"], need)
-    # There may be one already.
+    # A pool may already exist.
     connection.pool.resize(pool["min_size"], pool["max_size"])  # type: ignore[attr-defined]
 
 
 class Reporter(threading.Thread):
-    """Writes down that this worker lives, which sandbox it has and which languages run in it."""
+    """Reports periodically that this worker is alive, its sandbox and the languages that run in it."""
 
     def __init__(self) -> None:
         super().__init__(name="worker-reporter", daemon=True)
@@ -63,7 +63,7 @@ class Reporter(threading.Thread):
 
 
 class _ThreadWorker:
-    """Celery's real worker in a thread, for some of the queues."""
+    """Runs Celery's worker in a thread, for some of the queues."""
 
     def __init__(self, application: Celery, **options: Any) -> None:
         self._ready = threading.Event()
@@ -71,7 +71,7 @@ class _ThreadWorker:
             without_heartbeat=True,
             without_mingle=True,
             without_gossip=True,
-            # The loop that it would take is the process's only one.
+            # It would otherwise take over the only event loop of the process.
             use_eventloop=False,
             ready_callback=self._on_ready,
             **options,
@@ -91,14 +91,14 @@ class _ThreadWorker:
 
 
 class UpkeepWorker(_ThreadWorker):
-    """Does what waits in the upkeep queue, one after the other, however many runs there are."""
+    """Does the upkeep tasks one at a time, however many runs there are."""
 
     def __init__(self) -> None:
         super().__init__(upkeep_app, pool="solo", queues=[UPKEEP], hostname=f"{UPKEEP}@{availability.WORKER_NAME}")
 
 
 class EmbeddedWorker(_ThreadWorker):
-    """The worker of the embedded default (broker memory://), in the web process."""
+    """Runs programs inside the web process, in the embedded default (broker memory://)."""
 
     def __init__(self, concurrency: int) -> None:
         super().__init__(app, pool="threads", concurrency=concurrency, exclude_queues=[UPKEEP])
@@ -106,7 +106,7 @@ class EmbeddedWorker(_ThreadWorker):
         self._upkeep = UpkeepWorker()
 
     def start(self) -> None:
-        """Start, and take up what a killed server left: its runs and its broker's messages died with it."""
+        """Start, and requeue runs that a killed server left, because its in-memory broker died with it."""
         make_room_for_connections()
         availability.forget_all_workers()
         upkeep.reap_own_leases()
@@ -116,7 +116,7 @@ class EmbeddedWorker(_ThreadWorker):
         upkeep.republish_all()
 
     def stop(self) -> None:
-        """Programs that still run are stopped, and their runs wait for the next start."""
+        """Stop programs that are still running. Their runs wait for the next start."""
         self.reporter.stop()
         runner.release_all()
         self._upkeep.stop()

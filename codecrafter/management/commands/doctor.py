@@ -16,9 +16,9 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         rows = checks(settings.SANDBOX_IMAGE, settings.SANDBOX_RUNTIME)
         for row in rows:
-            # As deploy/setup.py writes its lines, which `make doctor` prints first.
+            # In the format of deploy/setup.py, whose lines `make doctor` prints first.
             fact = f"ok: {row.detail}" if row.ok else f"missing: {row.detail}\n{'':22} {row.remedy}"
             self.stdout.write(f"{row.name:22} {fact}")
-        # The first says whether programs can run at all; one kind of sandbox is enough.
+        # The first says whether programs can run at all, for which one kind of sandbox is enough.
         if not rows[0].ok:
             sys.exit(1)

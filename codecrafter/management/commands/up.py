@@ -1,4 +1,4 @@
-"""`make run`: everything between a finished set-up and a working page, in one process."""
+"""`make run`: prepare everything after the setup, and serve, in one process."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Command(BaseCommand):
         serve(on_ready=lambda: self._greet(login))
 
     def _collect_static(self) -> None:
-        """Collect only when a source file changed: hashing and writing them takes seconds."""
+        """Collect only if a source file has changed, because it takes seconds."""
         digest = hashlib.sha256()
         for finder in get_finders():
             for path, storage in finder.list([]):
