@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Every check that needs no server, one after the other: all of them run, those that failed are named at the end."""
+"""Run every check that needs no server, and name those that failed at the end."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 BIN = ROOT / ".venv" / "bin"
 PYTHON = str(BIN / "python")
-# What a careful operator would set: `check --deploy` must be silent under it.
+# The settings of a careful operator, under which `check --deploy` must be silent.
 PRODUCTION = {
     "DEBUG": "off",
     "SECRET_KEY": secrets.token_urlsafe(64),
@@ -32,7 +32,7 @@ STEPS = {
     "migrations": [PYTHON, "manage.py", "makemigrations", "--check", "--dry-run"],
     "deploy settings": [PYTHON, "manage.py", "check", "--deploy", "--fail-level", "WARNING"],
     "front-end types": ["npm", "--prefix", "frontend", "run", "--silent", "check"],
-    # Those that start a server or make environments are for `make test`, which installs what they need.
+    # Tests that start servers or create environments are left to `make test`, which installs what they need.
     "documents and files": [PYTHON, "-m", "pytest", "-q", "tests/project", "-m", "not slow"],
 }
 
@@ -58,7 +58,7 @@ def passes(name: str, argv: list[str], environment: dict[str, str]) -> bool:
 
 def main() -> int:
     with tempfile.TemporaryDirectory() as data_dir:
-        # The npm of the environment is there only when the machine has none that is new enough.
+        # The environment has an npm only if the machine has none that is new enough.
         path = str(BIN) + os.pathsep + os.environ.get("PATH", os.defpath)
         environment = {**os.environ, "DATA_DIR": data_dir, "PATH": path}
         failed = [

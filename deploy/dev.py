@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""`make dev`: the server restarts when a source changes, and the front end is built again when one of its own does."""
+"""`make dev`: restart the server and rebuild the front end when their sources change."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from watchfiles import run_process
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
-# Not the front end's build: with DEBUG on, static files are served from where they are built.
+# Except the front end's build: with DEBUG on, static files are served from where they are built.
 WATCHED = (
     *("accounts", "activity", "codecrafter", "execution", "languages", "realtime", "sessions_app", "web"),
     "templates",

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Stands between the worker and the container engine, and asks the engine for sandboxes only.
+"""A proxy between the worker and the container engine that allows sandboxes only.
 
-Reaching an engine's socket means being root on its host. So nothing that a client sends is passed on: each call is
-read, compared with the few that a sandbox takes, and a request of the proxy's own is written from what was understood.
-The engine's answer is read and written anew too. Only the streams of an attached sandbox go through as they are.
+Access to an engine's socket amounts to root on its host, so nothing that a client sends is passed on. Each call is
+parsed and compared with the few that a sandbox needs, and the proxy writes a request of its own from what it parsed.
+The engine's response is parsed and rewritten too. Only the streams of an attached sandbox pass through unchanged.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode
 
-# Started by its path, it finds what a sandbox is in the folder above.
+# When run by its path, it finds the description of a sandbox in the folder above.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from execution.sandbox import versions
@@ -37,20 +37,20 @@ if TYPE_CHECKING:
 
     Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
-# The minor versions of the engine's API (1.x) whose requests and answers this file knows; Docker 20.10 speaks 1.41.
+# The minor versions of the engine's API (1.x) that this file knows; Docker 20.10 speaks 1.41.
 OLDEST_API, NEWEST_API = 41, 44
 VERSION_SECONDS = 60
 HEAD_MAX_BYTES = 16 * 1024
-# A seccomp profile travels in the body of a create.
+# The body of a create contains the seccomp profile.
 BODY_MAX_BYTES = 128 * 1024
 ANSWER_MAX_BYTES = 16 * 1024 * 1024
 MESSAGE_MAX_CHARS = 500
 READ_SECONDS = 10
 ENGINE_SECONDS = 60
 MAX_CONNECTIONS = 500
-# No sandbox is made to last longer, whatever its deadline says, unless one run may take longer by itself.
+# No sandbox may last longer, whatever its deadline, unless a single run may.
 LIFE_SECONDS = 2 * 3600
-# Room for a sandbox to start and to be removed after the longest run.
+# Time for a sandbox to start, and to be removed after the longest run.
 LIFE_MARGIN_SECONDS = 600
 
 REQUEST_LINE = re.compile(r"([A-Z]{1,16}) (?:/v1\.([1-9][0-9]{0,2}))?/([!-~]*) HTTP/1\.[01]")
@@ -71,7 +71,7 @@ log = logging.getLogger("engine_proxy")
 
 
 class Refused(Exception):
-    """The call ends with this status and reason."""
+    """Ends the call with this status and reason."""
 
     def __init__(self, reason: str, status: int = HTTPStatus.FORBIDDEN) -> None:
         super().__init__(reason)
@@ -85,7 +85,7 @@ def require(holds: bool, otherwise: str, status: int = HTTPStatus.FORBIDDEN) -> 
 
 @dataclass(frozen=True)
 class Policy:
-    """What a sandbox may be made of, how large one may be, and how many there may be."""
+    """What a sandbox may consist of, how large it may be, and how many there may be."""
 
     images: frozenset[str]
     runtimes: frozenset[str]
@@ -96,7 +96,7 @@ class Policy:
 
     @classmethod
     def of(cls, environment: Mapping[str, str]) -> Policy:
-        """The ceilings are the most that a language's own limits, or a person's request, may come to."""
+        """Derive the policy. Its ceilings are the most that a language's limits, or a request, can amount to."""
         prefixes = (environment.get("SANDBOX_IMAGES") or PREFIX).split(",")
         limits = [versions.LIMITS]
         for language in LANGUAGES.values():
@@ -120,7 +120,7 @@ class Policy:
         )
 
     def read(self, body: bytes) -> Container:
-        """The sandbox that the body of a create describes, if that is what it describes, within the ceilings."""
+        """Parse the body of a create, which must describe a sandbox within the ceilings. Raises Refused."""
         try:
             asked = Container.read(read_json(body))
             self.check(asked)
@@ -145,7 +145,7 @@ class Policy:
 
 @dataclass(frozen=True)
 class Call:
-    """A request as it was understood; the version of the API in its path has been checked and is not needed again."""
+    """A parsed request. The API version in its path was checked and is left out."""
 
     method: str
     words: tuple[str, ...]
@@ -155,11 +155,11 @@ class Call:
 
 
 async def read_call(reader: asyncio.StreamReader) -> Call | None:
-    """One request, or None from a client that asks nothing. Refuses what could be read in two ways."""
+    """Read one request; None if the client sends nothing. Refuses anything ambiguous."""
     try:
         head = await reader.readuntil(b"\r\n\r\n")
     except asyncio.IncompleteReadError as error:
-        require(not error.partial, "half a request", HTTPStatus.BAD_REQUEST)
+        require(not error.partial, "incomplete request", HTTPStatus.BAD_REQUEST)
         return None
     except asyncio.LimitOverrunError as error:
         raise Refused("the head is too long", HTTPStatus.BAD_REQUEST) from error
@@ -198,7 +198,7 @@ async def read_body(reader: asyncio.StreamReader, headers: Mapping[str, str]) ->
     try:
         return await reader.readexactly(int(length))
     except asyncio.IncompleteReadError as error:
-        raise Refused("half a body", HTTPStatus.BAD_REQUEST) from error
+        raise Refused("incomplete body", HTTPStatus.BAD_REQUEST) from error
 
 
 def read_query(query: str) -> dict[str, str]:
@@ -216,13 +216,13 @@ def read_json(text: bytes) -> Any:
 
 
 def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    require(len(dict(pairs)) == len(pairs), "a name comes twice")
+    require(len(dict(pairs)) == len(pairs), "duplicate name")
     return dict(pairs)
 
 
 @dataclass(frozen=True)
 class Answer:
-    """Of the engine, or to the client. `value` is JSON, or a str that goes as it is."""
+    """A response, from the engine or to the client. `value` is JSON, or a str that is sent as it is."""
 
     status: int
     value: Any
@@ -239,7 +239,7 @@ class Answer:
 
 
 class Engine:
-    """The engine behind its socket. Paths are given without a version; every trouble with it is Refused."""
+    """The engine behind its socket. Paths are given without a version. Every failure raises Refused."""
 
     def __init__(self, socket: str) -> None:
         self._socket = socket
@@ -247,7 +247,7 @@ class Engine:
         self._asked_at = 0.0
 
     async def version(self) -> dict[str, str]:
-        """What the engine is, and the one version of the API that it is spoken to in: the newest that both know."""
+        """Ask the engine what it is, and settle on the newest API version that both know."""
         if not self._version or time.monotonic() - self._asked_at > VERSION_SECONDS:
             told = (await self._exchange("GET", "/version")).value
             number = re.fullmatch(r"1\.([0-9]{1,3})", str(told.get("ApiVersion")))
@@ -259,7 +259,7 @@ class Engine:
         return self._version
 
     async def ask(self, method: str, path: str, query: Mapping[str, str] | None = None, body: Any = None) -> Answer:
-        """What the engine answers, if that is no error."""
+        """Send a request and return the response. Raises Refused if it is an error."""
         answer = await self._exchange(method, await self._target(path, query), body)
         if answer.status >= HTTPStatus.BAD_REQUEST:
             raise Refused(f"the engine says: {answer.value.get('message')}", answer.status)
@@ -267,7 +267,7 @@ class Engine:
 
     @contextlib.asynccontextmanager
     async def attached(self, container: str) -> AsyncIterator[Streams]:
-        """The streams of a container, once the engine has given the connection over to them."""
+        """Attach to a container, and return its streams once the engine has switched the connection over."""
         target = await self._target(f"/containers/{container}/attach", ATTACH)
         lines = [f"POST {target} HTTP/1.1", "Host: engine", "Connection: Upgrade", "Upgrade: tcp", "Content-Length: 0"]
         async with self._connection() as (reader, writer):
@@ -283,7 +283,7 @@ class Engine:
 
     async def _exchange(self, method: str, target: str, body: Any = None) -> Answer:
         sent = b"" if body is None else json.dumps(body).encode()
-        # In HTTP/1.0 an answer comes in one piece and ends with the connection.
+        # With HTTP/1.0, the response is not chunked and ends with the connection.
         lines = [f"{method} {target} HTTP/1.0", "Host: engine", f"Content-Length: {len(sent)}"]
         if sent:
             lines.append("Content-Type: application/json")
@@ -308,7 +308,7 @@ class Engine:
 
 
 def sandboxes(*more: str) -> str:
-    """The filter that finds what carries all labels of a sandbox, and these."""
+    """Build the filter for objects that carry all labels of a sandbox, and these."""
     return json.dumps({"label": [*sorted(LABELS), *more]})
 
 
@@ -327,7 +327,7 @@ class Proxy:
         self._creating = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection: one request, its answer, the end."""
+        """Serve a connection: one request, one response."""
         self._connections += 1
         try:
             if self._connections <= MAX_CONNECTIONS:
@@ -354,7 +354,7 @@ class Proxy:
                 return await self._attach(call, reader, writer)
             answer = await self._answer(call)
         except Refused as refusal:
-            # That something is not there is an ordinary answer: most images are built by few.
+            # 404 is common: few installations build all images.
             level = logging.DEBUG if refusal.status == HTTPStatus.NOT_FOUND else logging.WARNING
             log.log(level, "refused: %s", ascii(str(refusal))[:MESSAGE_MAX_CHARS])
             answer = Answer(refusal.status, {"message": f"engine proxy: {str(refusal)[:MESSAGE_MAX_CHARS]}"})
@@ -363,7 +363,7 @@ class Proxy:
             await writer.drain()
 
     async def _answer(self, call: Call) -> Answer:
-        """Every call that a sandbox takes, and no other; its query is what docker-py sends, and nothing else."""
+        """Answer the calls that a sandbox needs, with exactly the query that docker-py sends. Refuse all others."""
         is_plain = not call.query and not call.body
         match (call.method, *call.words):
             case ("POST", "containers", "create") if not call.query:
@@ -391,7 +391,7 @@ class Proxy:
 
     async def _create(self, asked: Container) -> Answer:
         self._creating += 1
-        # The engine does not list yet what is being made for others.
+        # The engine does not list containers that are still being created for other calls.
         ahead = self._creating
         try:
             query = {"all": "1", "filters": sandboxes()}
@@ -404,7 +404,7 @@ class Proxy:
         return Answer(made.status, {"Id": made.value["Id"], "Warnings": []})
 
     async def _list(self, asked: Mapping[str, str]) -> Answer:
-        """Of our sandboxes, those that one more filter finds."""
+        """List our sandboxes that match one more filter."""
         rest = dict(asked)
         filters, everything = read_json(rest.pop("filters", "{}").encode()), rest.pop("all", "0")
         require(rest.items() <= LIST_DEFAULTS.items() and everything in ("0", "1"), "not a list that a sandbox takes")
@@ -417,8 +417,8 @@ class Proxy:
         return Answer(HTTPStatus.OK, [{name: one[name] for name in names} for one in found.value])
 
     async def _own(self, name: str) -> dict[str, Any]:
-        """A sandbox, by its name or the beginning of its id. What is done to it is done to the whole id in the answer:
-        what a name means may change in between."""
+        """Find a sandbox by its name or the beginning of its id. Use the full id in the response for what follows,
+        because the name may refer to another container by then."""
         require(CONTAINER.fullmatch(name) is not None, "not the name of a container")
         found = (await self.engine.ask("GET", f"/containers/{name}/json")).value
         labels = (found.get("Config") or {}).get("Labels") or {}
@@ -450,7 +450,7 @@ class Proxy:
 
 
 async def both_ways(up: Streams, down: Streams) -> None:
-    """Until the engine has nothing more to say; the client's end of input is passed on and ends nothing."""
+    """Relay both ways until the engine closes. The client's end of input is passed on, but does not end the relay."""
     sending = asyncio.create_task(pipe(*up))
     try:
         await pipe(*down)
@@ -461,7 +461,7 @@ async def both_ways(up: Streams, down: Streams) -> None:
 
 
 async def pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Passes on until one side is at its end, or gone."""
+    """Relay until one side closes or fails."""
     with contextlib.suppress(OSError):
         while chunk := await reader.read(64 * 1024):
             writer.write(chunk)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the lock files from their .in files; run by `make lock` inside the virtual environment."""
+"""Write the lock files from their .in files. Run by `make lock` inside the virtual environment."""
 
 from __future__ import annotations
 

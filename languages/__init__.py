@@ -1,6 +1,6 @@
-"""The table of languages: how each is compiled, run and greeted. Data only, without Django.
+"""The table of languages: how each is compiled and run, and its starter program. Data only, without Django.
 
-A language is one row here, its packages in families.py, and its programs in selftests/KEY/.
+A language consists of a row here, its packages in families.py, and its programs in selftests/KEY/.
 """
 
 from pathlib import Path
@@ -10,10 +10,10 @@ from languages.language import ARTIFACT_FOLDER, Language
 
 __all__ = ["ARTIFACT_FOLDER", "LANGUAGES", "SELF_TESTS", "Language", "get"]
 
-# One folder for each key, with the programs that prove that the language works.
+# A folder for each key, with the programs that test the language.
 SELF_TESTS = Path(__file__).parent / "selftests"
 
-# The common ones first, in their own order, then all others by name.
+# Common languages first, in their own order, then all others by name.
 _ROWS = (
     *common.ROWS,
     *sorted(
@@ -27,5 +27,5 @@ _NAMES: dict[str, Language] = {name: row for row in _ROWS for name in (row.key, 
 
 
 def get(key_or_alias: str) -> Language:
-    """The language of that key or alias, in any case; KeyError when there is none."""
+    """Look up a language by key or alias, regardless of case. Raises KeyError."""
     return _NAMES[key_or_alias.lower()]

@@ -1,4 +1,4 @@
-"""The languages most people come for, in the order they are offered."""
+"""The most popular languages, in the order in which they are offered."""
 
 from languages.language import ARTIFACT_FOLDER, GNU_ERROR, JVM, MIB, PROGRAM, Language
 
@@ -27,7 +27,7 @@ for name in names:
         file_name="main.js",
         suffixes=(".js", ".mjs", ".cjs"),
         version_argv=("node", "--version"),
-        # Node alone takes 45 MB; a heap a little below the limit leaves the verdict to the sandbox.
+        # Node itself takes 45 MB. A heap of nearly the limit lets the sandbox, not Node, report that memory ran out.
         run=("node", "--max-old-space-size=224", "--max-semi-space-size=4", "{entry}"),
         environment={"UV_THREADPOOL_SIZE": "2"},
         run_limits={"memory_bytes": 256 * MIB},
@@ -172,7 +172,7 @@ end
         version_argv=("go", "version"),
         compile=("go", "build", "-o", PROGRAM, "{sources}"),
         run=(PROGRAM,),
-        # Without a module, and with everything it writes in the work folder, which is larger than /tmp.
+        # Without a module, and writing everything to the work folder, which is larger than /tmp.
         compile_environment={
             "GO111MODULE": "off",
             "GOFLAGS": "-p=1",

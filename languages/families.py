@@ -1,12 +1,12 @@
-"""The families of languages: one sandbox image each, with these Debian packages on top of the base. Data only."""
+"""Families of languages: each has a sandbox image, with these Debian packages on top of the base. Data only."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Family:
-    """`light`: built by plain `make images`; the others by `make images-all`. `etc`: what the tools read below /etc,
-    as patterns; of a host, bubblewrap shows programs no other files there."""
+    """A sandbox image. `make images` builds those that are `light`, `make images-all` all of them. `etc` has patterns
+    of the files below /etc that the tools read; bubblewrap hides all others of the host from programs."""
 
     name: str
     packages: tuple[str, ...]
@@ -14,7 +14,7 @@ class Family:
     etc: tuple[str, ...] = ()
 
 
-# In the order they are built: what most people want first, the large and slow last.
+# In build order: the most popular first, the large and slow ones last.
 _ROWS = (
     Family(
         "core",

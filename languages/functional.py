@@ -1,8 +1,8 @@
-"""Lisps, the ML family, Erlang's and logic."""
+"""Lisps, the ML family, Erlang's virtual machine, and logic programming."""
 
 from languages.language import MIB, PROGRAM, SCRATCH, Language
 
-# One scheduler of each kind: the machine would start a thread for every processor of the host.
+# One scheduler of each kind. By default, Erlang starts a thread for every processor of the host.
 ERLANG_FLAGS = "+S 1:1 +SDcpu 1:1 +SDio 1 +A 1 +sbwt none"
 
 ROWS = (
@@ -80,7 +80,7 @@ ROWS = (
         file_name="main.pl",
         suffixes=(".pl", ".pro"),
         version_argv=("swipl", "--version"),
-        # `main` is the goal; a file that does not load ends the run before it.
+        # `main` is the goal. A file that does not load ends the run first.
         run=("swipl", "--quiet", "--on-error=halt", "-g", "main", "-t", "halt", "{entry}"),
         error_line=r"^(?:ERROR: +)?(?:/work/)?(?P<file>[^\s:]+):(?P<line>\d+):\d+:",
         hello="""\

@@ -1,4 +1,4 @@
-"""One row of the table of languages, and how its argv are filled in. No Django."""
+"""A row of the table of languages, and how its command lines are filled in. Without Django."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -12,9 +12,11 @@ MIB = 1024 * 1024
 
 @dataclass(frozen=True)
 class Language:
-    """In an argv, a word `{entry}` becomes the entry file, `{stem}` its name without folder and suffix, and the word
+    """A row of the table.
+
+    In command lines, `{entry}` becomes the entry file, `{stem}` its name without folder and suffix, and the word
     `{sources}` every file with one of the language's suffixes, the entry first. Compilers leave the program in
-    ARTIFACT_FOLDER, and only that folder travels from the compiling sandbox to the running one.
+    ARTIFACT_FOLDER, the only folder that is copied from the compiling sandbox to the running one.
     """
 
     key: str
@@ -22,19 +24,19 @@ class Language:
     file_name: str
     version_argv: tuple[str, ...]
     run: tuple[str, ...]
-    # The starter program: it greets Ada, Grace and Linus.
+    # The starter program, which greets Ada, Grace and Linus.
     hello: str
-    # The image that holds its tools: families.py.
+    # The image with its tools (families.py).
     family: str = "core"
     compile: tuple[str, ...] | None = None
     aliases: tuple[str, ...] = ()
     suffixes: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     compile_environment: Mapping[str, str] = field(default_factory=dict)
-    # These replace fields of the default limits of the same name.
+    # Overrides of the default limits, by field name.
     run_limits: Mapping[str, int] = field(default_factory=dict)
     compile_limits: Mapping[str, int] = field(default_factory=dict)
-    # Finds in an error text, line by line, the place it speaks of: groups `file`, where the tool names it, and `line`.
+    # Finds locations in the lines of an error message: groups `line` and, if the tool names it, `file`.
     error_line: str | None = None
     # Whether a program can choose its exit code.
     exits: bool = True
@@ -59,11 +61,11 @@ class Language:
 
 
 def _as_operand(path: str) -> str:
-    """A file whose name begins with a dash must not be taken for an option."""
+    """Make sure that a file name beginning with a dash is not taken for an option."""
     return f"./{path}" if path.startswith("-") else path
 
 
-# What every Java machine here is started with: small, single-threaded, quick to start.
+# Options for every Java virtual machine: small, single-threaded, quick to start.
 JVM = (
     "-Xss1m",
     "-XX:+UseSerialGC",
@@ -71,5 +73,5 @@ JVM = (
     "-XX:-UsePerfData",
     "-XX:ReservedCodeCacheSize=24m",
 )
-# GCC and most compilers after it: file:line:column: error: ...
+# GCC and most compilers modelled on it: file:line:column: error: ...
 GNU_ERROR = r"^(?P<file>[^\s:]+):(?P<line>\d+):(?:\d+:)? (?:fatal |syntax )?error"

@@ -1,4 +1,4 @@
-"""Languages that run on a virtual machine shared with others: Java's, .NET's, Neko."""
+"""Languages on a shared virtual machine: Java's, .NET's or Neko."""
 
 from languages.language import ARTIFACT_FOLDER, JVM, MIB, PROGRAM, Language
 

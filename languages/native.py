@@ -1,4 +1,4 @@
-"""Languages that a compiler turns into a program of the machine, and what is close to that."""
+"""Languages that are compiled to machine code, and similar ones."""
 
 from languages.language import ARTIFACT_FOLDER, GNU_ERROR, MIB, PROGRAM, SCRATCH, Language
 
@@ -119,7 +119,7 @@ void main()
         file_name="main.m",
         suffixes=(".m",),
         version_argv=("gcc", "-v", "-x", "objective-c", "-fsyntax-only", "/dev/null"),
-        # The language and GCC's runtime for it, without Foundation.
+        # The language with GCC's runtime, without Foundation.
         compile=("gcc", "-x", "objective-c", "-std=gnu17", "-g", "-O1", "-Wall", "-o", PROGRAM, "{sources}", "-lobjc"),
         run=(PROGRAM,),
         error_line=GNU_ERROR,

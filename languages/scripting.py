@@ -1,4 +1,4 @@
-"""Languages whose source is run as it stands: shells, query languages, mathematics and other interpreters."""
+"""Languages whose source is interpreted directly: shells, query languages, mathematics and others."""
 
 from languages.language import MIB, PROGRAM, Language
 
@@ -10,7 +10,7 @@ ROWS = (
         file_name="main.ts",
         suffixes=(".ts", ".mts"),
         version_argv=("esbuild", "--version"),
-        # Types are removed, not checked: a check takes seconds, and a run should not.
+        # Types are stripped, not checked: checking takes seconds, and a run should not.
         compile=(
             "esbuild",
             "--bundle",
@@ -99,7 +99,7 @@ BEGIN {
         file_name="main.jq",
         suffixes=(".jq",),
         version_argv=("jq", "--version"),
-        # `input` and `inputs` read the JSON values of stdin.
+        # `input` and `inputs` read JSON values from stdin.
         run=("jq", "--null-input", "--raw-output", "--from-file", "{entry}"),
         error_line=r"at <top-level>, line (?P<line>\d+)",
         hello="""\

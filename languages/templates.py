@@ -1,4 +1,4 @@
-"""What a new session may start with: the language's example, a program that reads, or nothing. Data, no Django."""
+"""Templates of a new session: the language's example, a program that reads input, or nothing. Without Django."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ class Template:
 
 
 def templates_of(language: Language) -> tuple[Template, ...]:
-    """The example first; the program that reads where the language has one."""
+    """Return the templates of a language: the example, the program that reads input if it has one, an empty file."""
     found = [Template(HELLO, "Example program", language.hello)]
     if language.key in READS:
         found.append(Template(INPUT, "Program that reads input", READS[language.key]))
@@ -23,11 +23,11 @@ def templates_of(language: Language) -> tuple[Template, ...]:
 
 
 def template_of(language: Language, key: str) -> Template:
-    """KeyError when the language has no template of that key."""
+    """Return a template by key. Raises KeyError."""
     return {template.key: template for template in templates_of(language)}[key]
 
 
-# Each reads lines until the input ends, and answers every one with its length.
+# Each reads lines until the input ends, and prints every one with its length.
 READS = {
     "python": """\
 import sys

@@ -172,7 +172,7 @@ def test_without_a_sandbox_everything_else_goes_on(machine: Machine) -> None:
     machine.with_environment()
     status, said = machine.setup()
     assert status == 0
-    assert "no sandbox: everything but Run will work" in said
+    assert "no sandbox: everything except Run will work" in said
     assert "apt-get install -y bubblewrap" in said
 
 
