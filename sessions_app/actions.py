@@ -325,7 +325,7 @@ def restore_session(standing: Standing, user: User) -> CodeSession:
         pk=session.pk, closed_at=None, archived_at__gte=timezone.now() - timedelta(days=RESTORE_DAYS)
     ).update(archived_at=None, version=F("version") + 1, updated_at=timezone.now())
     if not restored:
-        raise NotAllowed(f"A session can be restored for {RESTORE_DAYS} days after it was archived.")
+        raise NotAllowed(f"A session can only be restored within {RESTORE_DAYS} days of being archived.")
     record("session.restored", f"{user.username} restored “{session.title}”", user_id=user.pk, session_id=session.pk)
     session.refresh_from_db()
     audit.append("session.restored", actor_id=user.pk, target_type="session", target_id=session.pk)

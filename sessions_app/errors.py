@@ -48,28 +48,28 @@ class NotAllowed(Forbidden):
 
 class SessionLocked(NotAllowed):
     code = "session_locked"
-    detail = "A moderator has locked this session: everybody reads, nobody changes it."
+    detail = "A moderator has locked this session. It can be read but not changed."
 
 
 class RunsFrozen(NotAllowed):
     code = "runs_frozen"
-    detail = "A moderator has stopped programs in this session. The text can still be changed."
+    detail = "A moderator has stopped programs in this session. The text can still be edited."
 
 
 class StorageFull(NotAllowed):
     code = "storage_full"
-    detail = "The owner of this session has used all of their storage, so nothing can be added to it."
+    detail = "Nothing can be added to this session, because its owner has no storage left."
 
 
 class DiskLow(StorageFull):
     code = "disk_low"
     status = 507
-    detail = "The disk of this server is nearly full. What is saved is safe; nothing new is taken until there is room."
+    detail = "The disk of this server is nearly full. Saved work is safe, but nothing can be added until there is room."
 
 
 class TooManySessions(Conflict):
     code = "too_many_sessions"
-    detail = "You have as many sessions as one person may have."
+    detail = "You have reached the limit of sessions."
 
 
 class ClosedByModerator(NotAllowed):
@@ -79,22 +79,22 @@ class ClosedByModerator(NotAllowed):
 
 class AlreadyReported(Conflict):
     code = "already_reported"
-    detail = "Your last report of this session is still open. The moderators will look at it."
+    detail = "You have already reported this session. The moderators will look at it."
 
 
 class InviteNotFound(NotFound):
     code = "invite_not_found"
-    detail = "This link does not work. It may have been revoked: ask for a new one."
+    detail = "This link does not work. It may have expired or been revoked: ask for a new one."
 
 
 class GuestsNotAllowed(Forbidden):
     code = "guests_not_allowed"
-    detail = "This session is for people with an account."
+    detail = "This session is only open to people with an account."
 
 
 class TooManyGuests(Conflict):
     code = "too_many_guests"
-    detail = "This session has as many guests as it may have. Try again later, or sign in."
+    detail = "This session is full of guests. Try again later, or sign in."
 
 
 class TooManyInvites(Conflict):
@@ -104,12 +104,12 @@ class TooManyInvites(Conflict):
 
 class PersonNotFound(Invalid):
     code = "person_not_found"
-    detail = "Nobody here has that name."
+    detail = "There is no user with this name."
 
 
 class NoCollaborator(NotFound):
     code = "not_in_session"
-    detail = "That person is not in this session."
+    detail = "This person is not in the session."
 
 
 class OwnerStays(Conflict):
@@ -126,18 +126,18 @@ class PathRefused(Invalid):
     code = "path_refused"
     detail = (
         'Use a relative path of at most 8 parts and 255 bytes, without . or .. as a part, without < > : " | ? * or '
-        "backslashes, and without characters that cannot be seen."
+        "backslashes, and without invisible characters."
     )
 
 
 class PathTaken(Conflict):
     code = "path_taken"
-    detail = "There is a file or folder of this name already. Upper and lower case are not told apart."
+    detail = "There is already a file or folder with this name. Upper and lower case count as the same."
 
 
 class EntryStays(Conflict):
     code = "entry_file_stays"
-    detail = "The program starts in this file: it is named by the language and cannot be renamed or deleted."
+    detail = "The program starts in this file. The language determines its name, so it cannot be renamed or deleted."
 
 
 class TooManyFiles(Conflict):
@@ -147,7 +147,7 @@ class TooManyFiles(Conflict):
 
 class RevisionUnknown(NotFound):
     code = "revision_unknown"
-    detail = "No step of the history ends at this revision. Read the history again and take its `last_revision`."
+    detail = "No step of the history ends at this revision. Read the history again and use a `last_revision`."
 
 
 class RevisionPassed(Conflict):
@@ -158,18 +158,18 @@ class RevisionPassed(Conflict):
 class TextTooLarge(DomainError):
     code = "text_too_large"
     status = 413
-    detail = "The text would be larger than a session may hold."
+    detail = "The text would be too large for a session."
 
 
 class ArchiveRefused(Invalid):
     code = "archive_refused"
-    detail = "No session can be made of this archive."
+    detail = "This archive cannot be imported."
 
 
 class ArchiveTooLarge(DomainError):
     code = "archive_too_large"
     status = 413
-    detail = "The archive is larger than a session may be."
+    detail = "The archive holds more than a session can."
 
 
 class NothingSaid(Invalid):

@@ -80,7 +80,10 @@ def _session(session: CodeSession) -> Iterator[File]:
     try:
         _, files = contents.files_at_head(session.pk)
     except (LogDamaged, Malformed, Broken):
-        yield f"{folder}/UNREADABLE.txt", [b"The text of this session cannot be read. Ask whoever runs this server.\n"]
+        yield (
+            f"{folder}/UNREADABLE.txt",
+            [b"The text of this session cannot be read. Ask the operator of this server.\n"],
+        )
         return
     taken: set[str] = set()
     for path, content in files.items():

@@ -109,7 +109,7 @@ def _note(action: str, session: CodeSession, by: User, **metadata: str | None) -
 def _require_power_over(standing: Standing, *permissions: str) -> None:
     """Admins are made, changed and removed by the owner only."""
     if Permission.ADMIN in permissions and not standing.may(Action.MANAGE_ADMINS):
-        raise NotAllowed("Only the owner adds, changes or removes admins.")
+        raise NotAllowed("Only the owner can add, change or remove admins.")
 
 
 def _tell_role(session: CodeSession, person: User, permission: str, *, by: User, is_new: bool = False) -> None:
@@ -227,7 +227,7 @@ def transfer_session(standing: Standing, by: User, username: str) -> CodeSession
     # Held, so that the person does not leave between this look and the UPDATE.
     theirs = heirs_of(session).select_for_update(of=("self",)).filter(user__in=people_named(username)).first()
     if theirs is None:
-        detail = "Nobody of that name, who could own it, is in this session. Add them first."
+        detail = "Nobody with that name who could own the session is in it. Add them first."
         raise PersonNotFound(errors={"username": [detail]})
     require_room_of_heir(theirs.user, [session.pk])
     moved = CodeSession.objects.filter(pk=session.pk, owner=by, archived_at=None).update(

@@ -78,19 +78,19 @@ def require_room_for(owner: User, new_bytes: int, *, sessions: int = 1) -> None:
     User.objects.select_for_update().get(pk=person_id)
     usage = usage_of(person_id)
     if 0 < settings.QUOTA_SESSIONS < usage.sessions + sessions:
-        raise TooManySessions(f"You have {usage.sessions} sessions, as many as one person may have. {HOW_TO_MAKE_ROOM}")
+        raise TooManySessions(f"You have reached the limit of {settings.QUOTA_SESSIONS} sessions. {HOW_TO_MAKE_ROOM}")
     if 0 < settings.QUOTA_BYTES < usage.bytes + new_bytes:
         raise StorageFull(
-            f"This takes {_mib(new_bytes)}, and you have {_mib(max(0, settings.QUOTA_BYTES - usage.bytes))} of "
+            f"This needs {_mib(new_bytes)}, but you have {_mib(max(0, settings.QUOTA_BYTES - usage.bytes))} of "
             f"{_mib(settings.QUOTA_BYTES)} left. {HOW_TO_MAKE_ROOM}"
         )
 
 
-HOW_TO_MAKE_ROOM = "Archive a session that you do not need, then delete it among the archived ones."
+HOW_TO_MAKE_ROOM = "To make room, archive a session that you do not need, then delete it from the archived sessions."
 
 
 def refusal_of(owner_id: UUID) -> type[StorageFull] | None:
-    """Why nothing can be added to the sessions of this owner, or None. At most KNOWN_SECONDS old."""
+    """Return why nothing can be added to this owner's sessions, or None. The answer may be KNOWN_SECONDS old."""
     if not _has_disk():
         return DiskLow
     if not settings.QUOTA_BYTES:

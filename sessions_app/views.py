@@ -130,7 +130,7 @@ def session_create(request: SignedInPageRequest) -> HttpResponse:
     try:
         language = languages.get(request.POST.get("language", ""))
     except KeyError:
-        messages.error(request, "That language is not known here. Choose one of the list.")
+        messages.error(request, "Unknown language. Choose one from the list.")
         return redirect("sessions_app:session-list")
     title = one_line(request.POST.get("title", "").replace("\0", ""))
     if len(title) > TITLE_MAX_CHARACTERS:
@@ -138,7 +138,7 @@ def session_create(request: SignedInPageRequest) -> HttpResponse:
     try:
         content = template_of(language, request.POST.get("template") or HELLO).content
     except KeyError:
-        messages.error(request, f"{language.name} has no such program to start with. Choose another.")
+        messages.error(request, f"{language.name} has no such template. Choose another.")
         return redirect("sessions_app:session-list")
     session = actions.create_session(request.user, language=language, title=title, content=content)
     return redirect("sessions_app:session-detail", session.pk)
@@ -262,7 +262,7 @@ def session_report(request: SignedInPageRequest, session_id: UUID) -> HttpRespon
     if request.method == "POST" and form.is_valid():
         try:
             moderation.report_session(standing, request.user, form.cleaned_data["reason"])
-            messages.success(request, "The moderators will look at it. Thank you for telling them.")
+            messages.success(request, "Thank you for your report. The moderators will look at it.")
             return redirect("sessions_app:session-list")
         except (AlreadyReported, RateLimited) as refused:
             form.add_error(None, refused.detail)

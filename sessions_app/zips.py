@@ -70,15 +70,15 @@ def unpack(archive: IO[bytes], *, max_files: int, max_bytes: int, max_total_byte
                 content = _read(opened, entry, path, max_bytes)
                 left -= len(content)
                 if left < 0:
-                    raise TooLarge("The files are larger together than a session may be.")
+                    raise TooLarge("The files add up to more than a session can hold.")
                 contents[path] = _decoded(content, path)
     except (zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, EOFError, OSError, NotImplementedError) as error:
-        raise Refused("This is not a zip archive that can be read.") from error
+        raise Refused("This is not a readable zip archive.") from error
     except (ValueError, OverflowError, RuntimeError) as error:
         if isinstance(error, Refused | TooLarge):
             raise
         # What the library raises for headers that contradict each other.
-        raise Refused("This is not a zip archive that can be read.") from error
+        raise Refused("This is not a readable zip archive.") from error
     return contents
 
 
@@ -97,10 +97,10 @@ def _require_small_directory(archive: IO[bytes]) -> None:
     if not (tail.startswith(_END_SIGNATURE, max(0, at)) and tail.endswith(b"\0\0")):
         at = tail.rfind(_END_SIGNATURE, 0, len(tail) - _END.size + len(_END_SIGNATURE))
     if at < 0:
-        raise Refused("This is not a zip archive that can be read.")
+        raise Refused("This is not a readable zip archive.")
     # What is small enough for a session needs no 64-bit sizes, which would stand in place of this one.
     if tail[:at].startswith(_ZIP64_SIGNATURE, max(0, at - _ZIP64_LOCATOR_BYTES)):
-        raise Refused("This archive is in the zip64 format. Pack it in the ordinary one.")
+        raise Refused("This archive is in zip64 format. Use the standard zip format.")
     _, directory_bytes = _END.unpack_from(tail, at)
     if directory_bytes > DIRECTORY_MAX_BYTES:
         raise TooLarge(f"The archive lists more than {ENTRIES_MAX} entries.")
@@ -116,17 +116,17 @@ def _entries(listed: Sequence[zipfile.ZipInfo], max_files: int) -> dict[str, zip
         kind = stat.S_IFMT(entry.external_attr >> 16)
         is_folder = name.endswith("/")
         if not is_allowed(name.removesuffix("/")):
-            raise Refused(f"{_quoted(name)} is not a name that a file may have here.")
+            raise Refused(f"{_quoted(name)} is not an allowed file name.")
         if kind not in (0, stat.S_IFDIR if is_folder else stat.S_IFREG):
-            raise Refused(f"{_quoted(name)} is not an ordinary file: links and devices are not taken.")
+            raise Refused(f"{_quoted(name)} is not a regular file. Links and devices are not allowed.")
         if entry.flag_bits & 0x1:
             raise Refused(f"{_quoted(name)} is encrypted.")
         if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise Refused(f"{_quoted(name)} is compressed in a way that is not taken: use the ordinary one.")
+            raise Refused(f"{_quoted(name)} uses an unsupported compression method. Use the standard one (deflate).")
         if is_folder or _is_left_by_a_mac(name):
             continue
         if not is_free(name, found):
-            raise Refused(f"Two files are called {_quoted(name)}. Upper and lower case are not told apart.")
+            raise Refused(f"Two files are called {_quoted(name)}. Upper and lower case count as the same.")
         found[name] = entry
         if len(found) > max_files:
             raise TooLarge(f"The archive holds more than {max_files} files.")
@@ -160,7 +160,7 @@ def _decoded(content: bytes, path: str) -> str:
     try:
         return content.decode()
     except UnicodeDecodeError:
-        raise Refused(f"{_quoted(path)} is not text in UTF-8.") from None
+        raise Refused(f"{_quoted(path)} is not UTF-8 text.") from None
 
 
 def _quoted(name: str) -> str:
@@ -183,8 +183,8 @@ def entry_of(paths: Sequence[str], language: languages.Language | None) -> tuple
         if len(fitting) == 1 and (language is not None or len(paths) == 1):
             return candidate, fitting[0]
     if language is None:
-        raise Refused("No file has a name that says where the program starts. Choose the language.")
-    raise Refused(f"No file is called {language.file_name}, where a {language.name} program starts.")
+        raise Refused("No file name tells where the program starts. Choose the language.")
+    raise Refused(f"There is no file {language.file_name}, in which a {language.name} program starts.")
 
 
 def is_safe(path: str) -> bool:

@@ -81,7 +81,7 @@ def test_who_knows_the_password_hears_why_and_until_when_and_nobody_else(
     assert told.status_code == 403
     body = told.json()
     assert (body["code"], body["suspended_until"]) == ("account_suspended", "2026-03-08T12:00:00Z")
-    assert body["detail"] == f"This account is suspended until {UNTIL} UTC. The reason: Mining coins, 100% of it"
+    assert body["detail"] == f"This account is suspended until {UNTIL} UTC. Reason: Mining coins, 100% of it"
     wrong = log_in(api, "not this")
     assert (wrong.status_code, wrong.json()["code"]) == (401, "invalid_credentials")
     assert "suspended" not in wrong.content.decode()

@@ -78,7 +78,7 @@ def test_a_moderator_finds_a_bad_run_stops_it_and_answers_for_it(
     # The page that bob has open ends at once, and the login page tells him, and him alone, why.
     expect(bob.page.locator("#state")).to_have_attribute("data-state", "closed")
     log_in(bob)
-    expect(bob.page.get_by_text("The reason: Mining coins").first).to_be_visible()
+    expect(bob.page.get_by_text("Reason: Mining coins").first).to_be_visible()
 
     page.get_by_role("link", name="Audit trail").click()
     entries = page.locator("#result_list tbody tr")
@@ -108,7 +108,7 @@ def test_open_pages_say_what_a_moderator_does_to_their_session_and_why(
     row = f"{server.url}/admin/sessions_app/codesession/{session_id}/change/"
     mia.page.goto(row)
     press(mia.page, "Lock", "The <b>exam</b> is over")
-    said = "A moderator has locked this session: everybody reads, nobody changes it. The <b>exam</b> is over"
+    said = "A moderator has locked this session. It can be read but not changed. The <b>exam</b> is over"
     expect(measure).to_have_text(said)
     expect(bob.editor).to_have_attribute("aria-readonly", "true")
     bob.page.reload()

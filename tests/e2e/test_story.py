@@ -264,7 +264,7 @@ def test_a_mistake_in_the_share_dialog_is_told_in_words(live, visit):
     ana.page.get_by_role("button", name="Share").click()
     ana.page.get_by_label("Username").fill("nobody-of-this-name")
     ana.page.get_by_role("button", name="Add").click()
-    expect(ana.page.locator("#share-problem")).to_have_text("Nobody here has that name.")
+    expect(ana.page.locator("#share-problem")).to_have_text("There is no user with this name.")
 
 
 # What it would do, were it taken for more than text.

@@ -197,7 +197,7 @@ def test_a_removed_message_leaves_the_chat_and_is_kept_for_moderators(
     said = [ChatMessage.objects.create(session=session, user=alice, text=f"<b>{n}</b>") for n in range(2)]
     with django_capture_on_commit_callbacks(execute=True):
         assert "1 removed." in act(mod_client, "sessions_app_chatmessage", "remove", said[:1])
-        assert "1 removed, 1 already were." in act(mod_client, "sessions_app_chatmessage", "remove", said)
+        assert "1 removed, 1 unchanged." in act(mod_client, "sessions_app_chatmessage", "remove", said)
     assert not ChatMessage.objects.shown().exists()
     assert set(ChatMessage.objects.values_list("removed_by", flat=True)) == {moderator.pk}
     assert Activity.objects.filter(action="moderation.chat_removed", user_id=moderator.pk).count() == 2
@@ -480,7 +480,7 @@ def test_every_button_does_what_it_says_and_is_in_the_trail(mod_client: Client, 
         ("sessions_app_codesession", "lock", session, "1 locked."),
         ("sessions_app_codesession", "unlock", session, "1 unlocked."),
         ("sessions_app_codesession", "freeze", session, "1 frozen."),
-        ("sessions_app_codesession", "unfreeze", session, "1 thawed."),
+        ("sessions_app_codesession", "unfreeze", session, "1 unfrozen."),
         ("sessions_app_codesession", "close", session, "1 closed."),
         ("sessions_app_codesession", "reopen", session, "1 restored."),
         ("sessions_app_report", "resolve", report, "1 resolved."),

@@ -239,12 +239,12 @@ def test_each_measure_keeps_its_own_reason(session: Any, alice: User, mod: User)
 
     moderation.freeze_session(session, by=mod, reason="Mining.")
     moderation.lock_session(session, by=mod, reason="The exam is over.")
-    assert told().endswith("nobody changes it. The exam is over.")
+    assert told().endswith("be read but not changed. The exam is over.")
     moderation.unlock_session(session, by=mod)
-    assert told().endswith("can still be changed. Mining.")
+    assert told().endswith("can still be edited. Mining.")
     moderation.close_session(session, by=mod, reason="For moderators only.")
     moderation.reopen_session(session, by=mod)
-    assert told().endswith("can still be changed. Mining.")
+    assert told().endswith("can still be edited. Mining.")
     moderation.unfreeze_session(session, by=mod)
     assert told() == ""
 

@@ -51,7 +51,7 @@ def test_a_page_refuses_it_in_words(client, alice, session, settings, path):
     client.force_login(alice)
     answer = client.post(path.format(id=session.pk), {"language": "c", "title": "One more"})
     assert answer.status_code == 409
-    assert "as many as one person may have" in answer.content.decode()
+    assert "You have reached the limit of" in answer.content.decode()
 
 
 def test_sessions_of_bots_and_archived_ones_count_until_they_are_deleted(api, alice, session, settings):
