@@ -17,7 +17,7 @@ from execution.availability import count_slots
 from execution.limits import ceiling
 from execution.serializers import ARGS_MAX, FILES_MAX, STDIN_MAX_BYTES, TESTS_MAX
 from execution.turns import active_runs, running_share
-from sessions_app.models import CHAT_MAX_CHARACTERS
+from sessions_app.limits import CHAT_MAX_CHARACTERS
 from sessions_app.serializers import METADATA_MAX_BYTES
 from web.throttles import Budget, budget_of, who_is, who_is_at
 

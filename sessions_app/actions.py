@@ -19,7 +19,7 @@ from sessions_app import events, files, sharing, storage, zips
 from sessions_app.access import Action, Standing, standing_in
 from sessions_app.document import contents, history
 from sessions_app.document.changes import replacement
-from sessions_app.document.texts import MAIN, MAX_FILES, DeletedFile, File
+from sessions_app.document.texts import MAIN, DeletedFile, File
 from sessions_app.errors import (
     ArchiveRefused,
     ArchiveTooLarge,
@@ -29,7 +29,8 @@ from sessions_app.errors import (
     NothingSaid,
     TextTooLarge,
 )
-from sessions_app.models import CHAT_MAX_CHARACTERS, RESTORE_DAYS, TITLE_MAX_CHARACTERS, ChatMessage, CodeSession
+from sessions_app.limits import CHAT_MAX_CHARACTERS, FILES_MAX, TITLE_MAX_CHARACTERS
+from sessions_app.models import RESTORE_DAYS, ChatMessage, CodeSession
 from web.lines import visible
 from web.throttles import count_or_refuse, who_is
 from web.times import moment
@@ -102,7 +103,7 @@ def import_session(
     try:
         texts = zips.unpack(
             archive,
-            max_files=MAX_FILES,
+            max_files=FILES_MAX,
             max_bytes=settings.TEXT_MAX_BYTES,
             max_total_bytes=settings.DOCUMENT_MAX_BYTES,
         )

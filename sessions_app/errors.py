@@ -33,6 +33,7 @@ DomainError (web/problems.py)
 
 from __future__ import annotations
 
+from sessions_app.limits import CHAT_MAX_CHARACTERS, FILES_MAX, INVITES_MAX, PATH_MAX_BYTES, PATH_PARTS_MAX
 from web.problems import Conflict, DomainError, Forbidden, Invalid, NotFound
 
 
@@ -94,12 +95,12 @@ class GuestsNotAllowed(Forbidden):
 
 class TooManyGuests(Conflict):
     code = "too_many_guests"
-    detail = "This session is full of guests. Try again later, or sign in."
+    detail = "This session has reached its limit of guests. Try again later, or sign in."
 
 
 class TooManyInvites(Conflict):
     code = "too_many_invites"
-    detail = "This session has 20 invite links already. Revoke one of them first."
+    detail = f"This session already has {INVITES_MAX} invite links. Revoke one first."
 
 
 class PersonNotFound(Invalid):
@@ -125,8 +126,8 @@ class FileNotListed(NotFound):
 class PathRefused(Invalid):
     code = "path_refused"
     detail = (
-        'Use a relative path of at most 8 parts and 255 bytes, without . or .. as a part, without < > : " | ? * or '
-        "backslashes, and without invisible characters."
+        f"Use a relative path of at most {PATH_PARTS_MAX} parts and {PATH_MAX_BYTES} bytes, without . or .. as a part, "
+        'without < > : " | ? * or backslashes, and without invisible characters.'
     )
 
 
@@ -142,7 +143,7 @@ class EntryStays(Conflict):
 
 class TooManyFiles(Conflict):
     code = "too_many_files"
-    detail = "A session may hold 50 files."
+    detail = f"A session can hold at most {FILES_MAX} files."
 
 
 class RevisionUnknown(NotFound):
@@ -179,4 +180,4 @@ class NothingSaid(Invalid):
 
 class MessageTooLong(Invalid):
     code = "message_too_long"
-    detail = "A message may have 2,000 characters at most."
+    detail = f"A message can have at most {CHAT_MAX_CHARACTERS:,} characters."

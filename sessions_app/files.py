@@ -15,8 +15,9 @@ from django.utils import timezone
 from activity.log import record
 from sessions_app import events, zips
 from sessions_app.document import changes, contents, texts
-from sessions_app.document.texts import MAIN, MAX_FILES, DeletedFile, File
+from sessions_app.document.texts import MAIN, DeletedFile, File
 from sessions_app.errors import EntryStays, FileNotListed, PathRefused, PathTaken, TooManyFiles
+from sessions_app.limits import FILES_MAX
 from web.times import moment
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def create_file(standing: Standing, user: User, path: str, content: str = "") ->
 
     def make(update: Updates) -> bytes | None:
         listed = texts.listed_files(update)
-        if len(listed) >= MAX_FILES:
+        if len(listed) >= FILES_MAX:
             raise TooManyFiles
         _require_free(path, listed)
         return changes.path_set(update, file_id, path, content)
@@ -147,7 +148,7 @@ def bring_back(standing: Standing, user: User, file_id: str, path: str | None = 
     def make(update: Updates) -> bytes | None:
         nonlocal chosen
         listed, file = texts.listed_files(update), _among(texts.deleted_files(update), file_id)
-        if len(listed) >= MAX_FILES:
+        if len(listed) >= FILES_MAX:
             raise TooManyFiles
         if wanted is not None:
             _require_free(wanted, listed)
@@ -167,7 +168,7 @@ def put_back(update: Updates, past: Sequence[File]) -> bytes | None:
         if file.id not in paths:
             path = paths[file.id] = free_path(file.path, paths.values())
         wanted[file.id] = (path, file.text)
-    if len(paths) > MAX_FILES:
+    if len(paths) > FILES_MAX:
         raise TooManyFiles
     return changes.files_set(update, wanted)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django import forms
 
-from sessions_app.models import REPORT_MAX_CHARACTERS
+from sessions_app.limits import REPORT_MAX_CHARACTERS
 
 
 class ReportForm(forms.Form):

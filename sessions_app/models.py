@@ -12,15 +12,13 @@ from django.db.models import Q
 from django.utils import timezone
 
 from accounts.models import able
+from sessions_app.limits import TITLE_MAX_CHARACTERS
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
 # 30 days in which the owner can bring an archived session back.
 RESTORE_DAYS = 30
-CHAT_MAX_CHARACTERS = 2000
-REPORT_MAX_CHARACTERS = 2000
-TITLE_MAX_CHARACTERS = 120
 # A guest who has not had the session open for so long takes up no place in it; the pass lets them come back.
 GUEST_ABSENT_AFTER = timedelta(minutes=5)
 

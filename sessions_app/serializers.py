@@ -13,9 +13,8 @@ import languages
 from languages.templates import template_of
 from sessions_app.access import OWNER, shown_permission
 from sessions_app.document.texts import MAIN, DeletedFile, File
+from sessions_app.limits import REPORT_MAX_CHARACTERS, TITLE_MAX_CHARACTERS
 from sessions_app.models import (
-    REPORT_MAX_CHARACTERS,
-    TITLE_MAX_CHARACTERS,
     UP_TO_WRITE,
     ChatMessage,
     CodeSession,

@@ -32,6 +32,7 @@ from sessions_app.errors import (
     TooManyInvites,
     TooManySessions,
 )
+from sessions_app.limits import GUESTS_MAX, INVITES_MAX
 from sessions_app.models import CodeSession, Collaborator, GuestPass, Invite, InviteUse, Permission
 
 if TYPE_CHECKING:
@@ -43,9 +44,7 @@ if TYPE_CHECKING:
 
     from sessions_app import messages
 
-INVITES_MAX = 20
 INVITES_SHOWN = 100
-GUESTS_MAX = 50
 GUEST_TIME = timedelta(hours=12)
 GUEST_KEPT = timedelta(days=30)
 # At a time; the next look takes the next ones.

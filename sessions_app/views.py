@@ -32,7 +32,8 @@ from sessions_app.errors import (
     TooManyGuests,
 )
 from sessions_app.forms import ReportForm
-from sessions_app.models import TITLE_MAX_CHARACTERS, CodeSession, Permission
+from sessions_app.limits import TITLE_MAX_CHARACTERS
+from sessions_app.models import CodeSession, Permission
 from web.client import counted_address
 from web.lines import one_line
 from web.problems import Invalid
@@ -134,7 +135,7 @@ def session_create(request: SignedInPageRequest) -> HttpResponse:
         return redirect("sessions_app:session-list")
     title = one_line(request.POST.get("title", "").replace("\0", ""))
     if len(title) > TITLE_MAX_CHARACTERS:
-        raise Invalid(f"A title may have up to {TITLE_MAX_CHARACTERS} characters.")
+        raise Invalid(f"A title can have at most {TITLE_MAX_CHARACTERS} characters.")
     try:
         content = template_of(language, request.POST.get("template") or HELLO).content
     except KeyError:

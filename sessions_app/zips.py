@@ -15,6 +15,7 @@ import zlib
 from typing import TYPE_CHECKING
 
 import languages
+from sessions_app.limits import PATH_MAX_BYTES, PATH_PARTS_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -25,8 +26,6 @@ ENTRIES_MAX = 1000
 # Of its table of contents, which the library reads whole before anything can be looked at.
 DIRECTORY_MAX_BYTES = 256 * 1024
 PART_MAX_CHARACTERS = 100
-PARTS_MAX = 8
-PATH_MAX_BYTES = 255
 # Controls, marks that turn the reading direction or show nothing, line separators, and what has no character.
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 _FORBIDDEN = frozenset('<>:"|?*\\')
@@ -209,7 +208,7 @@ def is_free(path: str, others: Iterable[str]) -> bool:
 def safe_name(path: str) -> str:
     """A relative path that stays inside, under Windows too."""
     parts = [_safe_part(part) for part in path.replace("\\", "/").split("/") if part not in ("", ".", "..")]
-    return "/".join([part for part in parts if part][-PARTS_MAX:]) or "file"
+    return "/".join([part for part in parts if part][-PATH_PARTS_MAX:]) or "file"
 
 
 def name_of(title: str) -> str:

@@ -22,7 +22,7 @@ from realtime.room.neighbours import Neighbours
 from realtime.room.plain_clients import PlainClients
 from realtime.room.presence import Presence
 from realtime.wire import protocol
-from sessions_app.models import CHAT_MAX_CHARACTERS
+from sessions_app.limits import CHAT_MAX_CHARACTERS
 
 if TYPE_CHECKING:
     from uuid import UUID

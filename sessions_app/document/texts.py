@@ -17,12 +17,12 @@ import pycrdt
 
 from sessions_app.document.errors import Broken, as_ours
 from sessions_app.document.updates import Updates, doc_of
+from sessions_app.limits import FILES_MAX
 
 FILES = "files"
 DELETED = "deleted"
 FILES_ROOT = FILES.encode()
 MAIN = "main"
-MAX_FILES = 50
 # Of deleted files, which anybody may make more of by writing into roots that no file ever had.
 MAX_DELETED = 100
 _FILE_ID = re.compile(r"f_[0-9a-f]{32}")
@@ -138,7 +138,7 @@ def listed_in(doc: pycrdt.Doc[Any]) -> dict[str, str]:
     except BaseException as error:
         raise as_ours(error, Broken) from error
     ids = [MAIN, *sorted(key for key in entries if _FILE_ID.fullmatch(key))]
-    return {key: _safe_path(entries.get(key)) or key for key in ids[:MAX_FILES]}
+    return {key: _safe_path(entries.get(key)) or key for key in ids[:FILES_MAX]}
 
 
 def largest_text(doc: pycrdt.Doc[Any]) -> int:

@@ -11,8 +11,8 @@ from django.db import connection
 from sessions_app import files
 from sessions_app.access import standing_in
 from sessions_app.document import contents
-from sessions_app.document.texts import MAX_FILES
 from sessions_app.errors import PathTaken, TooManyFiles
+from sessions_app.limits import FILES_MAX
 from sessions_app.models import Document, Update
 
 
@@ -108,7 +108,7 @@ def test_what_is_no_listed_file_is_absent(file_id, session, bob, path, api):
 
 def test_there_are_fifty_files_at_most(session, alice, bob, path, api):
     standing = standing_in(alice, session.pk)
-    for number in range(MAX_FILES - 1):
+    for number in range(FILES_MAX - 1):
         files.create_file(standing, alice, f"{number}.txt")
     answer = api(bob).post(path, {"path": "more.txt"})
     assert (answer.status_code, answer.json()["code"]) == (409, "too_many_files")
@@ -186,7 +186,7 @@ def test_of_many_who_take_one_name_at_once_one_gets_it(session, alice):
 @pytest.mark.django_db(transaction=True)
 def test_the_last_place_for_a_file_is_taken_once(session, alice):
     standing = standing_in(alice, session.pk)
-    for number in range(MAX_FILES - 2):
+    for number in range(FILES_MAX - 2):
         files.create_file(standing, alice, f"{number}.txt")
     barrier = Barrier(3, timeout=60)
 
@@ -202,4 +202,4 @@ def test_the_last_place_for_a_file_is_taken_once(session, alice):
 
     with ThreadPoolExecutor(3) as pool:
         assert sum(pool.map(take, range(3))) == 1
-    assert len(texts(session)) == MAX_FILES
+    assert len(texts(session)) == FILES_MAX

@@ -14,6 +14,7 @@ from accounts.models import User
 from sessions_app import sharing
 from sessions_app.access import standing_in
 from sessions_app.errors import InviteNotFound, NotAllowed
+from sessions_app.limits import INVITES_MAX
 from sessions_app.models import CodeSession, Collaborator, Invite, InviteUse
 
 
@@ -158,7 +159,7 @@ def test_another_sessions_link_is_neither_rotated_nor_revoked(session, alice, ma
 
 def test_a_session_has_only_so_many_links(session, alice, path, api):
     standing = standing_in(alice, session.pk)
-    for _ in range(sharing.INVITES_MAX):
+    for _ in range(INVITES_MAX):
         sharing.create_invite(standing, alice)
     answer = api(alice).post(f"{path}/invites")
     assert (answer.status_code, answer.json()["code"]) == (409, "too_many_invites")
