@@ -526,7 +526,7 @@ def test_opening_as_an_observer_says_so_first(mod_client: Client, moderator: Use
     [
         ({"days": "7"}, "This field is required"),
         ({"days": "date", "reason": "x"}, "Choose the day"),
-        ({"days": "date", "until": "2020-01-01", "reason": "x"}, "Choose a day to come"),
+        ({"days": "date", "until": "2020-01-01", "reason": "x"}, "Choose a day in the future"),
         ({"days": "9999", "reason": "x"}, "not one of the available choices"),
     ],
 )

@@ -100,7 +100,7 @@ def test_two_set_ups_at_once_take_turns(machine: Machine) -> None:
     both = [machine.start(), machine.start()]
     said = [process.communicate()[1] for process in both]
     assert [process.returncode for process in both] == [0, 0]
-    assert "".join(said).count("making the virtual environment") == 1
+    assert "".join(said).count("creating the virtual environment") == 1
 
 
 def test_python_without_ensurepip_gets_its_pip_from_the_pip_that_is_there(machine: Machine) -> None:
@@ -190,7 +190,7 @@ def test_an_environment_whose_python_went_away_is_made_anew(machine: Machine) ->
     (machine.root / ".venv" / "bin" / "python").symlink_to("/nonexistent/python3")
     status, said = machine.setup()
     assert status == 0
-    assert "making the virtual environment" in said
+    assert "creating the virtual environment" in said
 
 
 def test_where_compose_is_missing_the_package_is_named(machine: Machine) -> None:

@@ -340,7 +340,7 @@ def test_there_are_only_so_many_guests(open_session, client, monkeypatch):
     _, token = link(open_session)
     come(token)
     answer = client.post(f"/join/{token}", {"name": "Late"})
-    assert answer.status_code == 409 and "as many guests" in answer.text
+    assert answer.status_code == 409 and "its limit of guests" in answer.text
 
 
 def test_guests_who_never_opened_the_session_keep_nobody_out(open_session, client, monkeypatch, time_machine):

@@ -38,7 +38,7 @@ def test_a_session_is_created_from_the_dashboard(as_alice, alice):
 
 def test_an_unknown_language_goes_back_with_a_sentence(as_alice):
     answer = as_alice.post("/sessions/new", {"language": "klingon"}, follow=True)
-    assert "not known here" in answer.content.decode()
+    assert "Unknown language" in answer.content.decode()
     assert not CodeSession.objects.exists()
 
 

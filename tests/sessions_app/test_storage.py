@@ -231,5 +231,5 @@ async def test_a_socket_of_a_full_owner_only_reads(session, alice, settings):
     await socket.connect(30)
     hello = await socket.receive_json_from(30)
     assert (hello["type"], hello["permission"]) == ("hello", "read")
-    assert "used all of their storage" in hello["measure"]
+    assert "no storage left" in hello["measure"]
     await socket.disconnect()
