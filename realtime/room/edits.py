@@ -101,7 +101,7 @@ class Edits:
             return self._answer_step1(connection, message.state)
         update, is_answer = message.update, isinstance(message, protocol.SyncStep2)
         if len(update) > SLICED_BYTES:
-            sliced = await self._sliced(update)
+            sliced = await self._sliced(update, connection.user_id)
             if connection.id not in self._members.connections:
                 return
             if sliced is not None:
@@ -226,13 +226,14 @@ class Edits:
 
     # Large updates
 
-    async def _sliced(self, update: bytes) -> Sliced | None:
+    async def _sliced(self, update: bytes, user_id: str) -> Sliced | None:
         """Read a long update in a thread; it comes in slices if it is more than the loop merges at once."""
         try:
             sliced = await self._host.slice(update)
         except Malformed:
             # What is wrong with it is told where any other update is read.
             return None
+        await self.large.wait_for_own(user_id)
         await self._gate.wait_until_whole()
         return sliced if len(sliced.slices) > 1 else None
 

@@ -30,7 +30,8 @@ class LargeUpdates:
     def __init__(self, gate: Gate, expel: Expel) -> None:
         self._gate = gate
         self._expel = expel
-        self._tasks: set[asyncio.Task[None]] = set()
+        # With the person whose update each takes.
+        self._tasks: dict[asyncio.Task[None], str] = {}
 
     def __len__(self) -> int:
         """How many are being taken."""
@@ -45,12 +46,17 @@ class LargeUpdates:
         if self._tasks:
             await asyncio.wait(set(self._tasks))
 
+    async def wait_for_own(self, user_id: str) -> None:
+        """Wait until no update of this person is being taken: sockets that end would leave any number of them."""
+        while own := {task for task, other_id in self._tasks.items() if other_id == user_id}:
+            await asyncio.wait(own)
+
     async def take(
         self, connection: Connection, frame: Frame, slices: Sequence[bytes], take: TakeSlice, finish: Finish
     ) -> None:
         task = asyncio.get_running_loop().create_task(self._take(connection, frame, slices, take, finish))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks[task] = connection.user_id
+        task.add_done_callback(self._tasks.pop)
         await asyncio.shield(task)
 
     async def _take(

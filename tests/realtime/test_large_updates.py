@@ -10,9 +10,13 @@ import pytest
 from asgiref.sync import sync_to_async
 
 from realtime import registry
+from realtime.connection.connection import Frame
+from realtime.room.gate import Gate
+from realtime.room.large_updates import LargeUpdates
 from realtime.wire import close_codes, protocol
 from sessions_app.document import contents, update_log
 from tests.realtime.asgi import Socket, socket, typed, until
+from tests.realtime.test_room import connection
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -131,6 +135,23 @@ async def test_update_of_which_a_part_is_refused_is_refused_whole(session, alice
         assert await away.close_code() == close_codes.BAD_FRAME
         await is_saved(session)
         assert await says(session, BEFORE)
+
+
+async def test_next_update_of_a_person_waits_for_one_whose_socket_has_ended():
+    """Any number of them would heap up otherwise."""
+    one, finished = connection(), []
+    large = LargeUpdates(Gate(), lambda *_: None)
+    frame = Frame(1, 0)
+    reading = asyncio.create_task(
+        large.take(one, frame, [b""] * 10, lambda *_: True, lambda _, frame: finished.append(frame))
+    )
+    await asyncio.sleep(0)
+    reading.cancel()
+    await large.wait_for_own("somebody else")
+    assert len(large) == 1
+    await large.wait_for_own(one.user_id)
+    assert not large
+    assert finished == [frame]
 
 
 async def test_update_does_not_wait_for_a_document_that_does_not_come_back(session, half, monkeypatch):
