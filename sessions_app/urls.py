@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from django.urls import path
 
-from sessions_app import api, views
+from sessions_app import views
+from sessions_app.api import archives, chat, files, history, invites, people, reports, sessions
 
 app_name = "sessions_app"
 urlpatterns = [
@@ -22,46 +23,50 @@ urlpatterns = [
 ]
 
 api_urlpatterns = [
-    path("sessions", api.SessionList.as_view(), name="sessions"),
-    path("sessions/public", api.PublicSessionList.as_view(), name="sessions-public"),
-    path("sessions/import", api.SessionImport.as_view(), name="session-import"),
-    path("templates", api.TemplateList.as_view(), name="templates"),
-    path("sessions/<uuid:session_id>", api.SessionDetail.as_view(), name="session"),
-    path("sessions/<uuid:session_id>/join", api.SessionJoin.as_view(), name="session-join"),
-    path("sessions/<uuid:session_id>/leave", api.SessionLeave.as_view(), name="session-leave"),
-    path("sessions/<uuid:session_id>/fork", api.SessionFork.as_view(), name="session-fork"),
-    path("sessions/<uuid:session_id>/transfer", api.SessionTransfer.as_view(), name="session-transfer"),
-    path("sessions/<uuid:session_id>/export.zip", api.SessionExport.as_view(), name="session-export"),
-    path("sessions/<uuid:session_id>/restore", api.SessionRestore.as_view(), name="session-restore"),
-    path("sessions/<uuid:session_id>/report", api.SessionReport.as_view(), name="session-report"),
-    path("sessions/<uuid:session_id>/ticket", api.SessionTicket.as_view(), name="session-ticket"),
-    path("sessions/<uuid:session_id>/collaborators", api.CollaboratorList.as_view(), name="collaborators"),
+    path("sessions", sessions.SessionList.as_view(), name="sessions"),
+    path("sessions/public", sessions.PublicSessionList.as_view(), name="sessions-public"),
+    path("sessions/import", archives.SessionImport.as_view(), name="session-import"),
+    path("templates", sessions.TemplateList.as_view(), name="templates"),
+    path("sessions/<uuid:session_id>", sessions.SessionDetail.as_view(), name="session"),
+    path("sessions/<uuid:session_id>/join", people.SessionJoin.as_view(), name="session-join"),
+    path("sessions/<uuid:session_id>/leave", people.SessionLeave.as_view(), name="session-leave"),
+    path("sessions/<uuid:session_id>/fork", sessions.SessionFork.as_view(), name="session-fork"),
+    path("sessions/<uuid:session_id>/transfer", people.SessionTransfer.as_view(), name="session-transfer"),
+    path("sessions/<uuid:session_id>/export.zip", archives.SessionExport.as_view(), name="session-export"),
+    path("sessions/<uuid:session_id>/restore", sessions.SessionRestore.as_view(), name="session-restore"),
+    path("sessions/<uuid:session_id>/report", reports.SessionReport.as_view(), name="session-report"),
+    path("sessions/<uuid:session_id>/ticket", people.SessionTicket.as_view(), name="session-ticket"),
+    path("sessions/<uuid:session_id>/collaborators", people.CollaboratorList.as_view(), name="collaborators"),
     path(
         "sessions/<uuid:session_id>/collaborators/<uuid:user_id>",
-        api.CollaboratorDetail.as_view(),
+        people.CollaboratorDetail.as_view(),
         name="collaborator",
     ),
-    path("sessions/<uuid:session_id>/files", api.FileList.as_view(), name="files"),
-    path("sessions/<uuid:session_id>/files/deleted", api.DeletedFileList.as_view(), name="deleted-files"),
+    path("sessions/<uuid:session_id>/files", files.FileList.as_view(), name="files"),
+    path("sessions/<uuid:session_id>/files/deleted", files.DeletedFileList.as_view(), name="deleted-files"),
     path(
-        "sessions/<uuid:session_id>/files/deleted/<str:file_id>", api.DeletedFileDetail.as_view(), name="deleted-file"
+        "sessions/<uuid:session_id>/files/deleted/<str:file_id>", files.DeletedFileDetail.as_view(), name="deleted-file"
     ),
     path(
         "sessions/<uuid:session_id>/files/deleted/<str:file_id>/restore",
-        api.DeletedFileRestore.as_view(),
+        files.DeletedFileRestore.as_view(),
         name="deleted-file-restore",
     ),
-    path("sessions/<uuid:session_id>/files/<str:file_id>", api.FileDetail.as_view(), name="file"),
-    path("sessions/<uuid:session_id>/guest-name", api.GuestName.as_view(), name="guest-name"),
-    path("sessions/<uuid:session_id>/guests", api.GuestList.as_view(), name="guests"),
-    path("sessions/<uuid:session_id>/guests/<uuid:user_id>", api.GuestDetail.as_view(), name="guest"),
-    path("sessions/<uuid:session_id>/chat", api.ChatList.as_view(), name="chat"),
-    path("sessions/<uuid:session_id>/history", api.HistoryList.as_view(), name="history"),
-    path("sessions/<uuid:session_id>/history/<int:revision>", api.PastText.as_view(), name="past-text"),
-    path("sessions/<uuid:session_id>/history/<int:revision>/restore", api.PastRestore.as_view(), name="past-restore"),
-    path("sessions/<uuid:session_id>/invites", api.InviteList.as_view(), name="invites"),
-    path("sessions/<uuid:session_id>/invites/<uuid:invite_id>", api.InviteDetail.as_view(), name="invite"),
+    path("sessions/<uuid:session_id>/files/<str:file_id>", files.FileDetail.as_view(), name="file"),
+    path("sessions/<uuid:session_id>/guest-name", people.GuestName.as_view(), name="guest-name"),
+    path("sessions/<uuid:session_id>/guests", people.GuestList.as_view(), name="guests"),
+    path("sessions/<uuid:session_id>/guests/<uuid:user_id>", people.GuestDetail.as_view(), name="guest"),
+    path("sessions/<uuid:session_id>/chat", chat.ChatList.as_view(), name="chat"),
+    path("sessions/<uuid:session_id>/history", history.HistoryList.as_view(), name="history"),
+    path("sessions/<uuid:session_id>/history/<int:revision>", history.PastText.as_view(), name="past-text"),
     path(
-        "sessions/<uuid:session_id>/invites/<uuid:invite_id>/rotate", api.InviteRotate.as_view(), name="invite-rotate"
+        "sessions/<uuid:session_id>/history/<int:revision>/restore", history.PastRestore.as_view(), name="past-restore"
+    ),
+    path("sessions/<uuid:session_id>/invites", invites.InviteList.as_view(), name="invites"),
+    path("sessions/<uuid:session_id>/invites/<uuid:invite_id>", invites.InviteDetail.as_view(), name="invite"),
+    path(
+        "sessions/<uuid:session_id>/invites/<uuid:invite_id>/rotate",
+        invites.InviteRotate.as_view(),
+        name="invite-rotate",
     ),
 ]

@@ -1,0 +1,67 @@
+"""Shared by the views of several resources: how a session is shown, and what a change of it may be refused with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.urls import reverse
+from rest_framework import status
+from rest_framework.response import Response
+
+from sessions_app.access import Standing, standing_in
+from sessions_app.document import contents
+from sessions_app.errors import NotAllowed, RevisionPassed, SessionNotFound, TextTooLarge
+from sessions_app.serializers import SessionSerializer
+from web.conditional import etag, personal
+from web.problems import Invalid
+from web.schema import refusals
+
+if TYPE_CHECKING:
+    from rest_framework.serializers import BaseSerializer
+
+    from accounts.access import SignedInRequest
+    from sessions_app.models import CodeSession
+
+SESSION_REFUSALS = refusals(SessionNotFound, NotAllowed)
+# What a change of a session may be refused with, whichever verb it comes by.
+CHANGE_REFUSALS = refusals(SessionNotFound, NotAllowed, RevisionPassed, TextTooLarge)
+
+
+def valid(serializer: BaseSerializer[Any]) -> dict[str, Any]:
+    serializer.is_valid(raise_exception=True)
+    return dict(serializer.validated_data)
+
+
+def describe(standing: Standing, request: SignedInRequest) -> tuple[str, dict[str, Any]]:
+    """The tag of the session's state, and what is shown of it."""
+    session = standing.session
+    revision, content = contents.entry_at_head(session.pk)
+    body = SessionSerializer(session, context={"request": request, "standing": standing}).data
+    return tag_of(standing, revision), {**body, "content": content}
+
+
+def show(standing: Standing, request: SignedInRequest, *, code: int = status.HTTP_200_OK) -> Response:
+    tag, body = describe(standing, request)
+    return Response(body, status=code, headers={"ETag": personal(tag, request.user)})
+
+
+def tag_of(standing: Standing, revision: int) -> str:
+    """The tag of everything that the answer about a session is made of."""
+    session = standing.session
+    permission, owner, origin = standing.shown_permission, session.owner.username, session.forked_from_id
+    return etag(session.version, revision, permission, owner, origin, session.updated_at.isoformat())
+
+
+def flag(request: SignedInRequest, name: str) -> bool | None:
+    value = request.query_params.get(name)
+    if value is None:
+        return None
+    if value not in ("true", "false"):
+        raise Invalid(errors={name: ["Use true or false."]})
+    return value == "true"
+
+
+def show_new(request: SignedInRequest, session: CodeSession) -> Response:
+    response = show(standing_in(request.user, session.pk), request, code=status.HTTP_201_CREATED)
+    response["Location"] = reverse("api:session", args=[session.pk])
+    return response

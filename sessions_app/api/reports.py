@@ -1,0 +1,39 @@
+"""What people report to the moderators."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from drf_spectacular.utils import extend_schema
+from rest_framework import status
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from accounts.bearer import ACCOUNT
+from sessions_app import moderation
+from sessions_app.access import standing_in
+from sessions_app.api.edge import valid
+from sessions_app.errors import AlreadyReported, SessionNotFound
+from sessions_app.serializers import ReportInput, ReportSerializer
+from web.schema import refusals
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from accounts.access import SignedInRequest
+
+
+class SessionReport(APIView):
+    """Tells the moderators about a session that you can see. One report at a time: it is open until they settle it."""
+
+    token_scope = ACCOUNT
+
+    @extend_schema(
+        operation_id="sessions_report",
+        request=ReportInput,
+        responses={201: ReportSerializer, **refusals(SessionNotFound, AlreadyReported)},
+    )
+    def post(self, request: SignedInRequest, session_id: UUID) -> Response:
+        standing = standing_in(request.user, session_id)
+        report = moderation.report_session(standing, request.user, valid(ReportInput(data=request.data))["reason"])
+        return Response(ReportSerializer(report).data, status=status.HTTP_201_CREATED)

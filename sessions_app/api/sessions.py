@@ -1,0 +1,285 @@
+"""Sessions: the lists, one session, its fork, and what a new one may start with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.db.models import F, OuterRef, QuerySet, Subquery
+from django.http import HttpResponse
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import status
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+import languages
+from accounts.bearer import require_scope
+from accounts.guests import open_to_guests
+from accounts.models import Scope, User
+from languages.templates import templates_of
+from sessions_app import actions
+from sessions_app.access import Action, archived_standing, standing_in
+from sessions_app.api.edge import CHANGE_REFUSALS, SESSION_REFUSALS, describe, flag, show, show_new, tag_of, valid
+from sessions_app.errors import NotAllowed, SessionNotFound, TextTooLarge
+from sessions_app.models import CodeSession, CodeSessionQuerySet, Collaborator
+from sessions_app.serializers import (
+    ForkInput,
+    SessionChangeInput,
+    SessionCreateInput,
+    SessionDetailSerializer,
+    SessionReplaceInput,
+    SessionSerializer,
+    TemplateSerializer,
+)
+from web import answers
+from web.conditional import PreconditionFailed, check_if_match, personal, unchanged
+from web.paging import Paging, Together, refuse_unknown_parameters
+from web.problems import Invalid
+from web.schema import ETAG, FLAG, IF_MATCH, IF_NONE_MATCH, PAGE, UNCHANGED, page_of, refusals
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from uuid import UUID
+
+    from django.http.response import HttpResponseBase
+
+    from accounts.access import SignedInRequest
+
+ORDERINGS = ("created_at", "updated_at", "title")
+LANGUAGE = OpenApiParameter("language", str, description="A key or an alias.")
+ORDERING = OpenApiParameter("ordering", str, enum=[sign + name for name in ORDERINGS for sign in ("", "-")])
+FILTERS = ("search", "language", "is_public", "archived", "ordering")
+SESSION_PAGE = page_of(SessionSerializer)
+
+
+def _ordering(request: SignedInRequest) -> tuple[str, str]:
+    ordering = request.query_params.get("ordering", "-updated_at")
+    if ordering.removeprefix("-") not in ORDERINGS:
+        raise Invalid(errors={"ordering": [f"Known here: {', '.join(ORDERINGS)}, each also with - in front."]})
+    return ordering, "id"
+
+
+def _language(request: SignedInRequest) -> languages.Language | None:
+    """The one that was asked for, if one was."""
+    wanted = request.query_params.get("language")
+    try:
+        return languages.get(wanted) if wanted else None
+    except KeyError:
+        raise Invalid(errors={"language": ["Unknown language."]}) from None
+
+
+def _in_language(sessions: CodeSessionQuerySet, request: SignedInRequest) -> CodeSessionQuerySet:
+    language = _language(request)
+    return sessions.filter(language=language.key) if language else sessions
+
+
+def _search(request: SignedInRequest) -> str:
+    return request.query_params.get("search", "").replace("\0", "")
+
+
+def _page(parts: Sequence[QuerySet[CodeSession]], request: SignedInRequest, view: APIView) -> Response:
+    """One page of all parts together, in a fixed number of queries."""
+    paging = Paging(_ordering(request))
+    everything = Together(lambda: _with_permission(CodeSession.objects.all(), request.user), parts)
+    page = paging.paginate_queryset(everything, request, view)
+    for session in page:
+        if session.owner_id == request.user.pk:
+            # Whose row is here already.
+            session.owner = request.user
+    return paging.get_paginated_response(SessionSerializer(page, many=True, context={"request": request}).data)
+
+
+def _with_permission(sessions: QuerySet[CodeSession], user: User) -> QuerySet[CodeSession]:
+    """With their owners, and what this person was given in each."""
+    given = Collaborator.objects.filter(session=OuterRef("pk"), user=user).values("permission")
+    return sessions.select_related("owner").annotate(given_permission=Subquery(given))
+
+
+class SessionList(APIView):
+    """Your sessions: those you own and those you were let into."""
+
+    @extend_schema(
+        operation_id="sessions_list",
+        parameters=[
+            OpenApiParameter("search", str, description="Part of the title."),
+            LANGUAGE,
+            OpenApiParameter("is_public", FLAG),
+            OpenApiParameter("archived", FLAG, description="With true: what you archived, in place of the rest."),
+            ORDERING,
+            *PAGE,
+        ],
+        responses=SESSION_PAGE,
+    )
+    def get(self, request: SignedInRequest) -> Response:
+        refuse_unknown_parameters(request, FILTERS)
+        user = request.user
+        if flag(request, "archived"):
+            return _page([self._chosen(CodeSession.objects.archived().owned_by(user.pk), request)], request, self)
+        active = self._chosen(CodeSession.objects.active(), request)
+        joined = active.joined_by(user.pk).annotate(given_permission=F("collaborators__permission"))
+        return _page([active.owned_by(user.pk), joined.select_related("owner")], request, self)
+
+    @extend_schema(operation_id="sessions_create", request=SessionCreateInput, responses={201: SessionDetailSerializer})
+    def post(self, request: SignedInRequest) -> Response:
+        given = valid(SessionCreateInput(data=request.data))
+        given["language"] = languages.get(given["language"])
+        return show_new(request, actions.create_session(request.user, **given))
+
+    def _chosen(self, sessions: CodeSessionQuerySet, request: SignedInRequest) -> CodeSessionQuerySet:
+        if search := _search(request):
+            sessions = sessions.filter(title__icontains=search)
+        if (is_public := flag(request, "is_public")) is not None:
+            sessions = sessions.filter(is_public=is_public)
+        return _in_language(sessions, request)
+
+
+class PublicSessionList(APIView):
+    """The sessions that anybody signed in may read, whoever owns them."""
+
+    @extend_schema(
+        operation_id="sessions_public",
+        parameters=[
+            OpenApiParameter("search", str, description="Part of the title or of the owner's name."),
+            LANGUAGE,
+            ORDERING,
+            *PAGE,
+        ],
+        responses=SESSION_PAGE,
+    )
+    def get(self, request: SignedInRequest) -> Response:
+        refuse_unknown_parameters(request, ("search", "language", "ordering"))
+        public = _in_language(CodeSession.objects.recommended().matching(_search(request)), request)
+        return _page([_with_permission(public, request.user)], request, self)
+
+
+class TemplateList(APIView):
+    """What a new session may start with, for one language or for all."""
+
+    @extend_schema(
+        operation_id="templates_list",
+        parameters=[LANGUAGE],
+        responses=TemplateSerializer(many=True),
+    )
+    def get(self, request: SignedInRequest) -> Response:
+        refuse_unknown_parameters(request, ("language",), is_paged=False)
+        wanted = _language(request)
+        rows = [
+            {"language": row.key, "file_name": row.file_name, "key": it.key, "name": it.name, "content": it.content}
+            for row in ([wanted] if wanted else languages.LANGUAGES.values())
+            for it in templates_of(row)
+        ]
+        return Response(TemplateSerializer(rows, many=True).data)
+
+
+@open_to_guests
+class SessionDetail(APIView):
+    token_scopes = {"DELETE": Scope.MANAGE}
+
+    @extend_schema(
+        operation_id="sessions_read",
+        parameters=[IF_NONE_MATCH, ETAG],
+        responses={200: SessionDetailSerializer, 304: UNCHANGED, **refusals(SessionNotFound)},
+    )
+    def get(self, request: SignedInRequest, session_id: UUID) -> HttpResponseBase:
+        standing = standing_in(request.user, session_id)
+        tag = tag_of(standing, standing.revision)
+        if answer := unchanged(request, personal(tag, request.user)):
+            return answer
+        name = f"session:{session_id}:{standing.shown_permission}"
+        if request.accepted_renderer.format != "json":
+            return show(standing, request)
+        if (body := answers.kept(name, tag)) is not None:
+            return HttpResponse(body, content_type="application/json", headers={"ETag": personal(tag, request.user)})
+        # The text may be newer than the standing, and then so is the tag.
+        tag, described = describe(standing, request)
+        response = Response(described, headers={"ETag": personal(tag, request.user)})
+        response.add_post_render_callback(lambda made: answers.keep(name, tag, made.content))
+        return response
+
+    @extend_schema(
+        operation_id="sessions_replace",
+        parameters=[IF_MATCH, ETAG],
+        request=SessionReplaceInput,
+        responses={200: SessionDetailSerializer, **CHANGE_REFUSALS},
+    )
+    def put(self, request: SignedInRequest, session_id: UUID) -> Response:
+        return self._change(request, session_id, SessionReplaceInput)
+
+    @extend_schema(
+        operation_id="sessions_change",
+        parameters=[IF_MATCH, ETAG],
+        request=SessionChangeInput,
+        responses={200: SessionDetailSerializer, **CHANGE_REFUSALS},
+    )
+    def patch(self, request: SignedInRequest, session_id: UUID) -> Response:
+        return self._change(request, session_id, SessionChangeInput)
+
+    @extend_schema(
+        operation_id="sessions_archive",
+        parameters=[IF_MATCH],
+        request=None,
+        responses={204: None, **refusals(SessionNotFound, NotAllowed)},
+    )
+    def delete(self, request: SignedInRequest, session_id: UUID) -> Response:
+        """Archives the session. With `?archived=true`, deletes one that is archived already, for good."""
+        if flag(request, "archived"):
+            actions.delete_session(archived_standing(request.user, session_id), request.user)
+            return Response(status=status.HTTP_204_NO_CONTENT)
+        standing = standing_in(request.user, session_id, Action.ARCHIVE)
+        check_if_match(request, standing.session.version)
+        actions.archive_session(standing, request.user)
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+    def _change(self, request: SignedInRequest, session_id: UUID, form: type[SessionChangeInput]) -> Response:
+        standing = standing_in(request.user, session_id)
+        given = valid(form(data=request.data))
+        content, base_revision = given.pop("content", None), given.pop("base_revision", None)
+        # Both are asked before either is done, so a refused request changes nothing.
+        if given:
+            standing.require(Action.CHANGE_SETTINGS)
+        if "allows_guests" in given:
+            standing.require(Action.ALLOW_GUESTS)
+        if not given.keys().isdisjoint({"is_public", "allows_guests"}):
+            require_scope(request, Scope.MANAGE)
+        if content is not None or not given:
+            standing.require(Action.EDIT)
+        version = standing.session.version
+        if given:
+            check_if_match(request, version)
+            changed = actions.change_session(
+                standing,
+                request.user,
+                given,
+                expected_version=version,
+                content=content,
+                base_revision=base_revision,
+            )
+            if changed is None:
+                raise PreconditionFailed
+        elif content is not None:
+            actions.write_content(standing, request.user, content, base_revision=base_revision)
+        return show(standing_in(request.user, session_id), request)
+
+
+class SessionFork(APIView):
+    """A private session of your own with the files as they are now; its history, people and runs begin anew."""
+
+    @extend_schema(
+        operation_id="sessions_fork",
+        request=ForkInput,
+        responses={201: SessionDetailSerializer, **refusals(SessionNotFound, NotAllowed, TextTooLarge)},
+    )
+    def post(self, request: SignedInRequest, session_id: UUID) -> Response:
+        standing = standing_in(request.user, session_id, Action.FORK)
+        given = valid(ForkInput(data=request.data))
+        return show_new(request, actions.fork_session(standing, request.user, given.get("title", "")))
+
+
+class SessionRestore(APIView):
+    token_scope = Scope.MANAGE
+
+    @extend_schema(
+        operation_id="sessions_restore", request=None, responses={200: SessionDetailSerializer, **SESSION_REFUSALS}
+    )
+    def post(self, request: SignedInRequest, session_id: UUID) -> Response:
+        actions.restore_session(archived_standing(request.user, session_id), request.user)
+        return show(standing_in(request.user, session_id), request)
