@@ -20,11 +20,11 @@ dev: ## like run, but reload and rebuild the front end on every change
 
 # If the virtual environment has a node, it is there because the system's is too old.
 test: export PATH := $(CURDIR)/.venv/bin:$(PATH)
-test: ## set up what is missing and run all tests
+test: ## install what is missing and run all tests
 	@$(SETUP) tests
 	@$(PY) deploy/test.py
 
-test-unit: ## the tests that start no server, sandbox or browser: for every change, in a minute
+test-unit: ## run the tests that start no server, sandbox or browser, in a minute: for every change
 	@$(SETUP) dev
 	@$(PY) deploy/test.py unit
 
@@ -45,7 +45,7 @@ fmt: ## format the Python sources
 	@$(SETUP) check
 	@$(PY) -m ruff format . && $(PY) -m ruff check --fix .
 
-messages: ## write the front end's types of the socket's messages (sessions_app/messages.py has them)
+messages: ## generate the front end's types of the socket messages from sessions_app/messages.py
 	@$(SETUP) check
 	@$(PY) deploy/message_types.py
 
