@@ -1,4 +1,4 @@
-"""Join a session without a CRDT, print its text, type a line at its end, and print what happens there.
+"""Join a session without a CRDT, print its text, append a line, and print every change.
 
 pip install websockets
 python plain_client.py ws://127.0.0.1:8000/ws/sessions/ID ACCESS_TOKEN "print('hello')" [SECONDS]
@@ -13,7 +13,7 @@ from websockets.asyncio.client import connect
 
 
 def apply(text: str, delta: list[dict]) -> str:
-    """The text after a delta: positions count code points, as Python does."""
+    """Return the text after a delta; positions count code points, as in Python."""
     parts, at = [], 0
     for operation in delta:
         if "insert" in operation:
