@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from sessions_app.document.spans import Ranges
     from sessions_app.document.updates import Updates
 
-    # Told of how many parts were read.
     Count = Callable[[int], None]
 
 # So many steps take as long as reading one block of an update (blocks.py).
@@ -44,8 +43,7 @@ TRIED_BLOCKS_MAX = 50_000
 # Into a client's list of blocks, pycrdt adds one in the middle for each that it parts: it moves so many as fast as it
 # takes one step along a text.
 _MOVED_PER_STEP = 16
-# Below so many places it is not worth asking.
-_FEW_CUTS = 100
+_CUTS_WORTH_COUNTING = 100
 
 
 def _uncounted(_parts: int) -> None: ...
@@ -186,10 +184,9 @@ class Replica:
         pass its limit unless what the update deletes makes room, which tried() tells."""
         self._check(sliced.found, sliced.extent)
         self._check_halves(len(self._new_halves(sliced.extent)))
-        document_bytes, text_bytes = len(self._doc.get_update()), largest_text(self._doc)
-        if document_bytes + len(sliced.update) > self._limits.document_bytes:
-            raise errors.TooLarge("document")
-        return not sliced.extent.inserted or text_bytes + sliced.extent.inserted <= self._limits.text_bytes
+        self._require_room(len(sliced.update))
+        inserted = sliced.extent.inserted
+        return not inserted or largest_text(self._doc) + inserted <= self._limits.text_bytes
 
     def _check(self, found: list[blocks.Block], extent: blocks.Extent) -> None:
         if extent.has_empty:
@@ -203,7 +200,7 @@ class Replica:
         self._check_characters(extent)
 
     def _steps(self, cuts: int) -> int:
-        return cuts * self.blocks_bound() // _MOVED_PER_STEP if cuts > _FEW_CUTS else 0
+        return cuts * self.blocks_bound() // _MOVED_PER_STEP if cuts > _CUTS_WORTH_COUNTING else 0
 
     def part_blocks(self) -> bytes | None:
         """Part the blocks of all texts into pieces, as TooLong asks for; returns the change, None when there is none.
@@ -344,7 +341,10 @@ class Replica:
         if inserted > deleted and len(self._main) + inserted - deleted > self._limits.text_bytes:
             raise errors.TooLarge("text")
         # Each insertion is a block with its neighbours' ids; deletions are ranges.
-        size = inserted + 64 * count
+        self._require_room(inserted + 64 * count)
+
+    def _require_room(self, size: int) -> None:
+        """Raise TooLarge where the document may not grow so much. Measured only if need be: many blocks take long."""
         if self._document_bound + size > self._limits.document_bytes:
             self._document_bound = len(self._doc.get_update())
             if self._document_bound + size > self._limits.document_bytes:
