@@ -19,6 +19,7 @@ from django.db import connection  # noqa: E402
 
 from accounts.socket_auth import SocketAuth  # noqa: E402
 from codecrafter import database_watch  # noqa: E402
+from codecrafter.celery import app, upkeep_app  # noqa: E402
 from codecrafter.database_watch import DatabaseWatch  # noqa: E402
 from codecrafter.housekeeping import Housekeeper  # noqa: E402
 from codecrafter.worker import EmbeddedWorker  # noqa: E402
@@ -40,7 +41,7 @@ async def lifespan(
         message = await receive()
         if message["type"] == "lifespan.startup":
             if settings.EMBEDDED:
-                parts = [EmbeddedWorker(settings.WORKER_CONCURRENCY), Housekeeper()]
+                parts = [EmbeddedWorker(app, upkeep_app, settings.WORKER_CONCURRENCY), Housekeeper()]
                 for part in parts:
                     await sync_to_async(part.start, thread_sensitive=False)()
             if connection.vendor == "postgresql":

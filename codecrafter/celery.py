@@ -9,6 +9,8 @@ from celery import Celery
 from celery.signals import celeryd_after_setup, worker_ready, worker_shutdown, worker_shutting_down
 from kombu import Exchange, Queue
 
+from codecrafter.queues import RUNS, UPKEEP
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "codecrafter.settings")
 
 
@@ -22,7 +24,6 @@ def _application(name: str, **options: Any) -> Celery:
 app = _application("codecrafter")
 # A worker's queues belong to its application. The upkeep queue is served by a thread in each worker (worker.py).
 upkeep_app = _application("codecrafter.upkeep", set_as_current=False)
-UPKEEP = "upkeep"
 
 _in_rabbitmq = app.conf.broker_url.startswith("amqp")
 # RabbitMQ moves messages here after too many deliveries. The reaper ends the run.
@@ -39,11 +40,10 @@ def _queue(name: str) -> Queue:
     return Queue(name, Exchange(name), routing_key=name, queue_arguments=arguments if _in_rabbitmq else None)
 
 
-# Runs and upkeep have separate queues and threads, so that neither delays the other.
 for each in (app, upkeep_app):
-    each.conf.task_queues = [_queue("runs"), _queue(UPKEEP)]
+    each.conf.task_queues = [_queue(RUNS), _queue(UPKEEP)]
     each.conf.task_routes = {
-        name: {"queue": "runs", "routing_key": "runs"} for name in ("execution.run_code", "execution.self_test")
+        name: {"queue": RUNS, "routing_key": RUNS} for name in ("execution.run_code", "execution.self_test")
     }
     # Polled often, because people wait for their runs.
     polling = {"polling_interval": 0.02 if each is app else 1.0}
@@ -74,7 +74,7 @@ def _start_reporting(sender: Any, **kwargs: Any) -> None:
     with sender.app.connection_for_write() as connection:
         Queue(_dead_letters.name, _dead_letters, routing_key=_dead_letters.name, channel=connection).declare()
     serve_worker_metrics()
-    UpkeepWorker().start()
+    UpkeepWorker(upkeep_app).start()
     reporter = Reporter()
     reporter.start()
     # The health check then need not wait for the silence of this worker to be noticed.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 from django.db import close_old_connections, connection
 
-from codecrafter.celery import UPKEEP, app, upkeep_app
+from codecrafter.queues import UPKEEP
 from execution import availability, runner, upkeep
 from execution.trials import Trial
 
@@ -93,17 +93,17 @@ class _ThreadWorker:
 class UpkeepWorker(_ThreadWorker):
     """Does the upkeep tasks one at a time, however many runs there are."""
 
-    def __init__(self) -> None:
-        super().__init__(upkeep_app, pool="solo", queues=[UPKEEP], hostname=f"{UPKEEP}@{availability.WORKER_NAME}")
+    def __init__(self, application: Celery) -> None:
+        super().__init__(application, pool="solo", queues=[UPKEEP], hostname=f"{UPKEEP}@{availability.WORKER_NAME}")
 
 
 class EmbeddedWorker(_ThreadWorker):
     """Runs programs inside the web process, in the embedded default (broker memory://)."""
 
-    def __init__(self, concurrency: int) -> None:
-        super().__init__(app, pool="threads", concurrency=concurrency, exclude_queues=[UPKEEP])
+    def __init__(self, application: Celery, upkeep: Celery, concurrency: int) -> None:
+        super().__init__(application, pool="threads", concurrency=concurrency, exclude_queues=[UPKEEP])
         self.reporter = Reporter()
-        self._upkeep = UpkeepWorker()
+        self._upkeep = UpkeepWorker(upkeep)
 
     def start(self) -> None:
         """Start, and requeue runs that a killed server left, because its in-memory broker died with it."""
