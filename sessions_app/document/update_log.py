@@ -3,7 +3,7 @@
 The log is the truth. `Document.head` moves in the transaction that adds rows, so sequence numbers have no gaps and a
 reader that sees seq n sees all before it. Compaction (compaction.py) moves the oldest rows into segments in the
 transaction that writes the snapshot which stands for them, so whoever looks for rows first and for the snapshot or the
-segments afterwards misses nothing, without a transaction of their own. Rooms (realtime/rooms.py) and REST write here.
+segments afterwards misses nothing, without a transaction of their own. The committer of live rooms and REST write here.
 """
 
 from __future__ import annotations
