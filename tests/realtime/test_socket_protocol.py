@@ -158,7 +158,8 @@ async def conversation_with_slow_reader(chance: random.Random) -> tuple[list[byt
         write = scope["extensions"]["codecrafter.frames"]["write"]
         await receive()
         await send({"type": "websocket.accept"})
-        for _ in range(1500):
+        # How often the reader is behind is the machine's.
+        while len(told) < 1500 or min(ways.values()) < 50:
             told.append(chance.randbytes(chance.choice([3, 60, 60, 60, 125, 4000, 70_000])))
             way = "send"
             if chance.random() < 0.9:
@@ -192,5 +193,4 @@ async def conversation_with_slow_reader(chance: random.Random) -> tuple[list[byt
         assert opcode == 0x88
         writer.close()
     server.close()
-    assert all(count > 50 for count in ways.values()), ways
     return told, heard
