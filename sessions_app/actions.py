@@ -17,6 +17,7 @@ from activity import audit
 from activity.log import record
 from sessions_app import events, files, sharing, storage, zips
 from sessions_app.access import Action, Standing, standing_in
+from sessions_app.description import settings_of
 from sessions_app.document import contents, history
 from sessions_app.document.changes import replacement
 from sessions_app.document.texts import MAIN, DeletedFile, File
@@ -213,17 +214,7 @@ def _change_row(session: CodeSession, user: User, changes: dict[str, Any], expec
         sharing.end_guests(session, user, session.guest_passes.filter(invite=None))
     if "is_public" in changes:
         events.recheck_access_on_commit(session.pk)
-    events.announce_on_commit(
-        session.pk,
-        {
-            "type": "session.changed",
-            "title": session.title,
-            "language": session.language,
-            "is_public": session.is_public,
-            "allows_guests": session.allows_guests,
-            "version": session.version,
-        },
-    )
+    events.announce_on_commit(session.pk, {"type": "session.changed", **settings_of(session)})
     by = events.speaker(user)
     if session.title != old_title:
         events.announce_on_commit(

@@ -118,13 +118,18 @@ class ErrorMessage(TypedDict):
 # What happens in the session
 
 
-class SessionChanged(TypedDict):
-    type: Literal["session.changed"]
+class SessionSettings(TypedDict):
+    """What can change while pages have the session open."""
+
     title: str
     language: str
     is_public: bool
     allows_guests: bool
     version: int
+
+
+class SessionChanged(SessionSettings):
+    type: Literal["session.changed"]
 
 
 class SessionModerated(TypedDict):

@@ -14,6 +14,8 @@ from accounts.models import User
 from accounts.privacy import Owned, as_json, as_lines
 from activity import audit
 from sessions_app import events, sharing, zips
+from sessions_app.access import OWNER
+from sessions_app.description import describe
 from sessions_app.document import contents
 from sessions_app.document.errors import Broken, Malformed
 from sessions_app.document.update_log import LogDamaged
@@ -44,7 +46,7 @@ _ERASED_SESSIONS = 10
 
 def export(user: User) -> Iterator[File]:
     people = Prefetch("collaborators", Collaborator.objects.select_related("user"))
-    sessions = _owned(user).order_by("created_at").prefetch_related(people)
+    sessions = _owned(user).select_related("owner").order_by("created_at").prefetch_related(people)
     for session in sessions.iterator(chunk_size=_ROWS):
         yield from _session(session)
     joined = Collaborator.objects.filter(user=user).values("session_id", "session__title", "permission", "added_at")
@@ -60,16 +62,7 @@ def _session(session: CodeSession) -> Iterator[File]:
     title = zips.name_of(session.title)[:60]
     # With the id, because two sessions may bear one title.
     folder = f"sessions/{title} {session.pk}"
-    about = {
-        "id": session.pk,
-        "title": session.title,
-        "language": session.language,
-        "is_public": session.is_public,
-        "allows_guests": session.allows_guests,
-        "forked_from": session.forked_from_id,
-        "metadata": session.metadata,
-        "created_at": session.created_at,
-        "updated_at": session.updated_at,
+    about = describe(session, OWNER) | {
         "archived_at": session.archived_at,
         "people": [
             {"user__username": person.user.username, "permission": person.permission}

@@ -12,6 +12,7 @@ from rest_framework import serializers
 import languages
 from languages.templates import template_of
 from sessions_app.access import OWNER, shown_permission
+from sessions_app.description import describe
 from sessions_app.document.texts import MAIN, DeletedFile, File
 from sessions_app.limits import REPORT_MAX_CHARACTERS, TITLE_MAX_CHARACTERS
 from sessions_app.models import (
@@ -27,7 +28,6 @@ from sessions_app.models import (
     Segment,
 )
 from web.lines import one_line
-from web.times import moment
 
 if TYPE_CHECKING:
     from sessions_app.access import Standing
@@ -97,20 +97,7 @@ class SessionSerializer(serializers.ModelSerializer):
 
     def to_representation(self, session: CodeSession) -> dict[str, Any]:
         """By hand: a list of twenty would spend most of its time in the fields."""
-        return {
-            "id": str(session.pk),
-            "title": session.title,
-            "language": session.language,
-            "is_public": session.is_public,
-            "allows_guests": session.allows_guests,
-            "permission": self._permission(session),
-            "owner": {"id": str(session.owner_id), "username": session.owner.username},
-            "metadata": session.metadata,
-            "forked_from": str(session.forked_from_id) if session.forked_from_id else None,
-            "version": session.version,
-            "created_at": moment(session.created_at),
-            "updated_at": moment(session.updated_at),
-        }
+        return describe(session, self._permission(session))
 
     def _permission(self, session: CodeSession) -> str:
         standing: Standing | None = self.context.get("standing")

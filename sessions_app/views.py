@@ -20,6 +20,7 @@ from accounts.guests import is_guest, open_to_guests, sign_guest_in
 from languages.templates import HELLO, template_of, templates_of
 from sessions_app import actions, moderation, sharing
 from sessions_app.access import OWNER, Action, Standing, archived_standing, shown_permission, standing_in
+from sessions_app.description import describe
 from sessions_app.document import contents
 from sessions_app.errors import (
     AlreadyReported,
@@ -204,19 +205,8 @@ def _origin(user: User, session: CodeSession) -> CodeSession | None:
 
 def _page_data(request: SignedInPageRequest, standing: Standing) -> dict[str, Any]:
     """What the editor page's script starts from (frontend/src/main.ts)."""
-    session = standing.session
     return {
-        "session": {
-            "id": str(session.pk),
-            "title": session.title,
-            "language": session.language,
-            "is_public": session.is_public,
-            "allows_guests": session.allows_guests,
-            "permission": standing.shown_permission,
-            "owner": {"id": str(session.owner_id), "username": session.owner.username},
-            "version": session.version,
-            "may_chat": standing.may(Action.CHAT),
-        },
+        "session": describe(standing.session, standing.shown_permission) | {"may_chat": standing.may(Action.CHAT)},
         "user": {
             "id": str(request.user.pk),
             "username": request.user.username,
@@ -228,7 +218,7 @@ def _page_data(request: SignedInPageRequest, standing: Standing) -> dict[str, An
             {"key": language.key, "name": language.name, "file_name": language.file_name}
             for language in languages.LANGUAGES.values()
         ],
-        "document": {"epoch": str(session.document.epoch)},
+        "document": {"epoch": str(standing.session.document.epoch)},
     }
 
 

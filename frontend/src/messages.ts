@@ -130,12 +130,12 @@ export interface ErrorMessage {
 }
 
 export interface SessionChanged {
-  type: "session.changed";
   title: string;
   language: string;
   is_public: boolean;
   allows_guests: boolean;
   version: number;
+  type: "session.changed";
 }
 
 /** `detail` is what holds for everybody from now on; empty when nothing does. */
