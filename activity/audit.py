@@ -131,7 +131,7 @@ def verify(expect: tuple[int, str] | None = None) -> Verdict:
             return Verdict(number, previous_hash, entry.number, why)
         number, previous_hash = entry.number, entry.hash
     if expect is not None:
-        return Verdict(number, previous_hash, number + 1, f"the trail ends before the expected entry {expect[0]}")
+        return Verdict(number, previous_hash, number + 1, f"the trail ends before entry {expect[0]}, which is missing")
     return Verdict(number, previous_hash)
 
 

@@ -11,9 +11,9 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from django.db.models import OuterRef, Subquery
-from django.dispatch import Signal
 
 from accounts.models import Scope, User
+from activity import audit
 from sessions_app import storage
 from sessions_app.errors import NotAllowed, RunsFrozen, SessionLocked, SessionNotFound
 from sessions_app.models import CodeSession, Collaborator, GuestPass, Permission
@@ -74,8 +74,6 @@ MODERATOR = frozenset({Action.VIEW, Action.EXPORT, Action.STOP_ANY_RUN})
 # What is left to everybody in a session that a moderator locked; and what is not, in one whose runs are frozen.
 IN_LOCKED = frozenset({Action.VIEW, Action.EXPORT, Action.FORK, Action.STOP_ANY_RUN})
 NOT_IN_FROZEN = frozenset({Action.RUN, Action.TYPE_INTO_RUN})
-# Sent with `user` and `session` when somebody sees a session only because they are a moderator; moderation.py notes it.
-looked_into = Signal()
 
 
 @dataclass(frozen=True)
@@ -235,7 +233,7 @@ def _standing(
     if not hide:
         standing.require(action)
     if standing.permission is None:
-        looked_into.send(CodeSession, user=user, session=session)
+        audit.note_look(user.pk, "session", session.pk)
     return standing
 
 

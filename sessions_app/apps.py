@@ -10,16 +10,13 @@ class SessionsConfig(AppConfig):
     def ready(self) -> None:
         from accounts import privacy
         from accounts.actions import bot_retired, person_renamed, sign_ins_ended
-        from sessions_app import access, events, moderation, own_data, storage
+        from sessions_app import events, own_data, storage
 
         def look_again(sender: Any, user: Any, **kwargs: Any) -> None:
             events.recheck_person(str(user.pk))
 
         def take_over(sender: Any, bot: Any, **kwargs: Any) -> None:
             own_data.take_over(bot)
-
-        def note_look(sender: Any, user: Any, session: Any, **kwargs: Any) -> None:
-            moderation.note_look(user, session.pk)
 
         privacy.register(
             exporter=own_data.export,
@@ -31,4 +28,3 @@ class SessionsConfig(AppConfig):
         sign_ins_ended.connect(look_again, weak=False, dispatch_uid="sessions_app.sign_ins_ended")
         person_renamed.connect(look_again, weak=False, dispatch_uid="sessions_app.person_renamed")
         bot_retired.connect(take_over, weak=False, dispatch_uid="sessions_app.bot_retired")
-        access.looked_into.connect(note_look, weak=False, dispatch_uid="sessions_app.looked_into")

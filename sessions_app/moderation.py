@@ -21,8 +21,6 @@ from sessions_app.models import CodeSession, Report
 from web.throttles import count_or_refuse
 
 if TYPE_CHECKING:
-    from uuid import UUID
-
     from accounts.models import User
     from sessions_app.access import Standing
 
@@ -139,8 +137,3 @@ def settle_report(report: Report, state: Report.State, *, by: User, answer: str 
         metadata={"report": str(report.pk)},
     )
     return True
-
-
-def note_look(user: User, session_id: UUID) -> None:
-    """For the signal of access.py: a moderator saw a session that they were not let into."""
-    audit.note_look(user.pk, "session", session_id)
