@@ -1,6 +1,6 @@
-"""Who may do what in a session: one table, asked by REST, pages, sockets and admin alike.
+"""Access control for sessions: one table for REST, pages, sockets and admin.
 
-`standing_in` is the only way to get a session for a user. A session that one may not see is reported as absent.
+`standing_in` is the only way to get a session for a user. A session that the user may not see is reported as absent.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import AnonymousUser
 
 OWNER = "owner"
-# What a person can be in a session, from most to least.
+# The permissions in a session, from most to least.
 PERMISSIONS = (OWNER, Permission.ADMIN.value, Permission.WRITE.value, Permission.READ.value)
 
 
@@ -65,22 +65,22 @@ TABLE: dict[Action, frozenset[str]] = {
     Action.TRANSFER: frozenset({OWNER}),
     Action.ARCHIVE: frozenset({OWNER}),
 }
-# What a visitor of a public session may not do before joining it, whatever the table gives to readers.
+# Actions of readers that visitors of a public session must join it for.
 JOINED_ONLY = frozenset({Action.CHAT})
-# A guest owns nothing, here or elsewhere.
+# Guests cannot own anything.
 NOT_FOR_GUESTS = frozenset({Action.FORK})
-# A moderator answers for what happens here: looks and stops, in any session, and never edits.
+# Moderators can view and stop things in any session, but not edit.
 MODERATOR = frozenset({Action.VIEW, Action.EXPORT, Action.STOP_ANY_RUN})
-# What is left to everybody in a session that a moderator locked; and what is not, in one whose runs are frozen.
+# What is still allowed in a locked session, and what is not allowed in one whose runs are frozen.
 IN_LOCKED = frozenset({Action.VIEW, Action.EXPORT, Action.FORK, Action.STOP_ANY_RUN})
 NOT_IN_FROZEN = frozenset({Action.RUN, Action.TYPE_INTO_RUN})
 
 
 @dataclass(frozen=True)
 class Standing:
-    """One person in one session. `permission` is None for a moderator who was not let in.
+    """A user's access to a session. `permission` is None for a moderator who is not a member.
 
-    `has_joined` is false for the visitor of a public session, who reads it without being one of its people.
+    `has_joined` is false for a visitor of a public session, who can read it without being a member.
     """
 
     session: CodeSession
@@ -88,14 +88,14 @@ class Standing:
     has_joined: bool
     is_moderator: bool
     is_guest: bool = False
-    # The head of the document when it was looked at; 0 where many were looked at together.
+    # The head of the document at the time of the check; 0 if many were checked together.
     revision: int = 0
 
     def may(self, action: Action) -> bool:
         return self.is_granted(action) and self._stopped_by(action) is None
 
     def is_granted(self, action: Action) -> bool:
-        """By the table alone, whatever a moderator has stopped in this session."""
+        """Whether the table allows the action, regardless of locks and freezes."""
         if self.is_guest and action in NOT_FOR_GUESTS:
             return False
         if self.permission in TABLE[action] and (self.has_joined or action not in JOINED_ONLY):
@@ -103,7 +103,7 @@ class Standing:
         return self.is_moderator and action in MODERATOR
 
     def require(self, action: Action) -> None:
-        """Raises NotAllowed, and says why in words for them."""
+        """Raise NotAllowed, with the reason, unless the action is allowed."""
         if not self.may(action):
             stopped = self._stopped_by(action) if self.is_granted(action) else None
             raise (stopped or NotAllowed)()
@@ -121,12 +121,12 @@ class Standing:
 
     @property
     def live_permission(self) -> str:
-        """What their sockets may do: only read while nothing can be added to the session."""
+        """The permission of the user's sockets: read while nothing can be added to the session."""
         return Permission.READ.value if self._stopped_by(Action.EDIT) else self.shown_permission
 
 
 def shown_permission(session: CodeSession, permission: str | None) -> str:
-    """What a person is told and their sockets may do: a moderator reads, and in a locked session everybody does."""
+    """Return the permission to show: read for moderators, and for everybody in a locked session."""
     return permission if permission and session.locked_at is None else Permission.READ.value
 
 
@@ -135,21 +135,21 @@ def can_edit(permission: str | None) -> bool:
 
 
 def standing_in(user: User | AnonymousUser, session_id: uuid.UUID | str, action: Action = Action.VIEW) -> Standing:
-    """The user's standing in an active session.
+    """Return the user's access to an active session.
 
-    Raises SessionNotFound for what the user may not see (or an id that is no UUID), NotAllowed for what they see but
-    may not do.
+    Raises SessionNotFound if the user may not see the session (or the id is not a UUID), NotAllowed if they may see it
+    but not do this.
     """
     return _standing(user, *_session(user, session_id, archived=False), action)
 
 
 def archived_standing(user: User | AnonymousUser, session_id: uuid.UUID | str) -> Standing:
-    """The same for an archived session, which only its owner still knows of."""
+    """Return the owner's access to an archived session. Raises SessionNotFound for everybody else."""
     return _standing(user, *_session(user, session_id, archived=True), Action.ARCHIVE, hide=True)
 
 
 def within_scopes(permission: str | None, scopes: Collection[str] | None) -> str | None:
-    """What is left of a permission for who came by a personal token; None as scopes: all of it."""
+    """Limit a permission to the scopes of a personal token; None means no limit."""
     if permission is None or scopes is None or Scope.EDIT in scopes:
         return permission
     return Permission.READ.value
@@ -158,9 +158,9 @@ def within_scopes(permission: str | None, scopes: Collection[str] | None) -> str
 def permissions_in(
     pairs: Collection[tuple[uuid.UUID, User]],
 ) -> dict[tuple[uuid.UUID, uuid.UUID], str | None]:
-    """What sockets may do, owner, admin, write or read; None where the session is absent to the user.
+    """Return what sockets may do (owner, admin, write or read; None if the user may not see the session).
 
-    Of many (session, user) pairs, by the ids of both, in two queries, three with guests.
+    Takes many (session, user) pairs, and returns permissions by the ids of both, in two queries, or three with guests.
     """
     session_ids, user_ids = {session_id for session_id, _ in pairs}, {user.pk for _, user in pairs}
     sessions = {found.pk: found for found in CodeSession.objects.filter(pk__in=session_ids, archived_at__isnull=True)}
@@ -183,7 +183,7 @@ def permissions_in(
 def _session(
     user: User | AnonymousUser, session_id: uuid.UUID | str, *, archived: bool
 ) -> tuple[CodeSession, str | None, int]:
-    """(the session, what the person was given in it, the head of its document), of one look into the database."""
+    """Load the session, the user's permission in it, and the head of its document, in one query."""
     if not user.is_authenticated or not user.is_able:
         raise SessionNotFound
     try:
@@ -238,7 +238,7 @@ def _standing(
 
 
 def _standing_with(user: User, session: CodeSession, given: str | None, revision: int = 0) -> Standing:
-    # A guest of one session does not visit others.
+    # Guests of one session cannot visit others.
     visits = session.is_public and not user.is_guest
     seen = given or (Permission.READ.value if visits else None)
     return Standing(session, seen, given is not None, user.is_moderator, user.is_guest, revision)

@@ -1,4 +1,4 @@
-"""What a person can do with sessions. Each function is one verb; its side effects leave when it commits."""
+"""What users can do with sessions. Each function is one verb; its side effects happen on commit."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def create_session(
     is_public: bool = False,
     metadata: dict[str, Any] | None = None,
 ) -> CodeSession:
-    """A new session with its text: `content`, or the language's hello-world when it is None."""
+    """Create a session with `content`, or with the language's example if that is None."""
     text = language.hello if content is None else content
     seed = contents.seed({language.file_name: text})
     with transaction.atomic():
@@ -71,9 +71,9 @@ def create_session(
 
 
 def fork_session(standing: Standing, user: User, title: str = "") -> CodeSession:
-    """A private session of this person's own with the files as they are now. Its history, people and runs begin anew.
+    """Copy the current files into a private session of this user, without history, members or runs.
 
-    Raises TextTooLarge when the limits have become smaller since.
+    Raises TextTooLarge if the limits have been lowered since.
     """
     origin = standing.session
     seed = contents.seed({file.path: file.text for file in contents.files_listed(origin.pk)[1]})
@@ -94,7 +94,7 @@ def fork_session(standing: Standing, user: User, title: str = "") -> CodeSession
 def import_session(
     owner: User, archive: IO[bytes], *, title: str = "", language: languages.Language | None = None
 ) -> CodeSession:
-    """A new session of the files in a zip archive. Its language is found by their names when it is not given.
+    """Create a session from a zip archive. Without a language, it is derived from the file names.
 
     Raises ArchiveRefused with the reason, or ArchiveTooLarge.
     """
@@ -164,10 +164,10 @@ def change_session(
     content: str | None = None,
     base_revision: int | None = None,
 ) -> CodeSession | None:
-    """Change title, language, is_public or metadata; None when the row is no longer at `expected_version`.
+    """Change title, language, is_public or metadata. Returns None if the row is no longer at `expected_version`.
 
-    `content` is merged into the entry file in the same transaction, as by write_content. Where it is None, a text that
-    is still the old language's hello-world becomes the new one's.
+    `content` is merged into the entry file in the same transaction, as by write_content. If it is None, a text that is
+    still the old language's example becomes the new one's.
     """
     session = standing.session
     key = changes.get("language", session.language)
@@ -228,15 +228,15 @@ def _change_row(session: CodeSession, user: User, changes: dict[str, Any], expec
 
 
 def write_content(standing: Standing, user: User, content: str, *, base_revision: int | None = None) -> int:
-    """Merge `content` into the shared text as a small edit; returns the new revision."""
+    """Merge `content` into the shared text as a small edit. Returns the new revision."""
     return contents.replace_entry_text(standing.session.pk, content, user.pk, base_revision)
 
 
 def restore_text(standing: Standing, user: User, revision: int, file_id: str | None = None) -> int:
-    """Give all files, or one, the texts that they had at `revision`, as one more edit; returns the new revision.
+    """Restore the texts of all files, or of one, from `revision`, as a new edit. Returns the new revision.
 
-    A file that was deleted since is listed again, and one that was made since stays. Line ends become \\n, as those of
-    every edit by the server. Raises RevisionUnknown, FileNotListed, TextTooLarge or TooManyFiles.
+    Files deleted since are listed again, and files created since stay. Line ends become \\n, as in every edit by the
+    server. Raises RevisionUnknown, FileNotListed, TextTooLarge or TooManyFiles.
     """
     session = standing.session
     if file_id is None:
@@ -262,7 +262,7 @@ def restore_text(standing: Standing, user: User, revision: int, file_id: str | N
 
 
 def export_session(standing: Standing, user: User) -> tuple[int, bytes]:
-    """The revision at the committed head and its files as a zip archive."""
+    """Return the revision at the committed head, and its files as a zip archive."""
     session = standing.session
     revision, texts = contents.files_at_head(session.pk)
     archive = zips.pack(texts)
@@ -290,7 +290,7 @@ def archive_session(standing: Standing, user: User) -> None:
         archived_at=timezone.now(), version=F("version") + 1
     )
     record("session.archived", f"{user.username} archived “{session.title}”", user_id=user.pk, session_id=session.pk)
-    # Before the check, which closes the sockets.
+    # Before access is rechecked, which closes the sockets.
     events.announce_on_commit(session.pk, {"type": "notice", "kind": "archived", "by": events.speaker(user)})
     events.recheck_access_on_commit(session.pk)
 
@@ -325,9 +325,9 @@ def restore_session(standing: Standing, user: User) -> CodeSession:
 
 
 def say(user: User, session_id: UUID | str, text: str, ref: str | None = None) -> ChatMessage:
-    """Store a message and show it to everybody in the room, with `ref` so that the sender knows it again.
+    """Store a message and show it to everybody in the room, with `ref` so that the sender recognizes it.
 
-    Raises SessionNotFound, NotAllowed for who has not joined, RateLimited, NothingSaid, MessageTooLong, StorageFull.
+    Raises SessionNotFound, NotAllowed before joining, RateLimited, NothingSaid, MessageTooLong or StorageFull.
     """
     standing = standing_in(user, session_id, Action.CHAT)
     count_or_refuse("chat", who_is(user))
@@ -361,8 +361,8 @@ def chat_event(message: ChatMessage, user: User, ref: str | None = None) -> mess
     return event
 
 
-# Control characters, and those that reverse how the text around them is shown.
 def _clean(text: str) -> str:
+    """Remove control characters and those that change the direction of the text around them."""
     text = visible(text.replace("\0", ""))
     if not any(unicodedata.category(character)[0] not in "CZ" for character in text):
         raise NothingSaid(errors={"text": [NothingSaid.detail]})
@@ -373,7 +373,7 @@ def _clean(text: str) -> str:
 
 @transaction.atomic
 def remove_message(message: ChatMessage, by: User) -> bool:
-    """Take a message out of the chat of everybody but moderators; False when it already is."""
+    """Hide a message from everybody but moderators. Returns False if it is already hidden."""
     removed = ChatMessage.objects.shown().filter(pk=message.pk).update(removed_at=timezone.now(), removed_by=by)
     if not removed:
         return False

@@ -1,4 +1,4 @@
-"""Sessions, their chat, and what people report, for moderators. The text is read on the session's own page."""
+"""The moderators' pages for sessions, chat and reports. The text itself is on the session's own page."""
 
 from __future__ import annotations
 
@@ -303,7 +303,7 @@ def _is_open(report: Report) -> bool:
 
 @admin.register(Report)
 class ReportAdmin(DeskAdmin):
-    """The queue. Those that are open are listed with the oldest on top."""
+    """The queue of reports. Open ones are listed oldest first."""
 
     list_display = ("beginning", "state", "session_link", "owner_link", "reporter_link", "created_at", "settled_at")
     list_filter = ("state", "created_at")

@@ -1,32 +1,32 @@
-"""What can be wrong with a request about a session.
+"""Errors of requests about sessions.
 
 DomainError (web/problems.py)
   SessionNotFound     absent, archived, or not for you
   NotAllowed          you may see the session, but not do this
     SessionLocked     a moderator made it read-only for everybody
-    RunsFrozen        a moderator lets no program start in it
-    ClosedByModerator the owner cannot bring it back
-    StorageFull       its owner's sessions are as large as they may be
+    RunsFrozen        a moderator stopped programs in it
+    ClosedByModerator the owner cannot restore it
+    StorageFull       its owner has no storage left
       DiskLow         the disk of the server is nearly full
-  TooManySessions     a person owns as many as one may have
-  AlreadyReported     this person's report of the session is still open
-  InviteNotFound      no such link, or it was revoked, ran out or expired
-  GuestsNotAllowed    the owner does not let people in without an account
-  TooManyGuests       so many are in the session already
-  TooManyInvites      a session has only so many links at a time
-  PersonNotFound      nobody of that name
-  NoCollaborator      that person is not in the session
+  TooManySessions     the user has reached the limit of sessions
+  AlreadyReported     the user's earlier report of the session is still open
+  InviteNotFound      no such link, or it was revoked, used up or expired
+  GuestsNotAllowed    the owner does not admit people without an account
+  TooManyGuests       the session has reached its limit of guests
+  TooManyInvites      the session has reached its limit of links
+  PersonNotFound      no user has this name
+  NoCollaborator      the user is not in the session
   OwnerStays          the owner cannot be added, changed or removed
-  FileNotListed       the session has no file of that id
-  PathRefused         no path that a file may have here
-  PathTaken           another file has it, perhaps in another case, or a folder does
-  EntryStays          the file that the program starts in is named by its language
-  TooManyFiles        a session may hold only so many
-  RevisionUnknown     the history has no step that ends there
-  RevisionPassed      the text has moved on since the revision that the edit was made against
-  TextTooLarge        over the size that one text, or all of a session's, may have
-  ArchiveRefused      a zip that no session can be made of; `detail` says why
-  ArchiveTooLarge     a zip that is, or unpacks to, more than a session may hold
+  FileNotListed       the session has no file with this id
+  PathRefused         the path is not allowed
+  PathTaken           another file, or a folder, has the path, perhaps in another case
+  EntryStays          the language determines the name of the entry file
+  TooManyFiles        the session has reached its limit of files
+  RevisionUnknown     no step of the history ends there
+  RevisionPassed      the text has changed since the revision that the edit is based on
+  TextTooLarge        one text, or all of a session's, would exceed the size limit
+  ArchiveRefused      the zip cannot be imported; `detail` says why
+  ArchiveTooLarge     the zip is, or unpacks to, more than a session can hold
   NothingSaid         a chat message without a visible character
   MessageTooLong      a chat message over CHAT_MAX_CHARACTERS
 """

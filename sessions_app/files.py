@@ -1,7 +1,7 @@
-"""The files of a session: create, rename, rewrite, delete, through the update log, so that live rooms show it.
+"""Create, rename, rewrite and delete the files of a session through the update log, so that live rooms show it.
 
-A path is unique when it is given here. Pages that edit at the same moment may still make two of one name; both are
-kept, the second under another name (document/texts.py).
+Paths assigned here are unique. Pages that edit concurrently may still create two files with one name; both are kept,
+the second under another name (document/texts.py).
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=File)
 
-# The texts of deleted files may take one part in so many of a document.
+# The fraction of a document that the texts of deleted files may take, as a divisor.
 KEPT_SHARE = 4
-# What a deleted file is called whose path is not known or not allowed.
+# The name of a restored file whose path is unknown or not allowed.
 UNNAMED = "restored.txt"
 
 
 def clean_path(path: str) -> str:
-    """The path as it is kept, in composed characters. Raises PathRefused."""
+    """Return the path as it is stored, in composed characters. Raises PathRefused."""
     path = unicodedata.normalize("NFC", path)
     if not zips.is_allowed(path):
         raise PathRefused(errors={"path": [PathRefused.detail]})
@@ -46,13 +46,13 @@ def clean_path(path: str) -> str:
 
 
 def find_file(session: CodeSession, file_id: str) -> tuple[int, File]:
-    """(revision, the file). Raises FileNotListed."""
+    """Return the revision and the file. Raises FileNotListed."""
     revision, listed = contents.files_listed(session.pk)
     return revision, _among(listed, file_id)
 
 
 def create_file(standing: Standing, user: User, path: str, content: str = "") -> str:
-    """A new file; returns its id. Raises PathRefused, PathTaken, TooManyFiles or TextTooLarge."""
+    """Create a file and return its id. Raises PathRefused, PathTaken, TooManyFiles or TextTooLarge."""
     session, path, file_id = standing.session, clean_path(path), texts.new_file_id()
     content = contents.checked(content)
 
@@ -76,10 +76,10 @@ def change_file(
     content: str | None = None,
     base_revision: int | None = None,
 ) -> None:
-    """Rename a file or merge `content` into its text by the smallest edit, or both at once.
+    """Rename a file, or merge `content` into its text as a small edit, or both in one step.
 
-    Raises FileNotListed, EntryStays for a new name of the entry file, PathRefused, PathTaken, TextTooLarge, and
-    RevisionPassed when `base_revision` is given and is not the head.
+    Raises FileNotListed, EntryStays for renaming the entry file, PathRefused, PathTaken, TextTooLarge, and
+    RevisionPassed if `base_revision` is given and is not the head.
     """
     session = standing.session
     path = clean_path(path) if path is not None else None
@@ -107,7 +107,7 @@ def change_file(
 
 
 def delete_file(standing: Standing, user: User, file_id: str) -> None:
-    """Take a file out of the list, so that it can be brought back. Raises FileNotListed, EntryStays."""
+    """Delete a file so that it can be restored. Raises FileNotListed or EntryStays."""
     session = standing.session
     path = ""
 
@@ -134,14 +134,14 @@ def delete_file(standing: Standing, user: User, file_id: str) -> None:
 
 
 def find_deleted(session: CodeSession, file_id: str) -> tuple[int, DeletedFile]:
-    """(revision, the deleted file). Raises FileNotListed."""
+    """Return the revision and the deleted file. Raises FileNotListed."""
     revision, deleted = contents.files_deleted(session.pk)
     return revision, _among(deleted, file_id)
 
 
 def bring_back(standing: Standing, user: User, file_id: str, path: str | None = None) -> None:
-    """List a deleted file again, with everything that was typed into it: under this path, or under its own or one like
-    it that is free. Raises FileNotListed, PathRefused, PathTaken or TooManyFiles."""
+    """Restore a deleted file with everything that was typed into it: under this path, or else under its old path or a
+    similar one that is free. Raises FileNotListed, PathRefused, PathTaken or TooManyFiles."""
     session, wanted = standing.session, clean_path(path) if path is not None else None
     chosen = ""
 
@@ -159,7 +159,7 @@ def bring_back(standing: Standing, user: User, file_id: str, path: str | None = 
 
 
 def put_back(update: Updates, past: Sequence[File]) -> bytes | None:
-    """The change that gives files the texts that they had, and lists again those that are not listed. Raises
+    """Build the change that restores past texts of files, and lists those files again that were deleted. Raises
     TooManyFiles."""
     paths = {file.id: file.path for file in texts.listed_files(update)}
     wanted: dict[str, tuple[str | None, str | None]] = {}
@@ -174,7 +174,7 @@ def put_back(update: Updates, past: Sequence[File]) -> bytes | None:
 
 
 def free_path(path: str, others: Iterable[str]) -> str:
-    """The path, or one like it that can stand beside those."""
+    """Return the path, or a similar one that does not clash with the others."""
     taken: set[str] = set()
     for other in others:
         zips.free_name(other, taken)
@@ -185,8 +185,8 @@ def free_path(path: str, others: Iterable[str]) -> str:
 def language_followed(
     update: Updates, old: languages.Language | None, new: languages.Language, content: str | None
 ) -> bytes | None:
-    """The change by which the entry file follows a change of language: its name, unless somebody gave it one or
-    another file has the new one, and its text, which is `content` or, where it is still the old hello-world, the new.
+    """Build the change that adapts the entry file to a new language: its name, unless somebody renamed it or the new
+    name is taken, and its text, which becomes `content` or, if it is still the old example, the new example.
     """
     entry, *others = texts.listed_files(update)
     is_named = old is not None and entry.path != old.file_name

@@ -1,4 +1,4 @@
-"""Coding sessions: who is in them, and their document as an append-only log of updates."""
+"""Coding sessions, their members, and their document as an append-only log of updates."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from sessions_app.limits import TITLE_MAX_CHARACTERS
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-# 30 days in which the owner can bring an archived session back.
+# How long the owner can restore an archived session.
 RESTORE_DAYS = 30
-# A guest who has not had the session open for so long takes up no place in it; the pass lets them come back.
+# A guest without an open page for this long no longer counts towards the limit, but can come back.
 GUEST_ABSENT_AFTER = timedelta(minutes=5)
 
 
@@ -29,7 +29,7 @@ class Permission(models.TextChoices):
     ADMIN = "admin"
 
 
-# What a link or a guest may get.
+# The permissions that a link can grant or a guest can have.
 UP_TO_WRITE = [choice for choice in Permission.choices if choice[0] != Permission.ADMIN]
 
 
@@ -41,26 +41,26 @@ class CodeSessionQuerySet(models.QuerySet["CodeSession"]):
         return self.exclude(archived_at=None)
 
     def public(self) -> CodeSessionQuerySet:
-        """What anybody signed in may read."""
+        """Select the sessions that all signed-in users may read."""
         return self.active().filter(is_public=True)
 
     def recommended(self) -> CodeSessionQuerySet:
-        """What is listed to everybody: not what somebody has who is suspended."""
+        """Select the public sessions to list, leaving out those of suspended users."""
         return self.public().filter(able("owner__"))
 
     def matching(self, search: str) -> CodeSessionQuerySet:
-        """Those with this in the title or in the owner's name."""
+        """Select sessions with this text in the title or in the owner's name."""
         return self.filter(Q(title__icontains=search) | Q(owner__username__icontains=search)) if search else self
 
     def owned_by(self, user_id: uuid.UUID) -> CodeSessionQuerySet:
         return self.filter(owner_id=user_id)
 
     def joined_by(self, user_id: uuid.UUID) -> CodeSessionQuerySet:
-        """Those that this user was added to."""
+        """Select sessions that this user was added to."""
         return self.filter(collaborators__user_id=user_id)
 
     def with_member(self, user_id: uuid.UUID) -> CodeSessionQuerySet:
-        """Sessions that this user owns or was added to."""
+        """Select sessions that this user owns or was added to."""
         member = Collaborator.objects.filter(session=models.OuterRef("pk"), user_id=user_id)
         return self.filter(Q(owner_id=user_id) | Q(models.Exists(member)))
 
@@ -71,13 +71,13 @@ class CodeSession(models.Model):
     title = models.CharField(max_length=TITLE_MAX_CHARACTERS)
     language = models.CharField(max_length=30, default="javascript")
     is_public = models.BooleanField(default=False)
-    # Whether people without an account may come in by a link, or as readers of a public session.
+    # Whether people without an account may join by a link, or as readers of a public session.
     allows_guests = models.BooleanField(default=False)
     metadata = models.JSONField(default=dict, blank=True)
     forked_from = models.ForeignKey(
         "self", models.SET_NULL, null=True, blank=True, editable=False, related_name="forks"
     )
-    # Grows by one with every change of this row; the ETag. The text has its own history, in the update log.
+    # Incremented with every change of this row, for the ETag. The text has its own history, in the update log.
     version = models.PositiveIntegerField(default=1, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now_add=True)
@@ -125,7 +125,7 @@ class Collaborator(models.Model):
 
 class InviteQuerySet(models.QuerySet["Invite"]):
     def standing(self) -> InviteQuerySet:
-        """Not revoked; perhaps expired or used up."""
+        """Select links that were not revoked, even if expired or used up."""
         return self.filter(revoked_at=None)
 
     def usable(self) -> InviteQuerySet:
@@ -133,7 +133,7 @@ class InviteQuerySet(models.QuerySet["Invite"]):
 
 
 class Invite(models.Model):
-    """A link that lets its holder in. Only the SHA-256 of its token is kept, so the link is shown once."""
+    """A link that lets its holder join. Only the SHA-256 of its token is stored, so the link is shown once."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     session = models.ForeignKey(CodeSession, models.CASCADE, related_name="invites")
@@ -157,7 +157,7 @@ class Invite(models.Model):
 
 
 class InviteUse(models.Model):
-    """Who came through an Invite, and when."""
+    """Who joined through an Invite, and when."""
 
     invite = models.ForeignKey(Invite, models.CASCADE, related_name="uses")
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
@@ -170,24 +170,24 @@ class InviteUse(models.Model):
 
 class GuestPassQuerySet(models.QuerySet["GuestPass"]):
     def standing(self) -> GuestPassQuerySet:
-        """Those that let somebody in now: the session allows guests, and the link or the session is still open."""
+        """Select passes that are valid now: the session allows guests, and the link or the session is still open."""
         by_link, by_public = Q(invite__isnull=False, invite__revoked_at=None), Q(invite=None, session__is_public=True)
         return self.filter(
             by_link | by_public, ended_at=None, expires_at__gt=timezone.now(), session__allows_guests=True
         )
 
     def present(self) -> GuestPassQuerySet:
-        """Those whose guests came, or had the session open, within the last minutes."""
+        """Select passes of guests who joined, or had the session open, within the last few minutes."""
         return self.standing().filter(seen_at__gt=timezone.now() - GUEST_ABSENT_AFTER)
 
     def note_seen(self, user_ids: Collection[uuid.UUID]) -> None:
-        """Note that these guests have a session open, at most once a minute each."""
+        """Record that these guests have a session open, at most once a minute each."""
         now = timezone.now()
         self.filter(user__in=user_ids, seen_at__lt=now - timedelta(minutes=1)).update(seen_at=now)
 
 
 class GuestPass(models.Model):
-    """What lets one guest into one session: the link they came by, or none in a public session."""
+    """Admits one guest to one session, through a link or, in a public session, without one."""
 
     user = models.OneToOneField(settings.AUTH_USER_MODEL, models.CASCADE, related_name="guest_pass")
     session = models.ForeignKey(CodeSession, models.CASCADE, related_name="guest_passes")
@@ -206,11 +206,11 @@ class GuestPass(models.Model):
 
 
 class Document(models.Model):
-    """The text of a session: one shared document whose truth is its update log.
+    """The shared document of a session, defined by its update log.
 
-    `head` is the sequence number of the newest update; it is moved by the transaction that appends. `epoch` names
-    this history: a client that holds another history of the same session is refused, so text never doubles.
-    `text` is the entry file as of `text_seq`, recomputed on read when the head has moved.
+    `head` is the sequence number of the newest update, moved by the transaction that appends. `epoch` identifies this
+    history: a client with another history of the same session is rejected, so that text is never duplicated. `text` is
+    the entry file as of `text_seq`, recomputed on read if the head has moved.
     """
 
     session = models.OneToOneField(CodeSession, models.CASCADE, primary_key=True, related_name="document")
@@ -218,11 +218,11 @@ class Document(models.Model):
     head = models.BigIntegerField(default=0)
     text = models.TextField(default="", blank=True)
     text_seq = models.BigIntegerField(default=0)
-    # What compaction goes by: the newest snapshot's number, the size of the updates after it, and when a merge of
-    # them was found wanting, after which they are left as they are.
+    # For compaction: the newest snapshot's number, the size of the updates after it, and when a merge of them last
+    # failed its proof, after which they are left alone.
     snapshot_seq = models.BigIntegerField(default=0)
     tail_bytes = models.BigIntegerField(default=0)
-    # Of the snapshot and the segments; with tail_bytes, what the document takes up.
+    # The size of the snapshot and segments. With tail_bytes, this is the size of the document.
     history_bytes = models.BigIntegerField(default=0)
     compaction_refused_at = models.DateTimeField(null=True, blank=True)
 
@@ -243,8 +243,8 @@ class Update(models.Model):
 
 
 class Snapshot(models.Model):
-    """All updates up to `seq`, merged. A load is the newest snapshot and the updates after it; older ones are where
-    old revisions are read from."""
+    """All updates up to `seq`, merged. Loading takes the newest snapshot and the updates after it; older snapshots
+    serve to read old revisions."""
 
     document = models.ForeignKey(Document, models.CASCADE, related_name="snapshots")
     seq = models.BigIntegerField()
@@ -262,7 +262,7 @@ class ChatMessageQuerySet(models.QuerySet["ChatMessage"]):
 
 
 class ChatMessage(models.Model):
-    """What somebody said in a session. A removed message is shown to moderators only."""
+    """A chat message. If removed, only moderators can see it."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     session = models.ForeignKey(CodeSession, models.CASCADE, related_name="chat_messages")
@@ -284,10 +284,10 @@ class ChatMessage(models.Model):
 
 
 class Segment(models.Model):
-    """The history of a document: updates of one person that followed each other within a minute or so, merged.
+    """A step in the history of a document: updates of one user within a minute or so, merged.
 
-    Compaction makes them of the rows that its snapshot stands for. All segments and the updates after them are all
-    that was ever written.
+    Compaction creates them from the rows that its snapshot replaces. All segments and the updates after them contain
+    everything that was ever written.
     """
 
     document = models.ForeignKey(Document, models.CASCADE, related_name="segments")
@@ -305,7 +305,7 @@ class Segment(models.Model):
 
 
 class Quarantined(models.Model):
-    """An update that could not be merged: of a socket (`seq` is None), or what the log or a snapshot held at `seq`."""
+    """An update that could not be merged: from a socket (`seq` is None), or from the log or a snapshot at `seq`."""
 
     document = models.ForeignKey(Document, models.CASCADE, related_name="quarantined")
     seq = models.BigIntegerField(null=True, blank=True)
@@ -321,7 +321,7 @@ class Quarantined(models.Model):
 
 
 class Report(models.Model):
-    """Somebody tells the moderators about a session."""
+    """A user's report of a session to the moderators."""
 
     class State(models.TextChoices):
         OPEN = "open"

@@ -1,7 +1,7 @@
-"""What moderators do with sessions, and what people report to them. Each function is one verb.
+"""Moderate and report sessions. Each function is one verb.
 
-Every function of a moderator raises Forbidden for who is none, leaves an entry in the audit trail, and answers False
-when there was nothing to do.
+Every function for moderators raises Forbidden for anybody else, adds an entry to the audit trail, and returns False if
+there was nothing to do.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def lock_session(session: CodeSession, *, by: User, reason: str = "") -> bool:
-    """From now on everybody reads and nobody changes anything, open pages included."""
+    """Make the session read-only for everybody, including open pages."""
     now = timezone.now()
     return _change(session, by, "locked", reason, {"locked_at": None}, {"locked_at": now, "lock_reason": reason})
 
@@ -36,7 +36,7 @@ def unlock_session(session: CodeSession, *, by: User, reason: str = "") -> bool:
 
 
 def freeze_session(session: CodeSession, *, by: User, reason: str = "") -> bool:
-    """From now on no program starts; the workers stop what runs (execution/companion.py)."""
+    """Stop programs and let none start. Workers stop those that are running (execution/companion.py)."""
     now = timezone.now()
     return _change(session, by, "frozen", reason, {"frozen_at": None}, {"frozen_at": now, "freeze_reason": reason})
 
@@ -46,27 +46,27 @@ def unfreeze_session(session: CodeSession, *, by: User, reason: str = "") -> boo
 
 
 def close_session(session: CodeSession, *, by: User, reason: str = "") -> bool:
-    """Archive it so that only a moderator brings it back. Its sockets close, its programs stop."""
+    """Archive the session so that only a moderator can restore it. Its sockets close and its programs stop."""
     now = timezone.now()
     changes = {"closed_at": now, "archived_at": now, "close_reason": reason}
     return _change(session, by, "closed", reason, {"closed_at": None}, changes)
 
 
 def reopen_session(session: CodeSession, *, by: User, reason: str = "") -> bool:
-    """Bring back what a moderator closed or its owner archived, however long ago."""
+    """Restore a session that a moderator closed or its owner archived, however long ago."""
     changes = {"closed_at": None, "archived_at": None}
     return _change(session, by, "reopened", reason, {"archived_at__isnull": False}, changes)
 
 
 def observe_session(session: CodeSession, *, by: User, reason: str = "") -> bool:
-    """Say why one is going to look into a session."""
+    """Record why a moderator is about to view a session."""
     check_moderator(by)
     audit.append("session.observed", actor_id=by.pk, target_type="session", target_id=session.pk, reason=reason)
     return True
 
 
 def standing_measure(session: CodeSession) -> str:
-    """What everybody who has the session open is told of a lock, a freeze or full storage; empty without one."""
+    """Return what to tell everybody in the session about a lock, a freeze or full storage; "" if there is none."""
     if session.locked_at:
         return f"{SessionLocked.detail} {session.lock_reason}".strip()
     if full := storage.refusal_of(session.owner_id):
@@ -102,7 +102,7 @@ def _change(
 
 @transaction.atomic
 def report_session(standing: Standing, user: User, reason: str) -> Report:
-    """Tell the moderators about a session that one sees. RateLimited, or AlreadyReported while one's last is open."""
+    """Report a session to the moderators. Raises RateLimited, or AlreadyReported while an earlier report is open."""
     count_or_refuse("report", f"user:{user.pk}")
     session = standing.session
     report, is_new = Report.objects.get_or_create(
@@ -123,7 +123,7 @@ def report_session(standing: Standing, user: User, reason: str) -> Report:
 
 @transaction.atomic
 def settle_report(report: Report, state: Report.State, *, by: User, answer: str = "") -> bool:
-    """Resolve or dismiss it; `answer` is for the moderators."""
+    """Resolve or dismiss a report. `answer` is for the moderators."""
     check_moderator(by)
     open_ones = Report.objects.filter(pk=report.pk, state=Report.State.OPEN)
     if not open_ones.update(state=state, settled_at=timezone.now(), settled_by=by, answer=answer):

@@ -1,4 +1,4 @@
-"""The part of sessions in accounts/privacy.py: what a person owns, said and wrote; and who owns it when they go."""
+"""Export, hand over and erase what sessions_app stores about a user (see accounts/privacy.py)."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def export(user: User) -> Iterator[File]:
 
 def _session(session: CodeSession) -> Iterator[File]:
     title = zips.name_of(session.title)[:60]
-    # With the id, because two sessions may bear one title.
+    # With the id, because two sessions may have the same title.
     folder = f"sessions/{title} {session.pk}"
     about = describe(session, OWNER) | {
         "archived_at": session.archived_at,
@@ -84,7 +84,7 @@ def _session(session: CodeSession) -> Iterator[File]:
 
 
 def estate(user: User) -> list[Owned]:
-    """Their sessions that somebody else could own."""
+    """Return the user's sessions that somebody else could own."""
     owned: dict[UUID, Owned] = {}
     others = Collaborator.objects.filter(session__in=_own(user)).exclude(user=user)
     for heir in sharing.heirs(others).select_related("session"):
@@ -94,9 +94,9 @@ def estate(user: User) -> list[Owned]:
 
 
 def bequeath(user: User, heirs: Mapping[UUID, UUID]) -> None:
-    """Their sessions go to the named people; what a moderator closed goes to nobody.
+    """Hand the user's sessions to the heirs, except those that a moderator closed.
 
-    Raises PersonNotFound when somebody named cannot own the session, StorageFull when they have no room for theirs.
+    Raises PersonNotFound if an heir cannot own the session, StorageFull if one has no room.
     """
     owned = dict(_own(user).filter(pk__in=heirs).order_by("pk").values_list("pk", "title"))
     others = Collaborator.objects.filter(session__in=list(owned)).exclude(user=user)
@@ -121,7 +121,7 @@ def _hand_over(session_id: UUID, user: User, heir_id: UUID) -> None:
 
 @transaction.atomic
 def take_over(bot: User) -> None:
-    """The sessions of a bot that retires go to its person, in whose storage they are counted."""
+    """Hand the sessions of a retired bot to its owner, in whose storage they already count."""
     Collaborator.objects.filter(session__owner=bot, user=bot.bot_of).delete()
     sessions = CodeSession.objects.filter(owner=bot)
     for session_id in list(sessions.values_list("pk", flat=True)):
@@ -131,7 +131,7 @@ def take_over(bot: User) -> None:
 
 @transaction.atomic
 def erase(user: User) -> bool:
-    """Their sessions go, but what a moderator closed; elsewhere their name goes and what they wrote stays."""
+    """Delete the user's sessions, except those that a moderator closed. In other sessions, what they wrote stays."""
     people = [user, *user.bots.all()]
     if sessions := list(_own(user).order_by("pk").values_list("pk", flat=True)[:_ERASED_SESSIONS]):
         CodeSession.objects.filter(pk__in=sessions).delete()
@@ -163,12 +163,12 @@ def erase(user: User) -> bool:
 
 
 def _owned(user: User) -> QuerySet[CodeSession]:
-    """What a bot owns is its person's, as in storage.py."""
+    """Select the user's sessions, including those of their bots, as in storage.py."""
     return CodeSession.objects.filter(Q(owner=user) | Q(owner__bot_of=user))
 
 
 def _own(user: User) -> QuerySet[CodeSession]:
-    """Without what a moderator closed: moderators answer for that, and it stays, with a nameless row as its owner."""
+    """Leave out sessions that a moderator closed. They stay, with a nameless row as their owner."""
     return _owned(user).filter(closed_at=None)
 
 
@@ -183,9 +183,9 @@ def _note(action: str, user: User, session_id: UUID, **metadata: str) -> None:
 
 
 def forget_archived() -> None:
-    """Periodic: delete what was archived more than settings.ARCHIVE_DAYS days ago; 0 keeps everything.
+    """Delete sessions archived more than settings.ARCHIVE_DAYS days ago (0 keeps all). Runs periodically.
 
-    What a moderator closed stays, for whoever has to answer for it.
+    Sessions closed by a moderator stay as evidence.
     """
     if settings.ARCHIVE_DAYS:
         oldest = timezone.now() - timedelta(days=settings.ARCHIVE_DAYS)

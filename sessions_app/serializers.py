@@ -1,4 +1,4 @@
-"""The JSON of sessions: what comes in is checked here, what goes out is shaped here."""
+"""Serializers of sessions and everything in them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ METADATA_MAX_BYTES = 16 * 1024
 
 
 class LanguageField(serializers.CharField):
-    """A language by key or alias; its value is the key."""
+    """A language by key or alias. Its value is the key."""
 
     def to_internal_value(self, data: Any) -> str:
         try:
@@ -48,7 +48,7 @@ class LanguageField(serializers.CharField):
 
 
 class TextField(serializers.CharField):
-    """Program text: kept as it is, but for line ends, bounded in bytes."""
+    """Program text, unchanged except for line ends, and limited in bytes."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(allow_blank=True, trim_whitespace=False, **kwargs)
@@ -67,7 +67,7 @@ class TextField(serializers.CharField):
 
 
 class TitleField(serializers.CharField):
-    """The title of a session: one line that shows all it holds."""
+    """The title of a session: one line without hidden characters."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(max_length=TITLE_MAX_CHARACTERS, **kwargs)
@@ -82,7 +82,7 @@ class PersonSerializer(serializers.Serializer):
 
 
 class SessionSerializer(serializers.ModelSerializer):
-    """A session for one person; `permission` comes from the context or an annotation."""
+    """A session as one user sees it. `permission` comes from the context or an annotation."""
 
     owner = PersonSerializer(read_only=True)
     permission = serializers.CharField()
@@ -96,7 +96,7 @@ class SessionSerializer(serializers.ModelSerializer):
         ]  # fmt: skip
 
     def to_representation(self, session: CodeSession) -> dict[str, Any]:
-        """By hand: a list of twenty would spend most of its time in the fields."""
+        """Build the dict by hand: a list of twenty would spend most of its time in the fields."""
         return describe(session, self._permission(session))
 
     def _permission(self, session: CodeSession) -> str:
@@ -108,7 +108,7 @@ class SessionSerializer(serializers.ModelSerializer):
 
 
 class SessionDetailSerializer(SessionSerializer):
-    """For the schema: with the text of the entry file at the committed head."""
+    """A session with the text of the entry file at the committed head. For the schema."""
 
     content = serializers.CharField()
 
@@ -127,7 +127,7 @@ class SessionInput(serializers.Serializer):
         try:
             encoded = json.dumps(value, allow_nan=False)
         except ValueError:
-            # 1e400 is JSON, and too large for a number here; no database would take what it is read as.
+            # 1e400 is valid JSON, but is read as infinity, which no database accepts.
             raise serializers.ValidationError("The metadata holds a number that is too large.", "invalid") from None
         if len(encoded) > METADATA_MAX_BYTES:
             raise serializers.ValidationError(f"The metadata is larger than {METADATA_MAX_BYTES} bytes.", "too_large")
@@ -143,11 +143,11 @@ class SessionCreateInput(SessionInput):
     title = TitleField()
     language = LanguageField(default="javascript")
     template = serializers.CharField(
-        max_length=30, required=False, help_text="In the place of `content`: a key of GET /api/templates."
+        max_length=30, required=False, help_text="Instead of `content`: a key from GET /api/templates."
     )
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        """`template` becomes the content that it stands for."""
+        """Replace `template` by its content."""
         key = attrs.pop("template", None)
         if key is None:
             return attrs
@@ -161,7 +161,7 @@ class SessionCreateInput(SessionInput):
 
 
 class TemplateSerializer(serializers.Serializer):
-    """What a new session of this language may start with."""
+    """A template for new sessions in a language."""
 
     language = serializers.CharField()
     key = serializers.CharField()
@@ -175,14 +175,14 @@ class ForkInput(serializers.Serializer):
 
 
 class ImportInput(serializers.Serializer):
-    """What stands in the query beside an archive."""
+    """The query parameters of an import."""
 
     title = TitleField(required=False)
     language = LanguageField(required=False)
 
 
 class SessionChangeInput(SessionInput):
-    allows_guests = serializers.BooleanField(required=False, help_text="For the owner to set.")
+    allows_guests = serializers.BooleanField(required=False, help_text="Only the owner can change it.")
     base_revision = serializers.IntegerField(min_value=0, required=False)
 
 
@@ -212,7 +212,7 @@ class CollaboratorInput(CollaboratorChangeInput):
 
 
 class TransferInput(serializers.Serializer):
-    username = serializers.CharField(max_length=150, help_text="Somebody who is in the session.")
+    username = serializers.CharField(max_length=150, help_text="A member of the session.")
 
 
 class GuestSerializer(serializers.ModelSerializer):
@@ -240,7 +240,7 @@ class InviteSerializer(serializers.ModelSerializer):
     is_usable = serializers.BooleanField(read_only=True)
     joined_count = serializers.IntegerField(read_only=True, default=0)
     joined = InviteUseSerializer(
-        source="newest_uses", many=True, read_only=True, default=[], help_text="Who came through it, newest first."
+        source="newest_uses", many=True, read_only=True, default=[], help_text="Who joined through it, newest first."
     )
 
     class Meta:
@@ -252,7 +252,7 @@ class InviteSerializer(serializers.ModelSerializer):
 
 
 class MadeInviteSerializer(InviteSerializer):
-    """The link itself is told this once."""
+    """A new invite, with the link, which is shown only this once."""
 
     token = serializers.CharField()
     url = serializers.URLField()
@@ -264,10 +264,18 @@ class MadeInviteSerializer(InviteSerializer):
 class InviteInput(serializers.Serializer):
     permission = serializers.ChoiceField(choices=UP_TO_WRITE, default="write")
     expires_in = serializers.IntegerField(
-        min_value=60, max_value=366 * 86_400, allow_null=True, default=None, help_text="Seconds; null: no end."
+        min_value=60,
+        max_value=366 * 86_400,
+        allow_null=True,
+        default=None,
+        help_text="Seconds until it expires; null means never.",
     )
     uses = serializers.IntegerField(
-        min_value=1, max_value=1000, allow_null=True, default=None, help_text="How many people; null: any number."
+        min_value=1,
+        max_value=1000,
+        allow_null=True,
+        default=None,
+        help_text="How many people can use it; null means any number.",
     )
 
 
@@ -309,7 +317,7 @@ class SpeakerSerializer(PersonSerializer):
 
 
 class DeletedFileSerializer(serializers.Serializer):
-    """`deleted_by` and `deleted_at` are null when the file was not deleted over REST."""
+    """A deleted file. `deleted_by` and `deleted_at` are null if it was not deleted over REST."""
 
     id = serializers.CharField()
     path = serializers.CharField()
@@ -324,7 +332,7 @@ class DeletedFileDetailSerializer(DeletedFileSerializer):
 
 
 class ChatMessageSerializer(serializers.ModelSerializer):
-    """`user` is null when the account is gone."""
+    """A chat message. `user` is null if the account was deleted."""
 
     user = SpeakerSerializer(read_only=True, allow_null=True)
 
@@ -334,14 +342,14 @@ class ChatMessageSerializer(serializers.ModelSerializer):
 
 
 class ChatInput(serializers.Serializer):
-    """`ref` comes back with the message over the socket, so that its sender knows it again."""
+    """A message to send. `ref` comes back with it over the socket, so that the sender recognizes it."""
 
     text = TextField()
     ref = serializers.CharField(max_length=64, required=False)
 
 
 class HistoryStepSerializer(serializers.ModelSerializer):
-    """What one person wrote within a minute or so. `user` is null for the first text and when the account is gone."""
+    """What one user wrote within a minute or so. `user` is null for the first text, and for deleted accounts."""
 
     first_revision = serializers.IntegerField(source="first_seq")
     last_revision = serializers.IntegerField(source="last_seq")
@@ -380,7 +388,7 @@ class PastFileSerializer(serializers.Serializer):
 
 
 class PastTextSerializer(RestoredSerializer):
-    """`content` is that of `file`; `files` has every file of that time."""
+    """A past text. `content` is that of `file`; `files` has all files of the revision."""
 
     file = serializers.CharField()
     path = serializers.CharField()
@@ -389,6 +397,6 @@ class PastTextSerializer(RestoredSerializer):
 
 
 class PastRestoreInput(serializers.Serializer):
-    """Without `file`, all files of that time."""
+    """What to restore. Without `file`, all files of the revision."""
 
     file = serializers.CharField(max_length=40, required=False)

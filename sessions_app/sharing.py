@@ -1,4 +1,4 @@
-"""Who is in a session: collaborators, invites, joining, leaving, handing it over. Each function is one verb."""
+"""Manage the members of a session: collaborators, invites, guests, transfer. Each function is one verb."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ if TYPE_CHECKING:
 INVITES_SHOWN = 100
 GUEST_TIME = timedelta(hours=12)
 GUEST_KEPT = timedelta(days=30)
-# At a time; the next look takes the next ones.
+# How many guests one round of upkeep erases; the next round continues.
 GUESTS_FORGOTTEN = 200
-# Of who came through a link, so many are listed.
+# How many uses of a link are listed.
 INVITE_USES_SHOWN = 100
 
 
 def set_collaborator(standing: Standing, by: User, username: str, permission: str) -> Collaborator:
-    """Add a person by name, or change what they may do."""
+    """Add a user by name, or change their permission."""
     person = people_named(username).filter(able(), is_guest=False).first()
     if person is None:
         raise PersonNotFound(errors={"username": [PersonNotFound.detail]})
@@ -62,7 +62,7 @@ def set_collaborator(standing: Standing, by: User, username: str, permission: st
 
 
 def change_collaborator(standing: Standing, by: User, user_id: UUID, permission: str) -> Collaborator:
-    """Change what a person who is in the session may do."""
+    """Change the permission of a member."""
     person = User.objects.filter(pk=user_id, collaborations__session=standing.session).first()
     if person is None and user_id != standing.session.owner_id:
         raise NoCollaborator
@@ -101,12 +101,12 @@ def _set_permission(standing: Standing, by: User, person: User, permission: str)
 
 
 def _note(action: str, session: CodeSession, by: User, **metadata: str | None) -> None:
-    """In the audit trail; the last thing of a transaction."""
+    """Add an entry to the audit trail, at the end of a transaction."""
     audit.append(action, actor_id=by.pk, target_type="session", target_id=session.pk, metadata=metadata)
 
 
 def _require_power_over(standing: Standing, *permissions: str) -> None:
-    """Admins are made, changed and removed by the owner only."""
+    """Raise NotAllowed unless the user may add, change and remove admins."""
     if Permission.ADMIN in permissions and not standing.may(Action.MANAGE_ADMINS):
         raise NotAllowed("Only the owner can add, change or remove admins.")
 
@@ -133,9 +133,9 @@ def _tell_left(session: CodeSession, person: User, by: User) -> None:
 
 @transaction.atomic
 def remove_collaborator(standing: Standing, by: User, user_id: UUID) -> None:
-    """Take a person out; anybody may take out themselves.
+    """Remove a member. Members may also remove themselves.
 
-    Who is taken out by somebody else might know the invite links, so those stop working.
+    Somebody removed by others may know the invite links, so these stop working.
     """
     session = standing.session
     if user_id == session.owner_id:
@@ -171,7 +171,7 @@ def _revoke_all(session: CodeSession, by: User) -> None:
 
 @transaction.atomic
 def remove_guest(standing: Standing, by: User, user_id: UUID) -> None:
-    """Take a guest out. They know a link, so the links stop working, as when a collaborator is taken out."""
+    """Remove a guest. They may know the invite links, so these stop working."""
     session = standing.session
     passes = session.guest_passes.filter(user=user_id)
     if not passes.standing().exists():
@@ -183,7 +183,7 @@ def remove_guest(standing: Standing, by: User, user_id: UUID) -> None:
 
 @transaction.atomic
 def change_guest_name(standing: Standing, guest: User, name: str) -> GuestPass:
-    """A guest corrects the name that they came with; open pages show the new one. Raises GuestNameRefused."""
+    """Change a guest's name, also on open pages. Raises GuestNameRefused."""
     guest_pass = standing.session.guest_passes.standing().select_related("user").get(user=guest)
     old_name, guest_pass.user.username = guest.username, rename_guest(guest, name)
     record(
@@ -197,17 +197,17 @@ def change_guest_name(standing: Standing, guest: User, name: str) -> GuestPass:
 
 
 def heirs_of(session: CodeSession) -> QuerySet[Collaborator]:
-    """Who could own it instead of its owner, with their users. (Guests are no collaborators.)"""
+    """Select the collaborators who could become the owner, with their users. (Guests are not collaborators.)"""
     return heirs(session.collaborators.all())
 
 
 def heirs(collaborators: QuerySet[Collaborator]) -> QuerySet[Collaborator]:
-    """Those of them who could own the session."""
+    """Select those who could own the session."""
     return collaborators.filter(able("user__"), user__bot_of=None).select_related("user")
 
 
 def require_room_of_heir(heir: User, session_ids: Collection[UUID]) -> None:
-    """Raise StorageFull where these sessions would take their new owner past what one person may keep."""
+    """Raise StorageFull if these sessions would exceed the storage of their new owner."""
     try:
         storage.require_room_for(heir, storage.bytes_of(session_ids), sessions=len(session_ids))
     except (StorageFull, TooManySessions):
@@ -217,10 +217,10 @@ def require_room_of_heir(heir: User, session_ids: Collection[UUID]) -> None:
 
 @transaction.atomic
 def transfer_session(standing: Standing, by: User, username: str) -> CodeSession:
-    """Make one of the collaborators the owner; the owner until now stays as an admin.
+    """Make a collaborator the owner. The previous owner stays as an admin.
 
-    Raises PersonNotFound for who is not in the session, is suspended or is a bot, StorageFull for who has no room for
-    it, and NotAllowed for who is no longer the owner.
+    Raises PersonNotFound if the new owner is not in the session, is suspended or is a bot, StorageFull if they have no
+    room for it, and NotAllowed if `by` is no longer the owner.
     """
     session = standing.session
     # Held, so that the person does not leave between this look and the UPDATE.
@@ -257,12 +257,12 @@ def _digest(token: str) -> str:
 
 
 def _new_token() -> str:
-    """128 random bits, which need no slow hash."""
+    """Return 128 random bits, which need no slow hash."""
     return secrets.token_urlsafe(16)
 
 
 def listed_invites(session: CodeSession) -> QuerySet[Invite]:
-    """The links that were not revoked, with who came through them, in a fixed number of queries."""
+    """Return the links that were not revoked, with their uses, in a fixed number of queries."""
     newest = InviteUse.objects.select_related("user").order_by("-used_at", "-id")[:INVITE_USES_SHOWN]
     return (
         session.invites.standing()
@@ -281,9 +281,9 @@ def create_invite(
     expires_at: datetime | None = None,
     uses: int | None = None,
 ) -> tuple[Invite, str]:
-    """A new link, until `expires_at` and for so many `uses` if they are given.
+    """Create a link that is valid until `expires_at` and for the number of `uses`, if given.
 
-    Returns it with its token, which is kept nowhere. Raises TooManyInvites.
+    Returns it with its token, which is not stored. Raises TooManyInvites.
     """
     session = standing.session
     # Held, so that two at once do not both find room for one more.
@@ -311,9 +311,9 @@ def create_invite(
 
 @transaction.atomic
 def rotate_invite(standing: Standing, by: User, invite_id: UUID) -> tuple[Invite, str]:
-    """The same link under another address: the old one stops working, and what it grants and to how many stays.
+    """Give a link a new address. The old one stops working; its permission and limits stay.
 
-    Guests who came by the old one are out; people with an account stay.
+    Guests who joined through the old address are removed; people with an account stay.
     """
     session = standing.session
     token = _new_token()
@@ -332,7 +332,7 @@ def rotate_invite(standing: Standing, by: User, invite_id: UUID) -> tuple[Invite
 
 @transaction.atomic
 def revoke_invite(standing: Standing, by: User, invite_id: UUID) -> None:
-    """The link stops working, and guests who came by it are out; people with an account stay."""
+    """Revoke a link and remove guests who joined through it. People with an account stay."""
     session = standing.session
     # While they still stand by it.
     end_guests(session, by, session.guest_passes.filter(invite=invite_id))
@@ -356,7 +356,7 @@ def _invites_of(token: str) -> QuerySet[Invite]:
 
 
 def find_invite(token: str) -> Invite:
-    """The working invite of this token. Raises InviteNotFound, alike for every reason."""
+    """Return the valid invite with this token. Raises InviteNotFound, whatever the reason."""
     invite = _invites_of(token).first()
     if invite is None:
         raise InviteNotFound
@@ -365,9 +365,9 @@ def find_invite(token: str) -> Invite:
 
 @transaction.atomic
 def accept_invite(user: User, token: str) -> CodeSession:
-    """Join with what the link grants. A person who already has as much keeps what they have, and uses nothing up.
+    """Join with the permission that the link grants. A user who already has as much does not use up the link.
 
-    Raises InviteNotFound, alike for every reason.
+    Raises InviteNotFound, whatever the reason.
     """
     invite, session = _open_invite(token)
     if _join(session, user, invite.permission):
@@ -376,7 +376,7 @@ def accept_invite(user: User, token: str) -> CodeSession:
 
 
 def _open_invite(token: str) -> tuple[Invite, CodeSession]:
-    """Held, so that the last use is had by one, and that somebody who comes twice at once uses the link once."""
+    """Find and lock the invite, so that one user gets the last use, and concurrent requests of a user count once."""
     invite = _invites_of(token).select_for_update(of=("self",)).first()
     if invite is None:
         raise InviteNotFound
@@ -391,7 +391,7 @@ def _use(invite: Invite, user: User) -> None:
 
 @transaction.atomic
 def come_as_guest(name: str, session_id: UUID, token: str = "") -> GuestPass:
-    """A new guest of this name, with what the link of `token` grants, or as a reader of the public session.
+    """Create a guest with the permission that the link of `token` grants, or as a reader of the public session.
 
     Raises InviteNotFound or SessionNotFound, GuestsNotAllowed, TooManyGuests, GuestNameRefused.
     """
@@ -422,7 +422,7 @@ def come_as_guest(name: str, session_id: UUID, token: str = "") -> GuestPass:
 
 
 def end_guests(session: CodeSession, by: User, passes: QuerySet[GuestPass]) -> None:
-    """These guests are out, on their open sockets too. Call it in a transaction."""
+    """Remove these guests and close their sockets. Call it in a transaction."""
     now = timezone.now()
     ending = list(passes.filter(ended_at=None, expires_at__gt=now).select_related("user"))
     GuestPass.objects.filter(pk__in=[guest_pass.pk for guest_pass in ending]).update(ended_at=now)
@@ -432,7 +432,7 @@ def end_guests(session: CodeSession, by: User, passes: QuerySet[GuestPass]) -> N
 
 
 def forget_guests() -> None:
-    """Periodic: the names of guests whose time was over GUEST_KEPT ago; what they wrote stays, without a name."""
+    """Erase the names of guests whose passes expired GUEST_KEPT ago. What they wrote stays. Runs periodically."""
     over = Q(ended_at__lt=timezone.now() - GUEST_KEPT) | Q(expires_at__lt=timezone.now() - GUEST_KEPT)
     for guest_pass in GuestPass.objects.filter(over, user__deleted_at=None).select_related("user")[:GUESTS_FORGOTTEN]:
         delete_account(guest_pass.user, {})
@@ -440,7 +440,7 @@ def forget_guests() -> None:
 
 @transaction.atomic
 def leave_session(standing: Standing, user: User) -> None:
-    """Raises OwnerStays for the owner, NoCollaborator for who only visits."""
+    """Leave the session. Raises OwnerStays for the owner, NoCollaborator for visitors."""
     if user.is_guest:
         end_guests(standing.session, user, standing.session.guest_passes.filter(user=user))
     else:
@@ -449,13 +449,13 @@ def leave_session(standing: Standing, user: User) -> None:
 
 @transaction.atomic
 def join_public(standing: Standing, user: User) -> None:
-    """Become a reader of a public session, so that it is in one's list."""
+    """Join a public session as a reader, so that it is in the user's list."""
     if standing.permission is not None:
         _join(standing.session, user, Permission.READ)
 
 
 def _join(session: CodeSession, user: User, permission: str) -> bool:
-    """Whether this gave the person anything."""
+    """Add the user or raise their permission. Returns False if they already had as much."""
     if session.owner_id == user.pk:
         return False
     collaborator, is_new = Collaborator.objects.get_or_create(

@@ -1,7 +1,7 @@
-"""How much people keep here, and how much they may: QUOTA_SESSIONS and QUOTA_BYTES, asked where something is made.
+"""Enforce the storage quotas QUOTA_SESSIONS and QUOTA_BYTES.
 
-What a bot owns counts as its person's. Bytes are those of the update log (texts, history and snapshots) and of the
-chat. An archived session counts until it is deleted. With SQLite the free space of the disk, and of that of temporary
+A bot's sessions count as its owner's. Bytes are those of the update log (texts, history and snapshots) and of the chat.
+Archived sessions count until they are deleted. With SQLite, the free space of the disk, and of the one for temporary
 files, is checked too.
 """
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from django.db.models import QuerySet
 
-# How long a process goes by what it has found of an owner: edits ask for every request and every few seconds a room.
+# How long a process caches the result for an owner, which is needed for every request and regularly in rooms.
 KNOWN_SECONDS = 5
 
 
@@ -67,9 +67,9 @@ def _chat_bytes(sessions: QuerySet[CodeSession]) -> int:
 
 
 def require_room_for(owner: User, new_bytes: int, *, sessions: int = 1) -> None:
-    """Raise TooManySessions, StorageFull or DiskLow unless this person may have so many more sessions and bytes.
+    """Raise TooManySessions, StorageFull or DiskLow unless this user has room for these sessions and bytes.
 
-    Call it in the transaction that makes them: it holds the person's row, so that two at once do not both fit.
+    Call it in the transaction that creates them: it locks the user's row, so that concurrent requests cannot both fit.
     """
     require_disk()
     person_id = owner.bot_of_id or owner.pk
@@ -105,7 +105,7 @@ def refusal_of(owner_id: UUID) -> type[StorageFull] | None:
 
 
 def require_disk() -> None:
-    """Raise DiskLow when the database's disk is nearly full: what is saved must stay saved."""
+    """Raise DiskLow if the database's disk is nearly full."""
     if not _has_disk():
         raise DiskLow
 
@@ -116,7 +116,7 @@ def _has_disk() -> bool:
     data, temporary = os.statvfs(settings.DATA_DIR), os.statvfs(tempfile.gettempdir())
     if data.f_bavail * data.f_frsize <= settings.DISK_RESERVE_BYTES:
         return False
-    # A folder of its own for temporary files may be smaller, all of it, than what is left free of a disk.
+    # A separate file system for temporary files may be smaller than the reserve.
     return temporary.f_bavail > min(settings.DISK_RESERVE_BYTES // temporary.f_frsize, temporary.f_blocks // 10)
 
 

@@ -1,4 +1,4 @@
-"""What Celery is asked to do with documents."""
+"""Celery tasks of documents."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ def compact_document(session_id: str) -> None:
 
 
 def compact_later(session_id: UUID) -> None:
-    """Ask a worker. A message that is lost is made up for by compact_due; one too many is harmless."""
+    """Queue a compaction. If the message is lost, compact_due makes up for it; duplicates are harmless."""
     compact_document.apply_async((str(session_id),), retry=False, expires=EXPIRES_SECONDS)
 
 
 def compact_due() -> None:
-    """Periodic: ask for every document whose tail has grown long."""
+    """Queue a compaction for every document with a long tail. Runs periodically."""
     for session_id in compaction.due():
         compact_later(session_id)

@@ -1,4 +1,4 @@
-"""The pages of sessions: dashboard, editor, invite."""
+"""The pages of sessions: dashboard, editor, invites."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def _listed(user: User, shown: str, query: str) -> Any:
 
 
 def _describe(session: Any, user: User) -> None:
-    """What a row of the dashboard shows, from what was fetched with the page."""
+    """Set what a row of the dashboard shows, from what was loaded with the page."""
     collaborators = list(session.collaborators.all())
     given = {collaborator.user_id: collaborator.permission for collaborator in collaborators}
     known = languages.LANGUAGES.get(session.language)
@@ -194,7 +194,7 @@ def session_detail(request: SignedInPageRequest, session_id: UUID) -> HttpRespon
 
 
 def _origin(user: User, session: CodeSession) -> CodeSession | None:
-    """What it was forked from, as far as this person may know of that."""
+    """Return the session that this one was forked from, if the user may see it."""
     if session.forked_from_id is None:
         return None
     try:
@@ -204,7 +204,7 @@ def _origin(user: User, session: CodeSession) -> CodeSession | None:
 
 
 def _page_data(request: SignedInPageRequest, standing: Standing) -> dict[str, Any]:
-    """What the editor page's script starts from (frontend/src/main.ts)."""
+    """Return the initial data of the editor page's script (frontend/src/main.ts)."""
     return {
         "session": describe(standing.session, standing.shown_permission) | {"may_chat": standing.may(Action.CHAT)},
         "user": {
@@ -283,12 +283,12 @@ def session_join(request: SignedInPageRequest, token: str) -> HttpResponse:
 
 
 def _is_nobody(request: HttpRequest) -> bool:
-    """A guest of another session, or whose time is over, may give a name anew, or sign in."""
+    """Whether to ask for a name or a sign-in: also for guests of other sessions, and guests whose pass has expired."""
     return not request.user.is_authenticated or is_guest(request.user)
 
 
 def _join_as_guest(request: HttpRequest, token: str) -> HttpResponse:
-    """A link that does not work, and one that wants an account, look alike to who has none."""
+    """Admit a guest through a link. To callers without an account, invalid links and those that need one look alike."""
     try:
         invite = sharing.find_invite(token)
     except InviteNotFound:
@@ -301,7 +301,7 @@ def _join_as_guest(request: HttpRequest, token: str) -> HttpResponse:
 @open_to_guests
 @require_http_methods(["GET", "HEAD", "POST"])
 def session_guest(request: HttpRequest, session_id: UUID) -> HttpResponse:
-    """The door of a public session for who has no account."""
+    """Admit guests to a public session."""
     session = CodeSession.objects.public().select_related("owner").filter(pk=session_id, allows_guests=True).first()
     if session is None or not _is_nobody(request):
         return redirect("sessions_app:session-detail", session_id)
@@ -309,7 +309,7 @@ def session_guest(request: HttpRequest, session_id: UUID) -> HttpResponse:
 
 
 def _guest_door(request: HttpRequest, session: CodeSession, permission: str, *, token: str = "") -> HttpResponse:
-    """Asks for a name, and lets in whoever gives one."""
+    """Ask for a name, and admit the guest who gives one."""
     name = request.POST.get("name", "")
     context = {
         "session_title": session.title,

@@ -1,7 +1,7 @@
-"""The files of a session as a zip archive, and such an archive as files, pure.
+"""Pack the files of a session into a zip archive, and unpack archives into files. Pure.
 
-What is packed has names that are safe wherever it is unpacked, and is always the same bytes. What is unpacked was made
-by anybody: nothing is written to a disk, and only so much is ever read.
+Packed names are safe on every platform, and the same files always give the same bytes. Archives to unpack are hostile:
+nothing is written to disk, and reading is bounded.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from typing import IO
 
-# What a zip may say of itself before anything is unpacked: also the entries that are passed over, as folders are.
+# The limit of entries that a zip may list, including folders and others that are skipped.
 ENTRIES_MAX = 1000
-# Of its table of contents, which the library reads whole before anything can be looked at.
+# The limit of its directory, which the library reads as a whole first.
 DIRECTORY_MAX_BYTES = 256 * 1024
 PART_MAX_CHARACTERS = 100
-# Controls, marks that turn the reading direction or show nothing, line separators, and what has no character.
+# Controls, marks that change the direction or are invisible, line separators, and unassigned code points.
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 _FORBIDDEN = frozenset('<>:"|?*\\')
 _DEVICES = {"con", "prn", "aux", "nul", *(f"{device}{number}" for device in ("com", "lpt") for number in range(10))}
 
 
 def pack(files: Mapping[str, bytes]) -> bytes:
-    """One archive with every file, in this order. Names that others would unpack over each other are told apart."""
+    """Pack every file, in this order. Names that would overwrite each other when unpacked are made unique."""
     packed = io.BytesIO()
     taken: set[str] = set()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         for path, content in files.items():
-            # The time is the earliest that the format knows, so that the same files make the same bytes.
+            # The earliest time in the format, so that the same files give the same bytes.
             entry = zipfile.ZipInfo(free_name(safe_name(path), taken), (1980, 1, 1, 0, 0, 0))
             entry.compress_type = zipfile.ZIP_DEFLATED
             entry.create_system, entry.external_attr = 3, 0o100644 << 16
@@ -47,17 +47,17 @@ def pack(files: Mapping[str, bytes]) -> bytes:
 
 
 class Refused(ValueError):
-    """The archive cannot become a session; the message says why."""
+    """The archive cannot be imported. The message says why."""
 
 
 class TooLarge(ValueError):
-    """It holds more than a session may."""
+    """The archive holds more than a session can."""
 
 
 def unpack(archive: IO[bytes], *, max_files: int, max_bytes: int, max_total_bytes: int) -> dict[str, str]:
-    """Path -> text of every file of the archive, in its order; a folder around all of them is left out.
+    """Return path -> text of every file, in the order of the archive, without a folder around all of them.
 
-    Sizes are what was read and not what the archive says. Raises Refused or TooLarge.
+    Sizes are those actually read, not those that the archive claims. Raises Refused or TooLarge.
     """
     try:
         _require_small_directory(archive)
@@ -76,7 +76,7 @@ def unpack(archive: IO[bytes], *, max_files: int, max_bytes: int, max_total_byte
     except (ValueError, OverflowError, RuntimeError) as error:
         if isinstance(error, Refused | TooLarge):
             raise
-        # What the library raises for headers that contradict each other.
+        # The library raises these for contradictory headers.
         raise Refused("This is not a readable zip archive.") from error
     return contents
 
@@ -88,7 +88,7 @@ _COMMENT_MAX_BYTES = 64 * 1024
 
 
 def _require_small_directory(archive: IO[bytes]) -> None:
-    """Raises TooLarge or Refused by what the end of the archive says; it is looked for as the library does."""
+    """Check the end of the archive, found the way the library finds it. Raises TooLarge or Refused."""
     size = archive.seek(0, io.SEEK_END)
     archive.seek(max(0, size - _END.size - _COMMENT_MAX_BYTES - _ZIP64_LOCATOR_BYTES))
     tail = archive.read()
@@ -97,7 +97,7 @@ def _require_small_directory(archive: IO[bytes]) -> None:
         at = tail.rfind(_END_SIGNATURE, 0, len(tail) - _END.size + len(_END_SIGNATURE))
     if at < 0:
         raise Refused("This is not a readable zip archive.")
-    # What is small enough for a session needs no 64-bit sizes, which would stand in place of this one.
+    # Archives small enough for a session need no 64-bit sizes, which would override this one.
     if tail[:at].startswith(_ZIP64_SIGNATURE, max(0, at - _ZIP64_LOCATOR_BYTES)):
         raise Refused("This archive is in zip64 format. Use the standard zip format.")
     _, directory_bytes = _END.unpack_from(tail, at)
@@ -110,7 +110,7 @@ def _entries(listed: Sequence[zipfile.ZipInfo], max_files: int) -> dict[str, zip
         raise TooLarge(f"The archive lists more than {ENTRIES_MAX} entries.")
     found: dict[str, zipfile.ZipInfo] = {}
     for entry in listed:
-        # The library's own `filename` has been mended already.
+        # The library has already altered `filename`.
         name = unicodedata.normalize("NFC", entry.orig_filename)
         kind = stat.S_IFMT(entry.external_attr >> 16)
         is_folder = name.endswith("/")
@@ -163,15 +163,15 @@ def _decoded(content: bytes, path: str) -> str:
 
 
 def _quoted(name: str) -> str:
-    """A name that somebody chose, for a sentence."""
+    """Quote a user's file name for a message."""
     shown = "".join(c if unicodedata.category(c) not in _HIDDEN else "\ufffd" for c in name)
     return f"“{shown[:80]}”"
 
 
 def entry_of(paths: Sequence[str], language: languages.Language | None) -> tuple[languages.Language, str]:
-    """The language, and the path of the file that the program starts in. Raises Refused when the names do not tell.
+    """Find the language and the path of the entry file. Raises Refused if the names do not tell.
 
-    It is the file that is called as the language wants it, else the only one with a suffix of the language.
+    The entry file has the language's standard name, or else is the only one with a suffix of the language.
     """
     candidates = [language] if language is not None else list(languages.LANGUAGES.values())
     for candidate in candidates:
@@ -187,18 +187,18 @@ def entry_of(paths: Sequence[str], language: languages.Language | None) -> tuple
 
 
 def is_safe(path: str) -> bool:
-    """Whether the path would be packed under this very name."""
+    """Whether the path would be packed unchanged."""
     return safe_name(path) == path
 
 
 def is_allowed(path: str) -> bool:
-    """Whether a file of a session may have this path: it is safe, short enough, and no compiler writes there."""
+    """Whether a file of a session may have this path: it must be safe, short enough, and not where compilers write."""
     is_reserved = path.partition("/")[0].casefold() == languages.ARTIFACT_FOLDER
     return is_safe(path) and not is_reserved and len(path.encode()) <= PATH_MAX_BYTES
 
 
 def is_free(path: str, others: Iterable[str]) -> bool:
-    """Whether the path can stand beside those, also where case is not told apart or a file would be a folder."""
+    """Whether the path clashes with none of the others, regardless of case, and of whether they are folders."""
     taken: set[str] = set()
     for other in others:
         free_name(other, taken)
@@ -206,13 +206,13 @@ def is_free(path: str, others: Iterable[str]) -> bool:
 
 
 def safe_name(path: str) -> str:
-    """A relative path that stays inside, under Windows too."""
+    """Make a relative path that stays inside the folder, on Windows too."""
     parts = [_safe_part(part) for part in path.replace("\\", "/").split("/") if part not in ("", ".", "..")]
     return "/".join([part for part in parts if part][-PATH_PARTS_MAX:]) or "file"
 
 
 def name_of(title: str) -> str:
-    """A title as the name of one file."""
+    """Make a file name from a title."""
     return safe_name(title.replace("/", " "))
 
 
@@ -225,9 +225,9 @@ def _safe_part(part: str) -> str:
 
 
 def free_name(name: str, taken: set[str]) -> str:
-    """`name`, or with " (2)" and so on: also where case is not told apart, and where a file and a folder would meet.
+    """Return `name`, or `name` with " (2)" and so on, unique regardless of case, and among files and folders.
 
-    `taken` holds files as they are and folders with a slash behind.
+    `taken` has files as they are, and folders with a trailing slash.
     """
     parts = name.split("/")
     for index, part in enumerate(parts):
@@ -235,7 +235,7 @@ def free_name(name: str, taken: set[str]) -> str:
         above = "/".join([*parts[:index], ""])
         stem, dot, extension = part.rpartition(".") if is_file and "." in part[1:] else (part, "", "")
         candidate, number = part, 1
-        # A file meets files and folders of its name; a folder joins folders and meets files.
+        # A file clashes with files and folders; a folder clashes with files only.
         while (key := _key(above + candidate)) in taken or (is_file and f"{key}/" in taken):
             number += 1
             candidate = f"{stem} ({number}){dot}{extension}"

@@ -114,7 +114,7 @@ def test_a_fork_that_is_too_large_is_refused_on_a_page(as_alice, session, settin
 def test_a_title_that_is_too_long_is_refused_not_cut(as_alice):
     answer = as_alice.post("/sessions/new", {"language": "c", "title": "x" * 121})
     assert answer.status_code == 400
-    assert "up to 120 characters" in answer.content.decode()
+    assert "at most 120 characters" in answer.content.decode()
     assert not CodeSession.objects.exists()
 
 
