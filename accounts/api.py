@@ -43,6 +43,7 @@ from accounts.serializers import (
 )
 from web.conditional import check_if_match, etag, personal, unchanged
 from web.paging import refuse_unknown_parameters
+from web.parsers import valid
 from web.problems import NotFound
 from web.schema import ETAG, IF_MATCH, IF_NONE_MATCH, UNCHANGED, refusals
 from web.throttles import RegisterThrottle
@@ -51,15 +52,9 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from rest_framework.request import Request
-    from rest_framework.serializers import BaseSerializer
 
     from accounts.access import SignedInRequest
     from accounts.models import User
-
-
-def valid(serializer: BaseSerializer[Any]) -> dict[str, Any]:
-    serializer.is_valid(raise_exception=True)
-    return dict(serializer.validated_data)
 
 
 def signed_in(user: User, pair: tokens.TokenPair) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Parse request bodies."""
+"""Parse and validate request bodies."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from web.problems import Invalid
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import IO
+
+    from rest_framework.serializers import BaseSerializer
 
 
 # Stored values are later copied, compared and rendered by recursive code.
@@ -34,6 +36,12 @@ class JSONParser(parsers.JSONParser):
         if level:
             raise Invalid(f"The request body is nested more than {MAX_DEPTH} deep.")
         return body
+
+
+def valid(serializer: BaseSerializer[Any]) -> dict[str, Any]:
+    """Return the validated input. Raises ValidationError."""
+    serializer.is_valid(raise_exception=True)
+    return dict(serializer.validated_data)
 
 
 def _children(container: Any) -> Iterable[Any]:

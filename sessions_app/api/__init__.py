@@ -1,1 +1,1 @@
-"""/api/sessions by resource. Each view does four things: parse, ask access, call the action, render."""
+"""/api/sessions by resource. Each view parses, checks access, calls an action and renders."""

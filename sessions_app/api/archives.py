@@ -1,4 +1,4 @@
-"""Sessions as zip archives, in and out."""
+"""Import and export sessions as zip archives."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ import languages
 from accounts.guests import open_to_guests
 from sessions_app import actions, zips
 from sessions_app.access import Action, standing_in
-from sessions_app.api.edge import show_new, valid
+from sessions_app.api.edge import show_new
 from sessions_app.errors import ArchiveRefused, ArchiveTooLarge
 from sessions_app.serializers import ImportInput, SessionDetailSerializer
 from web.paging import refuse_unknown_parameters
+from web.parsers import valid
 from web.problems import Invalid
 from web.schema import refusals
 
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
 
 class ArchiveParser(BaseParser):
-    """The body as it is, up to a little more than an archive may have."""
+    """Accepts the raw body, up to slightly more than the size limit of an archive."""
 
     media_type = "application/zip"
 
@@ -47,9 +48,9 @@ class ArchiveParser(BaseParser):
 
 
 class SessionImport(APIView):
-    """A new session of the files in a zip archive, which is the body, or the field `archive` of a form.
+    """Creates a session from a zip archive, which is the body or the form field `archive`.
 
-    At most 50 text files. Its language is found by the files' names when `language` is not given.
+    At most 50 text files. Without `language`, the language is derived from the file names.
     """
 
     parser_classes = (ArchiveParser, MultiPartParser)
@@ -76,14 +77,14 @@ class SessionImport(APIView):
 
 
 class ZipRenderer(JSONRenderer):
-    """Lets a caller accept nothing but a zip; what goes wrong is still said in JSON."""
+    """Allows callers to accept only zip archives. Errors are still JSON."""
 
     media_type = "application/zip"
 
 
 @open_to_guests
 class SessionExport(APIView):
-    """The files at the committed head as a zip archive; its revision is in the header X-Revision."""
+    """The files at the committed head as a zip archive, with the revision in the header X-Revision."""
 
     renderer_classes = (JSONRenderer, ZipRenderer)
 

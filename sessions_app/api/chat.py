@@ -12,10 +12,10 @@ from rest_framework.views import APIView
 from accounts.guests import open_to_guests
 from sessions_app import actions
 from sessions_app.access import Action, standing_in
-from sessions_app.api.edge import valid
 from sessions_app.errors import MessageTooLong, NotAllowed, NothingSaid, SessionNotFound, StorageFull
 from sessions_app.serializers import ChatInput, ChatMessageSerializer
 from web.paging import Paging, refuse_unknown_parameters
+from web.parsers import valid
 from web.schema import PAGE, page_of, refusals
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @open_to_guests
 class ChatList(APIView):
-    """What was said in the session, newest first. Whoever sees the session reads it; whoever joined also writes."""
+    """The chat of the session, newest first. All who can see the session can read it; members can also write."""
 
     @extend_schema(
         operation_id="chat_list",

@@ -1,4 +1,4 @@
-"""Shared by the views of several resources: how a session is shown, and what a change of it may be refused with."""
+"""Shared by the views of several resources: responses about a session, and the errors of changing one."""
 
 from __future__ import annotations
 
@@ -17,23 +17,16 @@ from web.problems import Invalid
 from web.schema import refusals
 
 if TYPE_CHECKING:
-    from rest_framework.serializers import BaseSerializer
-
     from accounts.access import SignedInRequest
     from sessions_app.models import CodeSession
 
 SESSION_REFUSALS = refusals(SessionNotFound, NotAllowed)
-# What a change of a session may be refused with, whichever verb it comes by.
+# The errors of changing a session, by whichever method.
 CHANGE_REFUSALS = refusals(SessionNotFound, NotAllowed, RevisionPassed, TextTooLarge)
 
 
-def valid(serializer: BaseSerializer[Any]) -> dict[str, Any]:
-    serializer.is_valid(raise_exception=True)
-    return dict(serializer.validated_data)
-
-
-def describe(standing: Standing, request: SignedInRequest) -> tuple[str, dict[str, Any]]:
-    """The tag of the session's state, and what is shown of it."""
+def tag_and_body(standing: Standing, request: SignedInRequest) -> tuple[str, dict[str, Any]]:
+    """Return the tag of the session's state and the body of the response."""
     session = standing.session
     revision, content = contents.entry_at_head(session.pk)
     body = SessionSerializer(session, context={"request": request, "standing": standing}).data
@@ -41,12 +34,12 @@ def describe(standing: Standing, request: SignedInRequest) -> tuple[str, dict[st
 
 
 def show(standing: Standing, request: SignedInRequest, *, code: int = status.HTTP_200_OK) -> Response:
-    tag, body = describe(standing, request)
+    tag, body = tag_and_body(standing, request)
     return Response(body, status=code, headers={"ETag": personal(tag, request.user)})
 
 
 def tag_of(standing: Standing, revision: int) -> str:
-    """The tag of everything that the answer about a session is made of."""
+    """Return a tag of everything that a response about the session contains."""
     session = standing.session
     permission, owner, origin = standing.shown_permission, session.owner.username, session.forked_from_id
     return etag(session.version, revision, permission, owner, origin, session.updated_at.isoformat())

@@ -1,4 +1,4 @@
-"""The files of a session, and those that were deleted."""
+"""The files of a session, and its deleted files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from accounts.guests import open_to_guests
 from accounts.models import User
 from sessions_app import files
 from sessions_app.access import Action, standing_in
-from sessions_app.api.edge import valid
 from sessions_app.document import contents
 from sessions_app.errors import (
     EntryStays,
@@ -36,6 +35,7 @@ from sessions_app.serializers import (
     NewFileInput,
 )
 from web.paging import refuse_unknown_parameters
+from web.parsers import valid
 from web.schema import refusals
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def _file(session: CodeSession, file_id: str, *, code: int = status.HTTP_200_OK)
 
 @open_to_guests
 class FileList(APIView):
-    """The session's files, the one that the program starts in first."""
+    """The session's files, with the entry file first."""
 
     @extend_schema(operation_id="files_list", responses=FileSerializer(many=True))
     def get(self, request: SignedInRequest, session_id: UUID) -> Response:
@@ -83,7 +83,7 @@ class FileList(APIView):
 
 @open_to_guests
 class FileDetail(APIView):
-    """One file. Its id is `main` for the one that the program starts in, which is named by the language and stays."""
+    """One file. The entry file has the id `main`. The language determines its name, and it cannot be deleted."""
 
     @extend_schema(operation_id="files_read", responses=FileDetailSerializer)
     def get(self, request: SignedInRequest, session_id: UUID, file_id: str) -> Response:
@@ -120,7 +120,7 @@ def _shown_deleted(deleted: Sequence[DeletedFile]) -> list[dict[str, Any]]:
 
 @open_to_guests
 class DeletedFileList(APIView):
-    """The deleted files that can be brought back, the one that was deleted last first.
+    """The deleted files that can be restored, most recently deleted first.
 
     Older ones are in the history: read the files of a revision, and restore one.
     """
@@ -134,7 +134,7 @@ class DeletedFileList(APIView):
 
 @open_to_guests
 class DeletedFileDetail(APIView):
-    """A deleted file with its text, also with what was typed into it by somebody who had not heard of the deletion."""
+    """A deleted file with its text, including what was typed into it before its deletion reached everybody."""
 
     @extend_schema(
         operation_id="files_deleted_read",
@@ -148,7 +148,7 @@ class DeletedFileDetail(APIView):
 
 @open_to_guests
 class DeletedFileRestore(APIView):
-    """Brings a deleted file back, live for everybody: under `path`, or under the one that it had or one like it."""
+    """Restores a deleted file, live for everybody: under `path`, or else under its old path or a similar one."""
 
     @extend_schema(
         operation_id="files_deleted_restore",

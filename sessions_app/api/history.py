@@ -1,4 +1,4 @@
-"""The past of a session: who wrote when, old revisions, and going back to one."""
+"""The history of a session: who wrote when, old revisions, and restoring one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from rest_framework.views import APIView
 from accounts.guests import open_to_guests
 from sessions_app import actions
 from sessions_app.access import Action, standing_in
-from sessions_app.api.edge import valid
 from sessions_app.document import history
 from sessions_app.document.texts import MAIN
 from sessions_app.errors import FileNotListed, NotAllowed, RevisionUnknown, SessionNotFound, TextTooLarge, TooManyFiles
@@ -24,6 +23,7 @@ from sessions_app.serializers import (
     RestoredSerializer,
 )
 from web.paging import Paging, WrongCursor, refuse_unknown_parameters
+from web.parsers import valid
 from web.schema import PAGE, page_of, refusals
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 @open_to_guests
 class HistoryList(APIView):
-    """Who changed the text when, newest first. A `cursor` from `next` leads on to what is older."""
+    """Who changed the text when, newest first. Continue with the `cursor` from `next`."""
 
     @extend_schema(
         operation_id="history_list",
@@ -57,7 +57,7 @@ class HistoryList(APIView):
         )
 
     def _before(self, request: SignedInRequest) -> int | None:
-        """The lists over one table have the framework's cursors; this one's is the revision that it stopped at."""
+        """Read the cursor, which in this list is the revision that the last page stopped at."""
         given = request.query_params.get("cursor")
         if given is None:
             return None
@@ -68,14 +68,14 @@ class HistoryList(APIView):
 
 @open_to_guests
 class PastText(APIView):
-    """The files as they were at a revision, which is the `last_revision` of a step of the history, and one's text.
+    """The files at a revision, which must be the `last_revision` of a step of the history, and the text of one.
 
-    Other revisions are 404 `revision_unknown`, and never answered with the text of one nearby.
+    Other revisions are 404 `revision_unknown`; they are never answered with the text of a nearby one.
     """
 
     @extend_schema(
         operation_id="history_read",
-        parameters=[OpenApiParameter("file", str, description="Whose text: a file's id, `main` when it is absent.")],
+        parameters=[OpenApiParameter("file", str, description="The id of the file to read; `main` by default.")],
         responses={200: PastTextSerializer, **refusals(SessionNotFound, RevisionUnknown, FileNotListed)},
     )
     def get(self, request: SignedInRequest, session_id: UUID, revision: int) -> Response:
@@ -90,9 +90,9 @@ class PastText(APIView):
 
 @open_to_guests
 class PastRestore(APIView):
-    """Turns every file's text, or that of `file`, into what it was at a revision, by small edits, live for everybody.
+    """Restores the text of every file, or of `file`, from a revision, by small edits, live for everybody.
 
-    A file that was deleted since is listed again, and one that was made since stays. The answer has the new revision.
+    Files deleted since are listed again, and files created since stay. The response has the new revision.
     """
 
     @extend_schema(

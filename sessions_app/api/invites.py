@@ -15,10 +15,11 @@ from rest_framework.views import APIView
 from accounts.models import Scope
 from sessions_app import sharing
 from sessions_app.access import Action, standing_in
-from sessions_app.api.edge import SESSION_REFUSALS, valid
+from sessions_app.api.edge import SESSION_REFUSALS
 from sessions_app.errors import InviteNotFound, NotAllowed, SessionNotFound, TooManyInvites
 from sessions_app.serializers import InviteInput, InviteSerializer, MadeInviteSerializer
 from web.paging import refuse_unknown_parameters
+from web.parsers import valid
 from web.schema import refusals
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def _made(request: SignedInRequest, invite: Invite, token: str, code: int) -> Re
 
 
 class InviteList(APIView):
-    """The session's invite links that were not revoked, and who came through them."""
+    """The session's invite links that were not revoked, and who joined through them."""
 
     token_scope = Scope.MANAGE
 
@@ -78,7 +79,7 @@ class InviteDetail(APIView):
 
 
 class InviteRotate(APIView):
-    """Gives the link a new address. The old one stops working; what the link grants stays."""
+    """Gives the link a new address. The old one stops working; the permission and limits stay."""
 
     token_scope = Scope.MANAGE
 

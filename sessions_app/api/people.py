@@ -1,4 +1,4 @@
-"""Who is in a session: members, guests, and how they come and go."""
+"""The members and guests of a session: joining, leaving, permissions, transfer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from accounts.models import Scope
 from accounts.socket_auth import issue_ticket
 from sessions_app import sharing
 from sessions_app.access import Action, standing_in
-from sessions_app.api.edge import SESSION_REFUSALS, show, valid
+from sessions_app.api.edge import SESSION_REFUSALS, show
 from sessions_app.errors import InviteNotFound, NoCollaborator, NotAllowed, OwnerStays, PersonNotFound, SessionNotFound
 from sessions_app.serializers import (
     CollaboratorChangeInput,
@@ -29,6 +29,7 @@ from sessions_app.serializers import (
     TransferInput,
 )
 from web.paging import refuse_unknown_parameters
+from web.parsers import valid
 from web.schema import refusals
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 
 
 class SessionJoin(APIView):
-    """With an invite you get what it grants; a public session lets you in as a reader."""
+    """Joins with the permission that an invite grants, or as a reader of a public session."""
 
     @extend_schema(
         operation_id="sessions_join",
@@ -71,7 +72,7 @@ class SessionLeave(APIView):
 
 
 class SessionTransfer(APIView):
-    """Makes one of the people of the session its owner. You stay as an admin."""
+    """Makes a member the owner of the session. You stay as an admin."""
 
     token_scope = Scope.MANAGE
 
@@ -89,7 +90,7 @@ class SessionTransfer(APIView):
 class SessionTicket(APIView):
     """A ticket that opens the session's socket once, within 30 seconds: ?ticket=...
 
-    A personal token makes none: it opens the socket itself, in the Authorization header.
+    Personal tokens cannot request one. They open the socket directly, in the Authorization header.
     """
 
     token_scope = ACCOUNT
@@ -168,7 +169,7 @@ class CollaboratorDetail(APIView):
 
 
 class GuestList(APIView):
-    """Who is in the session by name, without an account."""
+    """The guests of the session, who have a name but no account."""
 
     @extend_schema(operation_id="guests_list", responses={200: GuestSerializer(many=True), **SESSION_REFUSALS})
     def get(self, request: SignedInRequest, session_id: UUID) -> Response:
@@ -179,7 +180,7 @@ class GuestList(APIView):
 
 
 class GuestDetail(APIView):
-    """Takes a guest out. They know a link, so the session's invite links stop working."""
+    """Removes a guest. They may know the session's invite links, so these stop working."""
 
     token_scope = Scope.MANAGE
 
@@ -195,7 +196,7 @@ class GuestDetail(APIView):
 
 @open_to_guests
 class GuestName(APIView):
-    """A guest's own name. What tells them apart from others of that name stays behind it."""
+    """Changes a guest's own name. The suffix that makes it unique stays."""
 
     token_scope = Scope.MANAGE
 

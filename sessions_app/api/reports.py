@@ -1,4 +1,4 @@
-"""What people report to the moderators."""
+"""Reports to the moderators."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from rest_framework.views import APIView
 from accounts.bearer import ACCOUNT
 from sessions_app import moderation
 from sessions_app.access import standing_in
-from sessions_app.api.edge import valid
 from sessions_app.errors import AlreadyReported, SessionNotFound
 from sessions_app.serializers import ReportInput, ReportSerializer
+from web.parsers import valid
 from web.schema import refusals
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class SessionReport(APIView):
-    """Tells the moderators about a session that you can see. One report at a time: it is open until they settle it."""
+    """Reports a session that you can see to the moderators. You can have one open report per session."""
 
     token_scope = ACCOUNT
 

@@ -1,4 +1,4 @@
-"""Sessions: the lists, one session, its fork, and what a new one may start with."""
+"""Sessions: lists, a single session, forks, and templates for new ones."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from accounts.models import Scope, User
 from languages.templates import templates_of
 from sessions_app import actions
 from sessions_app.access import Action, archived_standing, standing_in
-from sessions_app.api.edge import CHANGE_REFUSALS, SESSION_REFUSALS, describe, flag, show, show_new, tag_of, valid
+from sessions_app.api.edge import CHANGE_REFUSALS, SESSION_REFUSALS, flag, show, show_new, tag_and_body, tag_of
 from sessions_app.errors import NotAllowed, SessionNotFound, TextTooLarge
 from sessions_app.models import CodeSession, CodeSessionQuerySet, Collaborator
 from sessions_app.serializers import (
@@ -33,6 +33,7 @@ from sessions_app.serializers import (
 from web import answers
 from web.conditional import PreconditionFailed, check_if_match, personal, unchanged
 from web.paging import Paging, Together, refuse_unknown_parameters
+from web.parsers import valid
 from web.problems import Invalid
 from web.schema import ETAG, FLAG, IF_MATCH, IF_NONE_MATCH, PAGE, UNCHANGED, page_of, refusals
 
@@ -54,12 +55,12 @@ SESSION_PAGE = page_of(SessionSerializer)
 def _ordering(request: SignedInRequest) -> tuple[str, str]:
     ordering = request.query_params.get("ordering", "-updated_at")
     if ordering.removeprefix("-") not in ORDERINGS:
-        raise Invalid(errors={"ordering": [f"Known here: {', '.join(ORDERINGS)}, each also with - in front."]})
+        raise Invalid(errors={"ordering": [f"Use one of {', '.join(ORDERINGS)}, each also with a leading -."]})
     return ordering, "id"
 
 
 def _language(request: SignedInRequest) -> languages.Language | None:
-    """The one that was asked for, if one was."""
+    """Return the language to filter by, if any."""
     wanted = request.query_params.get("language")
     try:
         return languages.get(wanted) if wanted else None
@@ -77,25 +78,25 @@ def _search(request: SignedInRequest) -> str:
 
 
 def _page(parts: Sequence[QuerySet[CodeSession]], request: SignedInRequest, view: APIView) -> Response:
-    """One page of all parts together, in a fixed number of queries."""
+    """Return a page of all parts together, in a fixed number of queries."""
     paging = Paging(_ordering(request))
     everything = Together(lambda: _with_permission(CodeSession.objects.all(), request.user), parts)
     page = paging.paginate_queryset(everything, request, view)
     for session in page:
         if session.owner_id == request.user.pk:
-            # Whose row is here already.
+            # Already loaded.
             session.owner = request.user
     return paging.get_paginated_response(SessionSerializer(page, many=True, context={"request": request}).data)
 
 
 def _with_permission(sessions: QuerySet[CodeSession], user: User) -> QuerySet[CodeSession]:
-    """With their owners, and what this person was given in each."""
+    """Add the owners, and this user's permission in each session."""
     given = Collaborator.objects.filter(session=OuterRef("pk"), user=user).values("permission")
     return sessions.select_related("owner").annotate(given_permission=Subquery(given))
 
 
 class SessionList(APIView):
-    """Your sessions: those you own and those you were let into."""
+    """Your sessions: those that you own and those that you are a member of."""
 
     @extend_schema(
         operation_id="sessions_list",
@@ -103,7 +104,7 @@ class SessionList(APIView):
             OpenApiParameter("search", str, description="Part of the title."),
             LANGUAGE,
             OpenApiParameter("is_public", FLAG),
-            OpenApiParameter("archived", FLAG, description="With true: what you archived, in place of the rest."),
+            OpenApiParameter("archived", FLAG, description="If true, archived sessions instead of active ones."),
             ORDERING,
             *PAGE,
         ],
@@ -133,7 +134,7 @@ class SessionList(APIView):
 
 
 class PublicSessionList(APIView):
-    """The sessions that anybody signed in may read, whoever owns them."""
+    """Public sessions, which all signed-in users can read."""
 
     @extend_schema(
         operation_id="sessions_public",
@@ -152,7 +153,7 @@ class PublicSessionList(APIView):
 
 
 class TemplateList(APIView):
-    """What a new session may start with, for one language or for all."""
+    """Templates for new sessions, for one language or for all."""
 
     @extend_schema(
         operation_id="templates_list",
@@ -189,8 +190,8 @@ class SessionDetail(APIView):
             return show(standing, request)
         if (body := answers.kept(name, tag)) is not None:
             return HttpResponse(body, content_type="application/json", headers={"ETag": personal(tag, request.user)})
-        # The text may be newer than the standing, and then so is the tag.
-        tag, described = describe(standing, request)
+        # The text may be newer than the access check, and then so is the tag.
+        tag, described = tag_and_body(standing, request)
         response = Response(described, headers={"ETag": personal(tag, request.user)})
         response.add_post_render_callback(lambda made: answers.keep(name, tag, made.content))
         return response
@@ -220,7 +221,7 @@ class SessionDetail(APIView):
         responses={204: None, **refusals(SessionNotFound, NotAllowed)},
     )
     def delete(self, request: SignedInRequest, session_id: UUID) -> Response:
-        """Archives the session. With `?archived=true`, deletes one that is archived already, for good."""
+        """Archives the session. With `?archived=true`, permanently deletes an archived one."""
         if flag(request, "archived"):
             actions.delete_session(archived_standing(request.user, session_id), request.user)
             return Response(status=status.HTTP_204_NO_CONTENT)
@@ -233,7 +234,7 @@ class SessionDetail(APIView):
         standing = standing_in(request.user, session_id)
         given = valid(form(data=request.data))
         content, base_revision = given.pop("content", None), given.pop("base_revision", None)
-        # Both are asked before either is done, so a refused request changes nothing.
+        # Both are checked before either is done, so a rejected request changes nothing.
         if given:
             standing.require(Action.CHANGE_SETTINGS)
         if "allows_guests" in given:
@@ -261,7 +262,7 @@ class SessionDetail(APIView):
 
 
 class SessionFork(APIView):
-    """A private session of your own with the files as they are now; its history, people and runs begin anew."""
+    """Copies the current files into a private session of your own, without history, members or runs."""
 
     @extend_schema(
         operation_id="sessions_fork",
