@@ -1,56 +1,44 @@
-"""Manage the members of a session: collaborators, invites, guests, transfer. Each function is one verb."""
+"""Who is in a session: collaborators and guests, joining, leaving, handing it over. Each function is one verb."""
 
 from __future__ import annotations
 
-import hashlib
-import secrets
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from django.db import transaction
-from django.db.models import Count, F, Prefetch, Q
+from django.db.models import F, Q
 from django.utils import timezone
 
 from accounts.access import people_named
 from accounts.actions import delete_account
-from accounts.guests import make_guest, rename_guest
+from accounts.guests import rename_guest
 from accounts.models import User, able
 from activity import audit
 from activity.log import record
 from sessions_app import events, storage
 from sessions_app.access import OWNER, PERMISSIONS, Action, Standing
 from sessions_app.errors import (
-    GuestsNotAllowed,
-    InviteNotFound,
     NoCollaborator,
     NotAllowed,
     OwnerStays,
     PersonNotFound,
-    SessionNotFound,
     StorageFull,
-    TooManyGuests,
-    TooManyInvites,
     TooManySessions,
 )
-from sessions_app.limits import GUESTS_MAX, INVITES_MAX
-from sessions_app.models import CodeSession, Collaborator, GuestPass, Invite, InviteUse, Permission
+from sessions_app.models import CodeSession, Collaborator, GuestPass, Permission
 
 if TYPE_CHECKING:
     from collections.abc import Collection
-    from datetime import datetime
     from uuid import UUID
 
     from django.db.models import QuerySet
 
     from sessions_app import messages
 
-INVITES_SHOWN = 100
 GUEST_TIME = timedelta(hours=12)
 GUEST_KEPT = timedelta(days=30)
 # How many guests one round of upkeep erases; the next round continues.
 GUESTS_FORGOTTEN = 200
-# How many uses of a link are listed.
-INVITE_USES_SHOWN = 100
 
 
 def set_collaborator(standing: Standing, by: User, username: str, permission: str) -> Collaborator:
@@ -87,7 +75,7 @@ def _set_permission(standing: Standing, by: User, person: User, permission: str)
         metadata={"person": str(person.pk), "permission": permission},
     )
     if existing is None or existing.permission != permission:
-        _tell_role(session, person, permission, by=by, is_new=existing is None)
+        tell_role(session, person, permission, by=by, is_new=existing is None)
     events.recheck_access_on_commit(session.pk)
     _note(
         "collaborator.changed" if existing else "collaborator.added",
@@ -111,7 +99,7 @@ def _require_power_over(standing: Standing, *permissions: str) -> None:
         raise NotAllowed("Only the owner can add, change or remove admins.")
 
 
-def _tell_role(session: CodeSession, person: User, permission: str, *, by: User, is_new: bool = False) -> None:
+def tell_role(session: CodeSession, person: User, permission: str, *, by: User, is_new: bool = False) -> None:
     user, changer = events.speaker(person), events.speaker(by)
     notice: messages.AnyNotice = (
         {"type": "notice", "kind": "joined", "user": user, "permission": permission, "by": changer}
@@ -244,181 +232,12 @@ def transfer_session(standing: Standing, by: User, username: str) -> CodeSession
         level="warning",
         metadata={"person": str(theirs.user_id)},
     )
-    _tell_role(session, theirs.user, OWNER, by=by)
-    _tell_role(session, by, Permission.ADMIN, by=by)
+    tell_role(session, theirs.user, OWNER, by=by)
+    tell_role(session, by, Permission.ADMIN, by=by)
     events.recheck_access_on_commit(session.pk)
     session.refresh_from_db()
     _note("session.transferred", session, by, person=str(theirs.user_id))
     return session
-
-
-def _digest(token: str) -> str:
-    return hashlib.sha256(token.encode()).hexdigest()
-
-
-def _new_token() -> str:
-    """Return 128 random bits, which need no slow hash."""
-    return secrets.token_urlsafe(16)
-
-
-def listed_invites(session: CodeSession) -> QuerySet[Invite]:
-    """Return the links that were not revoked, with their uses, in a fixed number of queries."""
-    newest = InviteUse.objects.select_related("user").order_by("-used_at", "-id")[:INVITE_USES_SHOWN]
-    return (
-        session.invites.standing()
-        .select_related("created_by")
-        .annotate(joined_count=Count("uses"))
-        .prefetch_related(Prefetch("uses", newest, to_attr="newest_uses"))[:INVITES_SHOWN]
-    )
-
-
-@transaction.atomic
-def create_invite(
-    standing: Standing,
-    by: User,
-    *,
-    permission: str = Permission.WRITE,
-    expires_at: datetime | None = None,
-    uses: int | None = None,
-) -> tuple[Invite, str]:
-    """Create a link that is valid until `expires_at` and for the number of `uses`, if given.
-
-    Returns it with its token, which is not stored. Raises TooManyInvites.
-    """
-    session = standing.session
-    # Held, so that two at once do not both find room for one more.
-    CodeSession.objects.select_for_update().get(pk=session.pk)
-    if session.invites.usable().count() >= INVITES_MAX:
-        raise TooManyInvites
-    token = _new_token()
-    invite = Invite.objects.create(
-        session=session,
-        token_sha256=_digest(token),
-        permission=permission,
-        created_by=by,
-        expires_at=expires_at,
-        uses_left=uses,
-    )
-    record(
-        "invite.created",
-        f"{by.username} made an invite link",
-        user_id=by.pk,
-        session_id=session.pk,
-        metadata={"invite": str(invite.pk), "permission": permission},
-    )
-    return invite, token
-
-
-@transaction.atomic
-def rotate_invite(standing: Standing, by: User, invite_id: UUID) -> tuple[Invite, str]:
-    """Give a link a new address. The old one stops working; its permission and limits stay.
-
-    Guests who joined through the old address are removed; people with an account stay.
-    """
-    session = standing.session
-    token = _new_token()
-    if not session.invites.usable().filter(pk=invite_id).update(token_sha256=_digest(token)):
-        raise InviteNotFound
-    end_guests(session, by, session.guest_passes.filter(invite=invite_id))
-    record(
-        "invite.rotated",
-        f"{by.username} gave an invite link a new address",
-        user_id=by.pk,
-        session_id=session.pk,
-        metadata={"invite": str(invite_id)},
-    )
-    return session.invites.select_related("created_by").get(pk=invite_id), token
-
-
-@transaction.atomic
-def revoke_invite(standing: Standing, by: User, invite_id: UUID) -> None:
-    """Revoke a link and remove guests who joined through it. People with an account stay."""
-    session = standing.session
-    # While they still stand by it.
-    end_guests(session, by, session.guest_passes.filter(invite=invite_id))
-    if not session.invites.standing().filter(pk=invite_id).update(revoked_at=timezone.now()):
-        raise InviteNotFound
-    record(
-        "invite.revoked",
-        f"{by.username} revoked an invite link",
-        user_id=by.pk,
-        session_id=session.pk,
-        metadata={"invite": str(invite_id)},
-    )
-
-
-def _invites_of(token: str) -> QuerySet[Invite]:
-    return (
-        Invite.objects.usable()
-        .select_related("session__owner")
-        .filter(token_sha256=_digest(token), session__archived_at=None)
-    )
-
-
-def find_invite(token: str) -> Invite:
-    """Return the valid invite with this token. Raises InviteNotFound, whatever the reason."""
-    invite = _invites_of(token).first()
-    if invite is None:
-        raise InviteNotFound
-    return invite
-
-
-@transaction.atomic
-def accept_invite(user: User, token: str) -> CodeSession:
-    """Join with the permission that the link grants. A user who already has as much does not use up the link.
-
-    Raises InviteNotFound, whatever the reason.
-    """
-    invite, session = _open_invite(token)
-    if _join(session, user, invite.permission):
-        _use(invite, user)
-    return session
-
-
-def _open_invite(token: str) -> tuple[Invite, CodeSession]:
-    """Find and lock the invite, so that one user gets the last use, and concurrent requests of a user count once."""
-    invite = _invites_of(token).select_for_update(of=("self",)).first()
-    if invite is None:
-        raise InviteNotFound
-    return invite, invite.session
-
-
-def _use(invite: Invite, user: User) -> None:
-    if not Invite.objects.usable().filter(pk=invite.pk).update(uses_left=F("uses_left") - 1):
-        raise InviteNotFound
-    InviteUse.objects.get_or_create(invite=invite, user=user)
-
-
-@transaction.atomic
-def come_as_guest(name: str, session_id: UUID, token: str = "") -> GuestPass:
-    """Create a guest with the permission that the link of `token` grants, or as a reader of the public session.
-
-    Raises InviteNotFound or SessionNotFound, GuestsNotAllowed, TooManyGuests, GuestNameRefused.
-    """
-    if token:
-        invite, session = _open_invite(token)
-        permission = invite.permission
-        if session.pk != session_id:
-            raise InviteNotFound
-    else:
-        found = CodeSession.objects.public().filter(pk=session_id).first()
-        if found is None:
-            raise SessionNotFound
-        invite, session, permission = None, found, Permission.READ.value
-    # Held, so that no two take the last place.
-    if not CodeSession.objects.select_for_update().get(pk=session.pk).allows_guests:
-        raise GuestsNotAllowed
-    if GuestPass.objects.present().filter(session=session).count() >= GUESTS_MAX:
-        raise TooManyGuests
-    guest = make_guest(name)
-    made = GuestPass.objects.create(
-        user=guest, session=session, invite=invite, permission=permission, expires_at=timezone.now() + GUEST_TIME
-    )
-    if invite is not None:
-        _use(invite, guest)
-    record("session.guest_came", f"{guest.username} came to “{session.title}”", user_id=guest.pk, session_id=session.pk)
-    _tell_role(session, guest, permission, by=guest, is_new=True)
-    return made
 
 
 def end_guests(session: CodeSession, by: User, passes: QuerySet[GuestPass]) -> None:
@@ -451,10 +270,10 @@ def leave_session(standing: Standing, user: User) -> None:
 def join_public(standing: Standing, user: User) -> None:
     """Join a public session as a reader, so that it is in the user's list."""
     if standing.permission is not None:
-        _join(standing.session, user, Permission.READ)
+        join(standing.session, user, Permission.READ)
 
 
-def _join(session: CodeSession, user: User, permission: str) -> bool:
+def join(session: CodeSession, user: User, permission: str) -> bool:
     """Add the user or raise their permission. Returns False if they already had as much."""
     if session.owner_id == user.pk:
         return False
@@ -470,6 +289,6 @@ def _join(session: CodeSession, user: User, permission: str) -> bool:
     ):
         # Somebody else decided about this person at the same moment.
         return False
-    _tell_role(session, user, permission, by=user, is_new=is_new)
+    tell_role(session, user, permission, by=user, is_new=is_new)
     events.recheck_access_on_commit(session.pk)
     return True

@@ -18,7 +18,7 @@ import languages
 from accounts.errors import GuestNameRefused
 from accounts.guests import is_guest, open_to_guests, sign_guest_in
 from languages.templates import HELLO, template_of, templates_of
-from sessions_app import actions, moderation, sharing
+from sessions_app import actions, invites, moderation
 from sessions_app.access import OWNER, Action, Standing, archived_standing, shown_permission, standing_in
 from sessions_app.description import describe
 from sessions_app.document import contents
@@ -269,9 +269,9 @@ def session_join(request: SignedInPageRequest, token: str) -> HttpResponse:
         return _join_as_guest(request, token)
     try:
         if request.method == "POST":
-            session = sharing.accept_invite(request.user, token)
+            session = invites.accept_invite(request.user, token)
             return redirect("sessions_app:session-detail", session.pk)
-        invite = sharing.find_invite(token)
+        invite = invites.find_invite(token)
     except InviteNotFound:
         return render(request, "sessions_app/session_join.html", {"invite_failed": True}, status=404)
     context = {
@@ -290,7 +290,7 @@ def _is_nobody(request: HttpRequest) -> bool:
 def _join_as_guest(request: HttpRequest, token: str) -> HttpResponse:
     """Admit a guest through a link. To callers without an account, invalid links and those that need one look alike."""
     try:
-        invite = sharing.find_invite(token)
+        invite = invites.find_invite(token)
     except InviteNotFound:
         return redirect_to_login(request.get_full_path())
     if not invite.session.allows_guests:
@@ -324,7 +324,7 @@ def _guest_door(request: HttpRequest, session: CodeSession, permission: str, *, 
         return render(request, "sessions_app/session_join.html", context)
     try:
         count_or_refuse("guest", f"address:{counted_address(request)}")
-        guest_pass = sharing.come_as_guest(name, session.pk, token)
+        guest_pass = invites.come_as_guest(name, session.pk, token)
     except (InviteNotFound, SessionNotFound, GuestsNotAllowed):
         return redirect_to_login(request.get_full_path())
     except (GuestNameRefused, TooManyGuests, RateLimited) as refused:

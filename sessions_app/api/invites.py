@@ -13,7 +13,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts.models import Scope
-from sessions_app import sharing
+from sessions_app import invites
 from sessions_app.access import Action, standing_in
 from sessions_app.api.edge import SESSION_REFUSALS
 from sessions_app.errors import InviteNotFound, NotAllowed, SessionNotFound, TooManyInvites
@@ -44,7 +44,7 @@ class InviteList(APIView):
     def get(self, request: SignedInRequest, session_id: UUID) -> Response:
         refuse_unknown_parameters(request, (), is_paged=False)
         standing = standing_in(request.user, session_id, Action.SHARE)
-        return Response(InviteSerializer(sharing.listed_invites(standing.session), many=True).data)
+        return Response(InviteSerializer(invites.listed_invites(standing.session), many=True).data)
 
     @extend_schema(
         operation_id="invites_create",
@@ -55,7 +55,7 @@ class InviteList(APIView):
         standing = standing_in(request.user, session_id, Action.SHARE)
         given = valid(InviteInput(data=request.data))
         seconds = given["expires_in"]
-        invite, token = sharing.create_invite(
+        invite, token = invites.create_invite(
             standing,
             request.user,
             permission=given["permission"],
@@ -74,7 +74,7 @@ class InviteDetail(APIView):
         responses={204: None, **refusals(SessionNotFound, NotAllowed, InviteNotFound)},
     )
     def delete(self, request: SignedInRequest, session_id: UUID, invite_id: UUID) -> Response:
-        sharing.revoke_invite(standing_in(request.user, session_id, Action.SHARE), request.user, invite_id)
+        invites.revoke_invite(standing_in(request.user, session_id, Action.SHARE), request.user, invite_id)
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
@@ -90,5 +90,5 @@ class InviteRotate(APIView):
     )
     def post(self, request: SignedInRequest, session_id: UUID, invite_id: UUID) -> Response:
         standing = standing_in(request.user, session_id, Action.SHARE)
-        invite, token = sharing.rotate_invite(standing, request.user, invite_id)
+        invite, token = invites.rotate_invite(standing, request.user, invite_id)
         return _made(request, invite, token, status.HTTP_200_OK)

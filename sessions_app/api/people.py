@@ -14,7 +14,7 @@ from accounts.errors import GuestNameRefused, TicketsUnavailable
 from accounts.guests import open_to_guests
 from accounts.models import Scope
 from accounts.socket_auth import issue_ticket
-from sessions_app import sharing
+from sessions_app import invites, sharing
 from sessions_app.access import Action, standing_in
 from sessions_app.api.edge import SESSION_REFUSALS, show
 from sessions_app.errors import InviteNotFound, NoCollaborator, NotAllowed, OwnerStays, PersonNotFound, SessionNotFound
@@ -49,9 +49,9 @@ class SessionJoin(APIView):
     def post(self, request: SignedInRequest, session_id: UUID) -> Response:
         token = valid(JoinInput(data=request.data)).get("invite")
         if token:
-            if sharing.find_invite(token).session_id != session_id:
+            if invites.find_invite(token).session_id != session_id:
                 raise InviteNotFound
-            sharing.accept_invite(request.user, token)
+            invites.accept_invite(request.user, token)
         else:
             sharing.join_public(standing_in(request.user, session_id), request.user)
         return show(standing_in(request.user, session_id), request)

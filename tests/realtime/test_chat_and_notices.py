@@ -11,7 +11,7 @@ from django.test import Client
 
 from accounts.models import User
 from realtime.connection import chat
-from sessions_app import actions, files, sharing
+from sessions_app import actions, files, invites, sharing
 from sessions_app.access import archived_standing, standing_in
 from sessions_app.models import ChatMessage, CodeSession
 from tests.realtime.asgi import socket
@@ -159,8 +159,8 @@ async def test_room_is_told_what_happens_to_the_session(session, alice, bob, car
         theirs = await sync_to_async(standing_in)(carol, session.pk)
         await do(sharing.remove_collaborator, theirs, carol, carol.pk)
         assert await notice() == {"kind": "left", "user": shown(carol), "by": shown(carol)}
-        _, token = await sync_to_async(sharing.create_invite)(standing, alice)
-        await do(sharing.accept_invite, carol, token)
+        _, token = await sync_to_async(invites.create_invite)(standing, alice)
+        await do(invites.accept_invite, carol, token)
         joined = {"kind": "joined", "user": shown(carol), "permission": "write", "by": shown(carol)}
         assert await notice() == joined
         changes = {"title": "New", "language": "ruby"}

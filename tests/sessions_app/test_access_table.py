@@ -16,7 +16,7 @@ from django.utils import timezone
 from accounts.actions import set_role
 from accounts.models import Role, User
 from execution.models import AvailableLanguage, Run, RunInput, Status
-from sessions_app import files, sharing
+from sessions_app import files, invites
 from sessions_app.access import standing_in
 from sessions_app.document import contents
 from sessions_app.models import ChatMessage, CodeSession, Collaborator, Invite, InviteUse, Update
@@ -155,7 +155,7 @@ def people(session, alice, bob, carol, mallory, mod):
 def world(session, people):
     AvailableLanguage.objects.create(key="python", version="3", checked_at=timezone.now())
     run = Run.objects.create(user=people["other_admin"], session=session, **GOING)
-    invite, token = sharing.create_invite(standing_in(people["owner"], session.pk), people["owner"])
+    invite, token = invites.create_invite(standing_in(people["owner"], session.pk), people["owner"])
     message = ChatMessage.objects.create(session=session, user=people["other_admin"], text="hello")
     return World(session, people, run, run, invite, token, message, "")
 

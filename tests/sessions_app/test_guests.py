@@ -18,7 +18,7 @@ from django.utils import timezone
 import languages
 from accounts.models import User
 from codecrafter.asgi import application
-from sessions_app import actions, sharing
+from sessions_app import actions, invites, sharing
 from sessions_app.access import permissions_in, standing_in
 from sessions_app.document import contents
 from sessions_app.models import CodeSession, Collaborator, GuestPass, Invite
@@ -32,7 +32,7 @@ def open_session(session):
 
 
 def link(session, permission="write", **terms):
-    return sharing.create_invite(standing_in(session.owner, session.pk), session.owner, permission=permission, **terms)
+    return invites.create_invite(standing_in(session.owner, session.pk), session.owner, permission=permission, **terms)
 
 
 def come(token, name="Ann"):
@@ -336,7 +336,7 @@ def test_two_guests_of_one_name_and_an_account_of_it_are_told_apart(open_session
 
 
 def test_there_are_only_so_many_guests(open_session, client, monkeypatch):
-    monkeypatch.setattr(sharing, "GUESTS_MAX", 1)
+    monkeypatch.setattr(invites, "GUESTS_MAX", 1)
     _, token = link(open_session)
     come(token)
     answer = client.post(f"/join/{token}", {"name": "Late"})
@@ -344,7 +344,7 @@ def test_there_are_only_so_many_guests(open_session, client, monkeypatch):
 
 
 def test_guests_who_never_opened_the_session_keep_nobody_out(open_session, client, monkeypatch, time_machine):
-    monkeypatch.setattr(sharing, "GUESTS_MAX", 1)
+    monkeypatch.setattr(invites, "GUESTS_MAX", 1)
     _, token = link(open_session)
     early = come(token, "Squatter")
     time_machine.move_to(timezone.now() + timedelta(minutes=6))
@@ -354,7 +354,7 @@ def test_guests_who_never_opened_the_session_keep_nobody_out(open_session, clien
 
 @pytest.mark.django_db(transaction=True)
 async def test_a_guest_who_has_the_session_open_keeps_the_place(open_session, monkeypatch):
-    monkeypatch.setattr(sharing, "GUESTS_MAX", 1)
+    monkeypatch.setattr(invites, "GUESTS_MAX", 1)
     _, token = await sync_to_async(link)(open_session)
     client = await sync_to_async(come)(token)
     passes = GuestPass.objects.filter(session=open_session)
@@ -399,7 +399,7 @@ async def test_the_socket_of_a_guest_opens_one_session_and_closes_with_the_pass(
     hello = await here.receive_json_from(30)
     assert (hello["type"], hello["permission"]) == ("hello", "write")
     assert hello["user"]["username"].startswith("Ann (guest ")
-    await sync_to_async(sharing.revoke_invite)(
+    await sync_to_async(invites.revoke_invite)(
         await sync_to_async(standing_in)(alice, open_session.pk), alice, (await Invite.objects.aget()).pk
     )
     assert await code_of(here) == 4403

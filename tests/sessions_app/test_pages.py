@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sessions_app import actions, sharing
+from sessions_app import actions, invites
 from sessions_app.access import standing_in
 from sessions_app.models import CodeSession
 
@@ -78,7 +78,7 @@ def test_titles_and_texts_are_escaped(as_alice, alice):
 
 
 def test_an_invite_page_names_the_session_and_joins_on_post_only(client, alice, mallory, session):
-    _, token = sharing.create_invite(standing_in(alice, session.pk), alice)
+    _, token = invites.create_invite(standing_in(alice, session.pk), alice)
     client.force_login(mallory)
     page = client.get(f"/join/{token}").content.decode()
     assert "Together" in page and "alice" in page

@@ -11,7 +11,7 @@ from django.db import connection
 from django.utils import timezone
 
 from accounts.models import User
-from sessions_app import sharing
+from sessions_app import invites, sharing
 from sessions_app.access import standing_in
 from sessions_app.errors import InviteNotFound, NotAllowed
 from sessions_app.limits import INVITES_MAX
@@ -72,15 +72,15 @@ def test_every_dead_link_gets_the_same_answer(session, alice, bob, mallory, path
     assert {answer.status_code for answer in answers.values()} == {404}
     assert permission_of(session, mallory) is None
     with pytest.raises(InviteNotFound):
-        sharing.find_invite(dead["not a token"])
+        invites.find_invite(dead["not a token"])
 
 
 def test_the_pages_of_dead_links_are_the_same(session, alice, mallory, client):
     client.force_login(mallory)
     standing = standing_in(alice, session.pk)
-    _, expired = sharing.create_invite(standing, alice, expires_at=timezone.now() - timedelta(seconds=1))
-    revoked, token = sharing.create_invite(standing, alice)
-    sharing.revoke_invite(standing, alice, revoked.pk)
+    _, expired = invites.create_invite(standing, alice, expires_at=timezone.now() - timedelta(seconds=1))
+    revoked, token = invites.create_invite(standing, alice)
+    invites.revoke_invite(standing, alice, revoked.pk)
     pages = [client.get(f"/join/{token}") for token in ("A" * 22, expired, token)]
     assert {page.status_code for page in pages} == {404}
     # Above it is the form to log out, with another CSRF token every time.
@@ -92,7 +92,7 @@ def test_a_link_ends_with_its_time(session, alice, mallory, path, api, time_mach
     token = api(alice).post(f"{path}/invites", {"expires_in": 3600}).json()["token"]
     time_machine.move_to(timezone.now() + timedelta(seconds=3601))
     with pytest.raises(InviteNotFound):
-        sharing.accept_invite(mallory, token)
+        invites.accept_invite(mallory, token)
 
 
 def test_a_link_says_who_came_through_it(session, alice, bob, mallory, path, api):
@@ -113,7 +113,7 @@ def test_links_are_listed_in_a_fixed_number_of_queries(
 ):
     standing = standing_in(alice, session.pk)
     for number in range(6):
-        invite, _ = sharing.create_invite(standing, alice)
+        invite, _ = invites.create_invite(standing, alice)
         for guest in range(3):
             person = User.objects.create_user(f"guest{number}-{guest}", f"{number}{guest}@example.org", "x")
             InviteUse.objects.create(invite=invite, user=person)
@@ -154,20 +154,20 @@ def test_another_sessions_link_is_neither_rotated_nor_revoked(session, alice, ma
     made = api(mallory).post(f"/api/sessions/{other.pk}/invites").json()
     assert api(alice).post(f"{path}/invites/{made['id']}/rotate").status_code == 404
     assert api(alice).delete(f"{path}/invites/{made['id']}").status_code == 404
-    assert sharing.find_invite(made["token"]).session_id == other.pk
+    assert invites.find_invite(made["token"]).session_id == other.pk
 
 
 def test_a_session_has_only_so_many_links(session, alice, path, api):
     standing = standing_in(alice, session.pk)
     for _ in range(INVITES_MAX):
-        sharing.create_invite(standing, alice)
+        invites.create_invite(standing, alice)
     answer = api(alice).post(f"{path}/invites")
     assert (answer.status_code, answer.json()["code"]) == (409, "too_many_invites")
 
 
 @pytest.mark.django_db(transaction=True)
 def test_the_last_uses_of_a_link_are_had_once_each_however_many_come_at_once(session, alice):
-    invite, token = sharing.create_invite(standing_in(alice, session.pk), alice, uses=3)
+    invite, token = invites.create_invite(standing_in(alice, session.pk), alice, uses=3)
     # One of them comes twice.
     people = [User.objects.create_user(f"p{number}", f"p{number}@example.org", "x") for number in range(7)]
     people.append(people[0])
@@ -176,7 +176,7 @@ def test_the_last_uses_of_a_link_are_had_once_each_however_many_come_at_once(ses
     def come(person):
         try:
             barrier.wait()
-            sharing.accept_invite(person, token)
+            invites.accept_invite(person, token)
             return True
         except InviteNotFound:
             return False
