@@ -1,7 +1,7 @@
-"""Says something to the rooms of a session: announce() and what it is called with (sessions_app/messages.py).
+"""Send messages (sessions_app/messages.py) to the rooms of a session.
 
-Messages travel over the channel layer, which may lose them: each can be read again over REST. The room of each
-process (realtime/room/room.py) passes `room.event` on to its sockets and acts on `room.check`.
+They travel over the channel layer, which may lose them; the content of each can also be read over REST. The room of
+each process (realtime/room/room.py) passes `room.event` on to its sockets and acts on `room.check`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def speaker(user: User) -> Speaker:
     return {"id": str(user.pk), "username": user.username, "hue": user.hue}
 
 
-# What concerns people wherever they are; every process with live rooms listens.
+# The group for messages about users in any room; every process with live rooms listens.
 PEOPLE_GROUP = "people"
 
 
@@ -46,7 +46,7 @@ def group_name(session_id: UUID) -> str:
 
 
 def announce(session_id: UUID, event: Event) -> None:
-    """Say `event` to everybody in the room, in the order of the calls of this process. Never raises, never waits."""
+    """Send `event` to everybody in the room, in the order of the calls in this process. Never raises, never waits."""
     _speaker.send(group_name(session_id), {"type": "room.event", "event": event})
 
 
@@ -55,12 +55,12 @@ def announce_on_commit(session_id: UUID, event: Event) -> None:
 
 
 def recheck_access_on_commit(session_id: UUID) -> None:
-    """Make every process ask the access table again for the sockets of this room."""
+    """Make every process recheck access for the sockets of this room."""
     transaction.on_commit(lambda: _speaker.send(group_name(session_id), {"type": "room.check"}))
 
 
 def recheck_person(user_id: str) -> None:
-    """Make every process ask again for all sockets of this person, in whatever room."""
+    """Make every process recheck access for all sockets of this user, in any room."""
     _speaker.send(PEOPLE_GROUP, {"type": "people.check", "user_id": user_id})
 
 
@@ -70,12 +70,12 @@ def ring_document(session_id: UUID, message: dict[str, Any]) -> None:
 
 
 def ring(group: str, message: dict[str, Any]) -> None:
-    """Send any message to any group: the runner's own doorbell uses it."""
+    """Send any message to any group. The runner uses it for its own doorbell."""
     _speaker.send(group, message)
 
 
 def on_undelivered(take: Callable[[str, dict[str, Any]], None]) -> None:
-    """Have `take(group, message)` called, in another thread, with what the layer did not take. Call it once."""
+    """Register `take(group, message)`, which gets, in another thread, messages that could not be sent. Call it once."""
     _speaker.undelivered.append(take)
 
 
@@ -84,15 +84,15 @@ def forget_undelivered(take: Callable[[str, dict[str, Any]], None]) -> None:
 
 
 def run_on_loop(coroutine: Coroutine[Any, Any, None]) -> None:
-    """Run a listener for as long as the process lives, on the one event loop that this process speaks from."""
+    """Run a listener for the lifetime of the process, on the event loop that this process sends from."""
     _speaker.start(coroutine)
 
 
 class _Speaker:
-    """One event loop in one daemon thread per process, so that a Redis layer keeps one connection.
+    """Sends messages from one event loop in a daemon thread, so that a Redis layer keeps a single connection.
 
-    A layer that is away costs nobody time or memory: what it does not take within SEND_SECONDS goes to whoever listens
-    in this process, and so does everything for the next REST_SECONDS; what finds the queue full is dropped.
+    An unavailable layer costs callers no time or memory: messages not sent within SEND_SECONDS go to listeners in this
+    process only, and so do all others for the next REST_SECONDS. If the queue is full, messages are dropped.
     """
 
     def __init__(self) -> None:
@@ -141,7 +141,7 @@ class _Speaker:
                 queue.task_done()
 
     async def _deliver(self, group: str, message: dict[str, Any], rests_until: float) -> float:
-        """Until when the layer is left alone after this."""
+        """Send a message. Returns until when the layer should not be tried again."""
         if time.monotonic() >= rests_until:
             try:
                 await asyncio.wait_for(get_channel_layer().group_send(group, message), SEND_SECONDS)

@@ -1,8 +1,8 @@
-"""Reads the blocks of a Yjs update (v1), so that what a shared text may not hold is refused before it is merged. Pure.
+"""Parse the blocks of a Yjs update (v1), to reject what a shared text may not contain before it is merged. Pure.
 
-Pages show plain text: anything else in it takes a position that they do not draw, and they drift apart. So blocks are
-text, what is left of deleted blocks, and values of the map of files. This also stands in front of pycrdt, which
-recurses into nested values until the stack, and with it the process, ends.
+Pages show plain text: anything else takes up a position that they do not display, so they would diverge. Only text,
+deleted blocks, and values of the map of files are allowed. This also protects pycrdt, which recurses into nested values
+until the stack overflows and the process ends.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from sessions_app.document.spans import MAX_CLIENT_ID, Ranges, contains, holds, 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# Clocks and lengths: where one passes it, pycrdt counts on from 0.
+# The limit of clocks and lengths, beyond which pycrdt wraps around to 0.
 MAX_NUMBER = 2**32 - 1
-# An update is said to need more of at most so many clients at once.
+# How many clients needs() names at most.
 NEEDS_MAX_CLIENTS = 64
 
 _GC, _DELETED, _STRING, _ANY, _SKIP = 0, 1, 4, 8, 10
 _KIND, _HAS_KEY, _HAS_RIGHT, _HAS_LEFT = 0x1F, 0x20, 0x40, 0x80
-# How lib0 marks a value: undefined, null, two truths; a varint; floats and a big integer of fixed size; a string.
+# lib0's type bytes: undefined, null, two booleans; a varint; floats and a big integer of fixed size; a string.
 _BARE_VALUES, _INTEGER, _FIXED_VALUES, _TEXT_VALUE = {120, 121, 126, 127}, 125, {124: 4, 123: 8, 122: 8}, 119
 
 _OUTSIDE_BMP = re.compile("[\U00010000-\U0010ffff]")
@@ -46,13 +46,13 @@ class Block:
 class Place(NamedTuple):
     at: int
     clock: int
-    # How many of the extent's neighbours belong to the blocks before.
+    # How many of the extent's neighbours belong to earlier blocks.
     neighbours: int
 
 
 @dataclass(slots=True)
 class Extent:
-    """What an update speaks of: the blocks that it holds, those that it deletes, and those that it builds on."""
+    """What an update refers to: the blocks that it contains, deletes and builds on."""
 
     written: Ranges = field(default_factory=dict)
     deleted: Ranges = field(default_factory=dict)
@@ -80,7 +80,7 @@ class Extent:
         return contains(self.written, other.written) and contains(self.deleted, other.deleted)
 
     def continues(self, clocks: Mapping[int, int]) -> bool:
-        """Whether every block is new where so many clocks of each client are there, and none is skipped."""
+        """Whether all blocks follow directly on these clocks, without overlap or gap."""
         return all(len(spans) == 1 and spans[0][0] == clocks.get(client, 0) for client, spans in self.written.items())
 
     def needs(self, clocks: Mapping[int, int]) -> dict[int, int]:
@@ -113,7 +113,7 @@ class Extent:
 
 
 def read(update: bytes) -> tuple[list[Block], Extent]:
-    """The blocks that may belong to a map (none, for an update of text), and what the update speaks of.
+    """Return the blocks that may belong to a map (none, if the update is text only), and the extent of the update.
 
     Raises Malformed or NotPlain.
     """
@@ -126,9 +126,9 @@ def read(update: bytes) -> tuple[list[Block], Extent]:
 
 
 class Reader:
-    """Reads one update in version 1 of Yjs' encoding (https://github.com/yjs/yjs/blob/main/INTERNALS.md).
+    """Reads an update in version 1 of Yjs' encoding (https://github.com/yjs/yjs/blob/main/INTERNALS.md).
 
-    A number is a LEB128 varint, a string its length in bytes and then its UTF-8; `n x` is a number and so many of x.
+    A number is a LEB128 varint, a string is its length in bytes and its UTF-8; `n x` is a number n, and x n times.
 
         update      n section, n deletions
         section     (n of its blocks) client, first clock, block ...; each block begins where the one before it ends
@@ -171,7 +171,7 @@ class Reader:
         extent, data = self.extent, self._data
         count, client, clock = self._number(), self._number(MAX_CLIENT_ID), self._number()
         extent.parts += count
-        # An encoder names each client once; of two lists pycrdt would drop one unsaid.
+        # Encoders name each client once. Of two lists, pycrdt would silently drop one.
         if client in extent.written:
             raise Malformed("a client stands there twice")
         written = extent.written[client] = []
@@ -196,7 +196,7 @@ class Reader:
             written.append((first, clock))
 
     def _block(self, info: int, client: int, clock: int) -> int:
-        """Everything of a block but its first byte; returns its length."""
+        """Read a block except its first byte. Returns its length."""
         root: bytes | None = None
         beside: tuple[int, int] | None = None
         if info & _HAS_LEFT:

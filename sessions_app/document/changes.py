@@ -1,4 +1,4 @@
-"""The changes that the server makes of a document, each as one small update. Pure."""
+"""Build the changes that the server makes to a document, each as one small update. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sessions_app.document.updates import EMPTY_UPDATE, Updates, apply, doc_of, 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-# The same text seeds to the same bytes, so a seed applied twice does not double it.
+# A fixed client id, so that the same text gives the same bytes, and a seed applied twice does not duplicate it.
 SEED_CLIENT_ID = 1
 # pycrdt walks the blocks of a text up to each place that it edits: one change takes at most so many steps (some 50 ms).
 STEPS_MAX = 2_000_000
@@ -25,13 +25,13 @@ _BLOCK_BYTES = 5
 
 
 def normalise(text: str) -> str:
-    """Newlines become \\n and lone surrogates U+FFFD: what a shared text may hold."""
+    """Convert text to what a shared text may contain: line ends become \\n, and lone surrogates U+FFFD."""
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def seed(text: str, file_name: str, others: Mapping[str, str] | None = None) -> bytes:
-    """The first update of a new document: its entry file, and `others` by path."""
+    """Build the first update of a new document: its entry file, and `others` by path."""
     doc: pycrdt.Doc[Any] = pycrdt.Doc(client_id=SEED_CLIENT_ID)
     paths, texts = {MAIN: file_name}, {MAIN: text}
     for path, other in (others or {}).items():
@@ -45,17 +45,17 @@ def seed(text: str, file_name: str, others: Mapping[str, str] | None = None) -> 
 
 
 def replacement(update: Updates, text: str, file_id: str = MAIN) -> bytes | None:
-    """A small change that turns the file's text into `text`, as one update; None when it is that text already."""
+    """Build a small change that turns the file's text into `text`, as one update; None if they are equal."""
     return changed(update, lambda doc, most: _replace(doc, file_id, normalise(text), most))
 
 
 def path_set(update: Updates, file_id: str, path: str, text: str | None = None) -> bytes | None:
-    """The change that lists the file under this path, a new one with its text; None when that is so already."""
+    """Build the change that lists a file under this path, with its text if it is new; None if nothing changes."""
     return files_set(update, {file_id: (path, text)})
 
 
 def files_set(update: Updates, files: Mapping[str, tuple[str | None, str | None]]) -> bytes | None:
-    """The change that gives these files a path, a text or both, and takes them from the deleted ones."""
+    """Build the change that gives these files a path, a text or both, and undeletes them."""
 
     def edit(doc: pycrdt.Doc[Any], most: int) -> None:
         paths, notes = doc.get(FILES, type=pycrdt.Map), doc.get(DELETED, type=pycrdt.Map)
@@ -71,7 +71,7 @@ def files_set(update: Updates, files: Mapping[str, tuple[str | None, str | None]
 
 
 def removal(update: Updates, file_id: str, path: str, user_id: str, deleted_at: str, most_kept: int) -> bytes | None:
-    """The change that takes the file from the list. Of the texts of deleted files the newest are kept, up to
+    """Build the change that takes the file off the list. The newest texts of deleted files are kept, up to
     `most_kept` bytes."""
     note = json.dumps({"path": path, "user": user_id, "at": deleted_at}, ensure_ascii=False)
 
@@ -96,16 +96,16 @@ def _replace(doc: pycrdt.Doc[Any], file_id: str, new: str, most: int) -> None:
     old = str(shared)
     edits = edits_between(old, new, most=most)
     if len(shared) != len(old.encode()):
-        # Something embedded takes a position of its own: positions in `old` would miss.
+        # Embedded values take up positions, so positions in `old` would be wrong.
         edits = [Edit(0, len(shared), new)]
     make_edits(shared, edits)
 
 
 def make_edits(shared: pycrdt.Text, edits: Sequence[Edit]) -> None:
-    """Apply edits that are sorted by their places in the text as it is.
+    """Apply edits that are sorted by their positions in the current text.
 
-    The one in the middle goes first, then those behind it, then those before it: each parts a block that the others
-    have made smaller, where one order from end to end would copy nearly the whole text for every edit.
+    The middle one goes first, then those after it, then those before it, recursively. Each edit then splits a block
+    that others have made smaller, whereas going from end to end would copy nearly the whole text for every edit.
     """
     waiting = [(0, len(edits), 0)]
     while waiting:
@@ -134,8 +134,8 @@ def blocks_bound(doc: pycrdt.Doc[Any], size: int) -> int:
 
 
 def changed(update: Updates, edit: Callable[[pycrdt.Doc[Any], int], None]) -> bytes | None:
-    """What `edit` does to the document of this update, as one update; None when it does nothing. `edit` is told how
-    many edits it may make of one text at most."""
+    """Return what `edit` does to the document of this update, as one update; None if nothing. `edit` is given the
+    limit of edits per text."""
     doc = doc_of(update)
     changes: list[bytes] = []
     subscription = doc.observe(lambda event: changes.append(event.update))
@@ -152,7 +152,7 @@ def changed(update: Updates, edit: Callable[[pycrdt.Doc[Any], int], None]) -> by
 
 
 def grows_past(limit: int, update: Updates, change: bytes) -> bool:
-    """Whether `change` makes the document larger than `limit`, as settings.DOCUMENT_MAX_BYTES counts it."""
+    """Whether `change` grows the document beyond `limit`, as settings.DOCUMENT_MAX_BYTES counts it."""
     if size_of(update) + len(change) <= limit:
         return False
     doc = doc_of(update)

@@ -1,7 +1,7 @@
-"""Compaction: a long tail of the update log becomes a snapshot, and its rows become segments of history.
+"""Compact a long tail of the update log into a snapshot, and its rows into segments of history.
 
-Nothing is deleted: the segments say all that the rows said. Merging and proving need no lock; the swap is one short
-transaction that takes the rows away first, so of two compactors one finds them gone and leaves everything as it is.
+Nothing is lost: the segments contain everything that the rows did. Merging and proving need no lock. The swap is one
+short transaction that removes the rows first, so of two concurrent compactors, one finds them gone and changes nothing.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# What one swap may take, so that memory, the proof and the transaction stay small however long a log has grown.
+# The limits of one swap, so that memory, the proof and the transaction stay small however long the log is.
 SWAP_ROWS = 2000
 SWAP_BYTES = 4 * 1024 * 1024
 SEGMENT_BYTES = 256 * 1024
@@ -43,9 +43,9 @@ KEPT_SNAPSHOT_BYTES = 4 * 1024 * 1024
 class Outcome(StrEnum):
     DONE = "done"
     NOTHING = "nothing"
-    # Another compactor was faster, or the session is gone.
+    # Another compactor was faster, or the session was deleted.
     OVERTAKEN = "overtaken"
-    # The merge does not say what the rows say.
+    # The merge does not equal the rows.
     REFUSED = "refused"
 
 
@@ -54,14 +54,14 @@ class _Overtaken(Exception):
 
 
 def due(limit: int = 1000) -> list[UUID]:
-    """Documents whose tail is longer than COMPACT_TAIL_ROWS or COMPACT_TAIL_BYTES, the longest first."""
+    """Return documents whose tail exceeds COMPACT_TAIL_ROWS or COMPACT_TAIL_BYTES, longest first."""
     long = Q(head__gt=F("snapshot_seq") + settings.COMPACT_TAIL_ROWS) | Q(tail_bytes__gt=settings.COMPACT_TAIL_BYTES)
     found = Document.objects.filter(long, compaction_refused_at=None).order_by(F("snapshot_seq") - F("head"))
     return list(found.values_list("pk", flat=True)[:limit])
 
 
 def compact(session_id: UUID) -> Outcome:
-    """Compact all that the log of this document holds now. Raises SessionNotFound or LogDamaged."""
+    """Compact everything in the log of this document. Raises SessionNotFound or LogDamaged."""
     outcome = Outcome.NOTHING
     while True:
         started = time.monotonic()
@@ -122,7 +122,7 @@ def _swap(log: Log, rows: list[Update], payload: bytes, segments: list[Segment],
     Segment.objects.bulk_create(segments)
     Snapshot.objects.create(document_id=document_id, seq=last_seq, payload=payload)
     if log.snapshot is not None and not keeps:
-        # The segments hold all that it says.
+        # The segments contain all of it.
         log.snapshot.delete()
     # Last, because a group commit of any room waits for this row.
     replaced = len(log.snapshot.payload) if log.snapshot and not keeps else 0
@@ -145,7 +145,7 @@ def _is_far_from_the_last(snapshot: Snapshot) -> bool:
 
 
 def grouped(rows: Iterable[Update], size_of: Callable[[Update], int]) -> list[list[Update]]:
-    """Neighbours by the same person join until HISTORY_SEGMENT_SECONDS have passed since the first of them."""
+    """Group consecutive rows by the same user, within HISTORY_SEGMENT_SECONDS of the first."""
     longest = timedelta(seconds=settings.HISTORY_SEGMENT_SECONDS)
     groups: list[list[Update]] = []
     size = 0
@@ -166,7 +166,7 @@ def grouped(rows: Iterable[Update], size_of: Callable[[Update], int]) -> list[li
 
 
 def step_of(group: Sequence[Update]) -> Segment:
-    """The segment that a group will be, without its payload."""
+    """Build the segment of a group, without its payload."""
     first, last = group[0], group[-1]
     return Segment(
         document_id=first.document_id,

@@ -1,4 +1,4 @@
-"""Begins a document, reads it at its head, and edits it from the server, which live rooms show at once."""
+"""Create a document, read it at its head, and edit it from the server; live rooms show edits at once."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ if TYPE_CHECKING:
 
     from sessions_app.document.updates import Updates
 
-# How often an edit by the server is made anew because somebody else wrote while it was made.
+# How often an edit by the server is rebuilt because of a concurrent write.
 EDIT_ATTEMPTS = 3
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Seed:
-    """What a new document begins with."""
+    """The initial content of a document."""
 
     entry_text: str
     update: bytes
 
 
 def seed(texts: Mapping[str, str]) -> Seed:
-    """The beginning of a document with these texts by path, the entry file first. Raises TextTooLarge.
+    """Build the initial content from these texts by path, the entry file first. Raises TextTooLarge.
 
-    It takes no lock, and may take long: call it before the transaction that creates the session.
+    This may be slow, so call it before the transaction that creates the session.
     """
     texts = {path: checked(text) for path, text in texts.items()}
     (path, text), *others = texts.items()
@@ -50,7 +50,7 @@ def seed(texts: Mapping[str, str]) -> Seed:
 
 
 def create_document(session: CodeSession, seed: Seed) -> Document:
-    """The document of a new session. Call it in the transaction that creates the session."""
+    """Create the document of a new session, in the transaction that creates the session."""
     document = Document.objects.create(session=session, head=1, tail_bytes=len(seed.update))
     Update.objects.create(document=document, seq=1, payload=seed.update, user=None, origin="server")
     keep_text(document.pk, seed.entry_text, 1)
@@ -59,27 +59,27 @@ def create_document(session: CodeSession, seed: Seed) -> Document:
 
 
 def files_at_head(session_id: UUID) -> tuple[int, dict[str, bytes]]:
-    """(revision, path -> text), the entry file first."""
+    """Return the revision, and path -> text, with the entry file first."""
     return _read(session_id, files_of)
 
 
 def files_listed(session_id: UUID) -> tuple[int, list[File]]:
-    """(revision, the files), the entry file first."""
+    """Return the revision and the files, with the entry file first."""
     return _read(session_id, listed_files)
 
 
 def files_deleted(session_id: UUID) -> tuple[int, list[DeletedFile]]:
-    """(revision, the deleted files whose texts are kept), the one that was deleted last first."""
+    """Return the revision and the deleted files whose texts are kept, most recently deleted first."""
     return _read(session_id, deleted_files)
 
 
 def entry_text(session: CodeSession) -> str:
-    """The text of the entry file at the committed head."""
+    """Return the text of the entry file at the committed head."""
     return entry_at_head(session.pk)[1]
 
 
 def entry_at_head(session_id: UUID) -> tuple[int, str]:
-    """(head, text of the entry file there). What is stored with the document is right while its head stays."""
+    """Return the head and the text of the entry file there. The stored text is valid while the head stays."""
     row = Document.objects.filter(pk=session_id).values_list("head", "text_seq", "text").first()
     if row is None:
         raise SessionNotFound
@@ -91,7 +91,7 @@ def entry_at_head(session_id: UUID) -> tuple[int, str]:
 
 
 def _read(session_id: UUID, read: Callable[[Updates], T]) -> tuple[int, T]:
-    """(head, what `read` finds in the document)."""
+    """Return the head and the result of `read` on the document."""
     loaded = load(session_id)
     try:
         return loaded.head, read(loaded.parts)
@@ -103,7 +103,7 @@ def _read(session_id: UUID, read: Callable[[Updates], T]) -> tuple[int, T]:
 def replace_entry_text(session_id: UUID, text: str, user_id: UUID | None, base_revision: int | None = None) -> int:
     """Turn the entry file into `text` by a small edit, which live rooms show at once. Returns the new revision.
 
-    Raises RevisionPassed when `base_revision` is given and is not the head, TextTooLarge over settings.TEXT_MAX_BYTES.
+    Raises RevisionPassed if `base_revision` is given and is not the head, TextTooLarge over settings.TEXT_MAX_BYTES.
     """
     text = checked(text)
     return edit(session_id, user_id, lambda update: changes.replacement(update, text), base_revision, entry_text=text)
@@ -118,12 +118,12 @@ def edit(
     entry_text: str | None = None,
     also: Callable[[int], None] | None = None,
 ) -> int:
-    """Append the update that `make` makes of the document; live rooms show it at once.
+    """Append the update that `make` returns for the document. Live rooms show it at once.
 
-    Returns the new revision, or the present one when there is nothing to change. `make` may raise, and nothing is
-    changed; it may be called again when somebody else wrote meanwhile. `also` is called with the revision in the
-    transaction that appends. `entry_text` is the entry file's text after the change, where that is known. Raises
-    SessionNotFound, RevisionPassed as above, TextTooLarge over settings.DOCUMENT_MAX_BYTES.
+    Returns the new revision, or the current one if nothing changes. If `make` raises, nothing is changed. It is called
+    again if somebody else writes concurrently. `also` is called with the revision in the transaction that appends.
+    `entry_text` is the entry file's text after the change, if known. Raises SessionNotFound, RevisionPassed as above,
+    and TextTooLarge over settings.DOCUMENT_MAX_BYTES.
     """
     # No lock is held while the change is made: SQLite has one, for everybody. So call this in no transaction.
     attempts = 0
@@ -139,7 +139,7 @@ def edit(
             if document.head != head:
                 if base_revision is not None:
                     raise RevisionPassed(revision=document.head)
-                # At last it is appended all the same: it merges as what a page typed that had not heard of the others.
+                # The last attempt is appended anyway, and merges like an edit of a page that lags behind.
                 if attempts < EDIT_ATTEMPTS:
                     continue
             seq = _append_edit(document, user_id, payload)
@@ -168,13 +168,13 @@ def _append_edit(document: Document, user_id: UUID | None, payload: bytes | None
 
 
 def keep_text(session_id: UUID, text: str, seq: int) -> None:
-    # PostgreSQL's text type holds no NUL; such a text is computed at every read.
+    # PostgreSQL's text type cannot store NUL, so such a text is computed on every read.
     if "\x00" not in text:
         Document.objects.filter(pk=session_id, text_seq__lt=seq).update(text=text, text_seq=seq)
 
 
 def checked(text: str) -> str:
-    """The text as a document holds it. Raises TextTooLarge over settings.TEXT_MAX_BYTES."""
+    """Return the text as a document stores it. Raises TextTooLarge over settings.TEXT_MAX_BYTES."""
     text = changes.normalise(text)
     if len(text.encode()) > settings.TEXT_MAX_BYTES:
         raise TextTooLarge

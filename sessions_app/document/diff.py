@@ -1,4 +1,4 @@
-"""The edits that turn one text into another. Pure."""
+"""Compute the edits that turn one text into another. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-# Beyond so many differences, neighbours are replaced together with the text between them.
+# Beyond this many differences, neighbours are joined, including the text between them.
 EDITS_MAX = 300
 _ANCHORS_MAX = 5000
 _LINES = re.compile(r"[^\n]*\n|[^\n]+")
@@ -108,8 +108,8 @@ def _changes(old: str, new: str, at: int, levels: tuple[re.Pattern[str], ...], m
 
 
 def _anchors(old: list[str], new: list[str]) -> tuple[list[tuple[int, int]], bool]:
-    """Positions of parts that occur once in each, as many as keep their order (longest increasing subsequence); and
-    whether only a sample of them was looked at, because they are many."""
+    """Return the positions of parts that occur once in each, as many as keep their order (longest increasing
+    subsequence), and whether only a sample was examined, because there are many."""
     counts_old, counts_new = Counter(old), Counter(new)
     places = {part: index for index, part in enumerate(new) if counts_new[part] == 1}
     pairs = [(index, places[part]) for index, part in enumerate(old) if part in places and counts_old[part] == 1]

@@ -1,4 +1,4 @@
-"""What is wrong with an update, or with the document that it was merged into."""
+"""Errors of updates, and of the documents that they were merged into."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ if TYPE_CHECKING:
 
 
 class Malformed(ValueError):
-    """Bytes that are no update or no state vector. Nothing was changed."""
+    """The bytes are not an update or not a state vector. Nothing was changed."""
 
 
 class NotPlain(Malformed):
-    """The update holds something that no text of ours may hold. Nothing was changed."""
+    """The update contains something that a shared text may not contain. Nothing was changed."""
 
 
 class NoFile(NotPlain):
-    """The update holds a text that no file could ever show. Nothing was changed."""
+    """The update contains a text that cannot belong to any file. Nothing was changed."""
 
 
 class HalfCharacter(Malformed):
@@ -31,7 +31,7 @@ class HalfCharacter(Malformed):
 
 
 class Early(ValueError):
-    """The update builds on what has not arrived: of each client in `needs`, so many clocks. Nothing was changed."""
+    """The update builds on blocks that have not arrived (`needs`: clocks by client). Nothing was changed."""
 
     def __init__(self, needs: dict[int, int]) -> None:
         super().__init__(f"blocks of {len(needs)} clients are not here")
@@ -39,11 +39,11 @@ class Early(ValueError):
 
 
 class TooLarge(ValueError):
-    """The update would grow a text or the document past its limit. Nothing was changed."""
+    """The update would grow a text or the document beyond its limit. Nothing was changed."""
 
 
 class TooLong(ValueError):
-    """A block of text would be parted in too many places: Replica.part_blocks() comes first. Nothing was changed."""
+    """A block of text would be split in too many places: call Replica.part_blocks() first. Nothing was changed."""
 
 
 class Broken(RuntimeError):
@@ -52,11 +52,11 @@ class Broken(RuntimeError):
 
 
 class Differs(RuntimeError):
-    """What was merged does not say the same as its parts do one after the other."""
+    """The merge does not equal its parts applied one by one."""
 
 
 def as_ours(error: BaseException, kind: type[Exception]) -> BaseException:
-    """A panic (BaseException) becomes `kind`; what must stop the process or the task stays what it is."""
+    """Turn a panic (BaseException) into `kind`, except for exceptions that must stop the process or the task."""
     if isinstance(error, KeyboardInterrupt | SystemExit | asyncio.CancelledError | MemoryError):
         return error
     return error if isinstance(error, kind) else kind(str(error))

@@ -1,4 +1,4 @@
-"""Where the second halves of a document's characters outside the BMP are. Pure."""
+"""Track the positions of the second halves of characters outside the BMP. Pure."""
 
 from __future__ import annotations
 

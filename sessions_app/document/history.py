@@ -1,6 +1,6 @@
-"""The past of a document: who wrote when, and what its files were. api.py and actions.py read it.
+"""The history of a document: who wrote when, and past texts.
 
-It is the segments that compaction made, and the rows of the log that it has not taken yet, grouped as it would.
+It consists of the segments made by compaction, and the rows not compacted yet, grouped in the same way.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def steps(session_id: UUID, *, before: int | None, most: int) -> tuple[list[Segment], int | None]:
-    """The newest steps that begin before this revision, newest first and without payloads, and where to go on."""
+    """Return the newest steps that begin before this revision, without payloads, and where to continue."""
     # Rows first: what a compaction takes away meanwhile is among the segments, and not twice.
     rows = list(
         Update.objects.filter(document_id=session_id).order_by("seq").annotate(size=Length("payload")).defer("payload")
@@ -46,10 +46,10 @@ def steps(session_id: UUID, *, before: int | None, most: int) -> tuple[list[Segm
 
 
 def files_at(session_id: UUID, revision: int) -> list[File]:
-    """Every file as it was at this revision, deleted ones too. Raises SessionNotFound, RevisionUnknown or LogDamaged.
+    """Return all files at this revision, deleted ones too. Raises SessionNotFound, RevisionUnknown or LogDamaged.
 
-    Inside a segment single revisions can no longer be told apart. They are unknown rather than answered with the end
-    of the segment, because somebody would restore, or believe to have run, a text that was another one.
+    Within a segment, single revisions cannot be reconstructed. They are reported as unknown instead of returning the
+    end of the segment, because somebody might restore a different text, or believe to have run it.
     """
     try:
         return texts.all_files(_replayed(session_id, revision))
@@ -59,7 +59,7 @@ def files_at(session_id: UUID, revision: int) -> list[File]:
 
 
 def file_at(session_id: UUID, revision: int, file_id: str) -> tuple[File, list[File]]:
-    """One file as it was at this revision, and all of them. Raises FileNotListed, or as files_at does."""
+    """Return one file at this revision, and all files. Raises FileNotListed, and whatever files_at does."""
     found = files_at(session_id, revision)
     for file in found:
         if file.id == file_id:
@@ -68,7 +68,7 @@ def file_at(session_id: UUID, revision: int, file_id: str) -> tuple[File, list[F
 
 
 def _replayed(session_id: UUID, revision: int) -> Updates:
-    """The document as it was: the nearest snapshot before it, of which compaction keeps enough, and what came then."""
+    """Rebuild the document at a revision from the nearest snapshot before it and the updates after that."""
     log = update_log.read_log(session_id)
     start = log.snapshot.seq if log.snapshot else 0
     if not 0 < revision <= log.head:

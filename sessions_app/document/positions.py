@@ -1,4 +1,4 @@
-"""Places in a text, between pycrdt, which counts bytes, and pages, which count UTF-16 units. Pure."""
+"""Convert positions in a text between pycrdt, which counts bytes, and pages, which count UTF-16 units. Pure."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def index_of(shared: pycrdt.Text, position: dict[str, Any], text: str) -> int | 
         byte = _byte_of(shared, client, clock)
         if text.isascii():
             return min(byte, len(text))
-        # The same mistake the other way round.
+        # The same bug in reverse.
         behind = _run_length(clock, lambda step: _byte_of(shared, client, clock - step) == byte - step)
         encoded = text.encode()
         rest = encoded[byte - behind :].decode(errors="ignore").encode("utf-16-le")[: 2 * behind]

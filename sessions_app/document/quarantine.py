@@ -1,4 +1,4 @@
-"""What could not be merged, kept apart: updates that sockets sent, and rows of logs that can no longer be opened."""
+"""Quarantine what cannot be merged: updates from sockets, and rows of logs that can no longer be opened."""
 
 from __future__ import annotations
 
@@ -20,25 +20,24 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# Of updates that sockets sent and that could not be merged: what is kept of one person's and of all in a day, and for
-# how long.
+# Limits of quarantined updates from sockets: per user and in total per day, and how long they are kept.
 QUARANTINED_PER_USER = 5
 QUARANTINED_A_DAY = 200
 QUARANTINE_TIME = timedelta(days=30)
-# So many rows of one log may be set aside at a time.
+# At most this many rows of one log are quarantined at once.
 SET_ASIDE_MAX = 20
 
 
 def load_mended(session_id: UUID, error: Exception) -> Loaded:
-    """As load(), where what that returned could not be opened: without the rows that cannot be merged, which are set
-    aside."""
+    """Load a document whose log could not be opened, without the rows that cannot be merged, which are
+    quarantined."""
     return loaded_from(_mended(session_id, error))
 
 
 def quarantine(session_id: UUID, user_id: UUID, payload: bytes, error: str) -> None:
-    """Keep an update that a socket sent and that broke the replica, for whoever looks into it.
+    """Keep an update from a socket that broke the replica, for investigation.
 
-    Only so many for one person and over all: the rest is counted (realtime_refused) and not kept.
+    Beyond the limits per user and in total, updates are only counted (realtime_refused).
     """
     day = timezone.now() - timedelta(days=1)
     recent = Quarantined.objects.filter(seq=None, created_at__gte=day)
@@ -47,15 +46,15 @@ def quarantine(session_id: UUID, user_id: UUID, payload: bytes, error: str) -> N
 
 
 def forget_quarantined() -> None:
-    """Periodic. What was set aside of a log is the only copy, and stays."""
+    """Delete old quarantined updates, except rows of logs, which are the only copy. Runs periodically."""
     Quarantined.objects.filter(seq=None, created_at__lt=timezone.now() - QUARANTINE_TIME).delete()
 
 
 def _mended(session_id: UUID, error: Exception) -> Log:
-    """The log without what cannot be merged, which is moved to the quarantine.
+    """Return the log without what cannot be merged, which is moved to the quarantine.
 
-    An empty update stays in the place of such a row, so numbers have no gap, and the pages that still hold what it
-    said send it again. More than a few rows are no accident of single rows, and nothing is touched. Raises LogDamaged.
+    An empty update replaces each such row, so that numbers have no gap; pages that still have its content send it
+    again. If more than a few rows are affected, nothing is changed. Raises LogDamaged.
     """
     log = read_log(session_id)
     spoiled = rewrite.unmergeable(log.parts, most=SET_ASIDE_MAX + 1)
@@ -80,7 +79,7 @@ def _set_row_aside(row: Update, why: str) -> None:
 
 
 def _set_snapshot_aside(snapshot: Snapshot, why: str) -> None:
-    """The segments that it was made with say the same."""
+    """Quarantine a broken snapshot. The segments made with it have the same content."""
     segments = Segment.objects.filter(document_id=snapshot.document_id, last_seq__lte=snapshot.seq)
     rows = list(segments.order_by("last_seq").values_list("first_seq", "last_seq", "payload"))
     ends = [0, *(last_seq for _, last_seq, _ in rows)]

@@ -1,4 +1,4 @@
-"""One live copy of a document, which a room merges edits into. Pure."""
+"""A live copy of a document, into which a room merges edits. Pure."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ class Replica:
         return self._doc.get_state()
 
     def diff(self, state: bytes = EMPTY_STATE) -> bytes:
-        """What somebody at this state vector lacks. Raises Malformed."""
+        """Return what a peer at this state vector lacks. Raises Malformed."""
         try:
             return self._doc.get_update(state)
         except BaseException as error:
@@ -123,12 +123,12 @@ class Replica:
         return text_in(self._doc, file_id)
 
     def has_news(self, update: bytes, count: Count = _uncounted) -> bool:
-        """Whether the update holds an insertion or a deletion that this replica lacks. Raises Malformed."""
+        """Whether the update has an insertion or a deletion that this replica lacks. Raises Malformed."""
         count(blocks.read(update)[1].parts)
         news = residual(self.state(), update)
         if news[0] != 0:
             return True
-        # A diff always carries the whole delete set, so only a comparison tells a deletion that is new.
+        # A diff always contains the whole delete set, so only a comparison reveals new deletions.
         deleted = deletions_in(news)
         if not deleted:
             return False
@@ -137,7 +137,7 @@ class Replica:
         return any(not spans.covers(known.get(client, []), ranges) for client, ranges in deleted.items())
 
     def meets(self, needs: Mapping[int, int]) -> bool:
-        """Whether as much of each client is here as an Early asked for."""
+        """Whether the clocks that an Early error asked for have arrived."""
         return all(self._clocks.get(client, 0) >= count for client, count in needs.items())
 
     def apply(
@@ -270,7 +270,7 @@ class Replica:
                 self._clocks[client] = written[-1][1]
 
     def _new_halves(self, extent: blocks.Extent) -> list[tuple[int, int]]:
-        """Of blocks that are here already, an update may say what it likes."""
+        """Return the halves in new blocks. Blocks already here are ignored, whatever the update claims about them."""
         return [half for half in extent.halves if half[1] >= self._clocks.get(half[0], 0)]
 
     def _check_characters(self, extent: blocks.Extent) -> None:
@@ -320,7 +320,7 @@ class Replica:
         return self._taken_change()
 
     def _taken_change(self) -> bytes | None:
-        """What an edit of this process changed."""
+        """Return what an edit of this process changed."""
         change = merge(self._changes) if self._changes else None
         self._changes.clear()
         if change is not None:
@@ -330,11 +330,11 @@ class Replica:
 
     @property
     def size_bound(self) -> int:
-        """At most so large is the document."""
+        """Return an upper bound of the size of the document."""
         return self._document_bound
 
     def blocks_bound(self) -> int:
-        """At most so many blocks are here."""
+        """Return an upper bound of the number of blocks."""
         return blocks_bound(self._doc, self._document_bound)
 
     def _check_room(self, inserted: int, deleted: int, count: int) -> None:

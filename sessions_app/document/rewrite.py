@@ -1,4 +1,4 @@
-"""One update in the place of many, which opens as they do. Pure."""
+"""Replace many updates by one that opens to the same document. Pure."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 def replay(updates: Iterable[bytes]) -> bytes:
-    """One update that opens as the updates do in their order.
+    """Merge updates, applied in order, into one update that opens to the same document.
 
-    What they deleted again is left out on the way: memory follows the size of the document, not of its history.
+    Deleted content is dropped on the way, so memory depends on the size of the document, not of its history.
     """
     return doc_in_order(updates).get_update()
 
@@ -46,13 +46,13 @@ def compact(parts: Sequence[bytes]) -> bytes:
 
 
 def says_all(merged: bytes, parts: Iterable[bytes]) -> bool:
-    """Whether every block and every deletion of `parts` is in `merged`. Raises Malformed."""
+    """Whether `merged` has every block and every deletion of `parts`. Raises Malformed."""
     _, kept = blocks.read(merged)
     return all(kept.contains(blocks.read(part)[1]) for part in parts)
 
 
 def unmergeable(parts: Sequence[bytes], *, most: int) -> dict[int, str]:
-    """Index -> error of the parts that cannot be merged with those before them; stops after `most`."""
+    """Return index -> error of the parts that cannot be merged with those before them. Stops after `most`."""
     found: dict[int, str] = {}
     doc: pycrdt.Doc[Any] = pycrdt.Doc()
     for index, part in enumerate(parts):
@@ -63,7 +63,7 @@ def unmergeable(parts: Sequence[bytes], *, most: int) -> dict[int, str]:
             if len(found) == most:
                 break
             doc = pycrdt.Doc()
-            # It may be half applied.
+            # It may be partly applied.
             for good in [part for at, part in enumerate(parts[:index]) if at not in found]:
                 apply(doc, good)
     return found

@@ -1,4 +1,4 @@
-"""Cuts a large update into several that are merged one by one, so that others get a turn between them. Pure."""
+"""Split a large update into slices that are merged one by one, so that other work can run in between. Pure."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class _Slicer:
 
 
 def _brings(extent: Extent, span: tuple[int, int, int]) -> bool:
-    """Whether the update itself brings a part of what it deletes there."""
+    """Whether the update itself contains part of what it deletes there."""
     client, start, end = span
     return any(first < end and start < last for first, last in extent.written.get(client, ()))
 
@@ -109,7 +109,7 @@ def _needed(
 
 
 def varuint(value: int) -> bytes:
-    """As Yjs writes numbers."""
+    """Encode a number the way Yjs does."""
     found = bytearray()
     while value >= 0x80:
         found.append(value & 0x7F | 0x80)

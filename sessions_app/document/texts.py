@@ -1,8 +1,8 @@
-"""What a document says: its files, their texts, and those that were deleted. Pure.
+"""Read the contents of a document: its files, their texts, and deleted files. Pure.
 
-A document has a root map `files` (file id -> path) and one root text per file id. A deleted file leaves the map and
-keeps its text, so that whatever its writers have not sent yet merges into it; the server notes in a root map `deleted`
-(file id -> JSON) what it was called, and who deleted it when.
+A document has a root map `files` (file id -> path) and one root text per file id. A deleted file leaves the map but
+keeps its text, so that edits that arrive late can merge into it. The server records in a root map `deleted` (file id
+-> JSON) its path, and who deleted it when.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ FILES = "files"
 DELETED = "deleted"
 FILES_ROOT = FILES.encode()
 MAIN = "main"
-# Of deleted files, which anybody may make more of by writing into roots that no file ever had.
+# The limit of deleted files listed. Anybody could fake more by writing into roots that no file ever had.
 MAX_DELETED = 100
 _FILE_ID = re.compile(r"f_[0-9a-f]{32}")
-# Controls, the other separator, and what changes the direction of text: a name must not look like another.
+# Controls, backslashes, and what changes the direction of text: names must not be able to imitate others.
 _NOT_IN_A_PATH = re.compile(r"[\x00-\x1f\x7f-\x9f\\\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A listed file: its text's root, a path that no other listed file has, and the text."""
+    """A listed file: the root of its text, its unique path, and the text."""
 
     id: str
     path: str
@@ -41,7 +41,7 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class DeletedFile(File):
-    """A file that is not listed any more. Only the server's own deletions say whose they were, and when."""
+    """A file that is no longer listed. Only deletions by the server record who deleted it, and when."""
 
     user_id: str | None
     deleted_at: str | None
@@ -61,7 +61,7 @@ def text_of(update: Updates, file_id: str = MAIN) -> str:
 
 
 def files_of(update: Updates) -> dict[str, bytes]:
-    """Path -> text of every listed file, the entry file first. Paths are relative and stay inside; none is lost."""
+    """Return path -> text of all listed files, the entry file first. Paths are unique, relative and safe."""
     doc = doc_of(update)
     found: dict[str, bytes] = {}
     for file_id, path in listed_in(doc).items():
@@ -70,7 +70,7 @@ def files_of(update: Updates) -> dict[str, bytes]:
 
 
 def listed_files(update: Updates) -> list[File]:
-    """Every listed file as files_of has them, the entry file first."""
+    """Return all listed files, the entry file first, with paths as in files_of."""
     return listed_files_in(doc_of(update))
 
 
@@ -85,12 +85,12 @@ def listed_files_in(doc: pycrdt.Doc[Any]) -> list[File]:
 
 
 def deleted_files(update: Updates) -> list[DeletedFile]:
-    """Every file whose text is here and that is not listed, the one that was deleted last first."""
+    """Return all files that have a text but are not listed, most recently deleted first."""
     return deleted_in(doc_of(update))
 
 
 def all_files(update: Updates) -> list[File]:
-    """Every file, listed or deleted, the entry file first."""
+    """Return all files, listed or deleted, the entry file first."""
     doc = doc_of(update)
     return [*listed_files_in(doc), *deleted_in(doc)]
 
@@ -108,7 +108,7 @@ def deleted_in(doc: pycrdt.Doc[Any]) -> list[DeletedFile]:
 
 
 def _notes(doc: pycrdt.Doc[Any]) -> dict[str, dict[str, str]]:
-    """What removal() wrote. A socket can put a text in the place of a note, which then says nothing."""
+    """Read what removal() wrote. Sockets can overwrite a note with other values, which are ignored."""
     try:
         notes = doc.get(DELETED, type=pycrdt.Map).to_py() or {}
     except BaseException as error:
@@ -132,7 +132,7 @@ def text_in(doc: pycrdt.Doc[Any], file_id: str) -> str:
 
 
 def listed_in(doc: pycrdt.Doc[Any]) -> dict[str, str]:
-    """File id -> path: the entry file first, whatever was done to the map, then ids that a page may make."""
+    """Return file id -> path: the entry file first, whatever the map contains, then ids that pages may create."""
     try:
         entries = doc.get(FILES, type=pycrdt.Map).to_py() or {}
     except BaseException as error:
@@ -159,7 +159,7 @@ def _safe_path(value: object) -> str | None:
 
 
 def _free_path(path: str, taken: dict[str, bytes]) -> str:
-    """Two people may have made the same path at once: the second becomes `name (2).ext`."""
+    """Make a path unique: if two users created it concurrently, the second becomes `name (2).ext`."""
     folder, _, name = path.rpartition("/")
     stem, dot, extension = name.rpartition(".") if "." in name[1:] else (name, "", "")
     candidate, number = path, 1

@@ -1,9 +1,10 @@
-"""The update log of a session's document: append and load. Synchronous ORM.
+"""Append to and load the update log of a session's document. Synchronous ORM.
 
-The log is the truth. `Document.head` moves in the transaction that adds rows, so sequence numbers have no gaps and a
-reader that sees seq n sees all before it. Compaction (compaction.py) moves the oldest rows into segments in the
-transaction that writes the snapshot which stands for them, so whoever looks for rows first and for the snapshot or the
-segments afterwards misses nothing, without a transaction of their own. The committer of live rooms and REST write here.
+The log is the source of truth. `Document.head` moves in the transaction that adds rows, so sequence numbers have no
+gaps, and a reader that sees seq n sees everything before it. Compaction (compaction.py) moves the oldest rows into
+segments in the transaction that writes the snapshot that replaces them. So a reader that queries rows first, and then
+the snapshot or the segments, misses nothing, even without a transaction. REST and the committer of live rooms write
+here.
 """
 
 from __future__ import annotations
@@ -25,13 +26,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from uuid import UUID
 
-# What a message on the channel layer may carry of an update; a larger one is read from the log.
+# The largest update that is sent in a message on the channel layer; larger ones are read from the log.
 BELL_MAX_BYTES = 32 * 1024
 TOUCH_SECONDS = 5
 
 
 class LogDamaged(RuntimeError):
-    """The log has a gap or an update that cannot be read. The document must not be opened as if it were shorter."""
+    """The log has a gap or an unreadable update. The document must not be opened without it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Appended:
-    """The sequence numbers that the entries of one document got, both ends included."""
+    """The sequence numbers assigned to the entries of one document, inclusive."""
 
     first_seq: int
     last_seq: int
@@ -53,20 +54,20 @@ class Appended:
 class Loaded:
     epoch: UUID
     head: int
-    # The snapshot and the rows after it, to be applied in this order: merging them first takes longer.
+    # The snapshot and the rows after it, to be applied in this order, which is faster than merging them first.
     parts: tuple[bytes, ...]
     # How many of the parts are rows.
     tail_rows: int = 0
 
     @property
     def update(self) -> bytes:
-        """All of it as one update."""
+        """Merge everything into one update."""
         return updates.merge(self.parts)
 
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """The newest snapshot, and the rows after it without a gap."""
+    """The newest snapshot, and the rows after it, without a gap."""
 
     epoch: UUID
     snapshot: Snapshot | None
@@ -83,7 +84,7 @@ class Log:
 
 
 def load(session_id: UUID) -> Loaded:
-    """Newest snapshot and the updates after it. Raises SessionNotFound or LogDamaged, never opens shorter."""
+    """Load the newest snapshot and the updates after it. Raises SessionNotFound, or LogDamaged if any is missing."""
     return loaded_from(read_log(session_id))
 
 
@@ -92,12 +93,12 @@ def loaded_from(log: Log) -> Loaded:
 
 
 def read_log(session_id: UUID) -> Log:
-    """What the document is made of. Raises SessionNotFound or LogDamaged."""
+    """Read the log of a document. Raises SessionNotFound or LogDamaged."""
     found = Document.objects.filter(pk=session_id).values_list("epoch", "head").first()
     if found is None:
         raise SessionNotFound
     epoch, head = found
-    # In this order: what a compaction takes away meanwhile is in the snapshot that it leaves.
+    # In this order, because rows that a concurrent compaction removes are in its snapshot.
     rows = list(Update.objects.filter(document_id=session_id).order_by("seq"))
     snapshot = Snapshot.objects.filter(document_id=session_id).order_by("-seq").first()
     start = snapshot.seq if snapshot else 0
@@ -109,9 +110,9 @@ def read_log(session_id: UUID) -> Log:
 
 
 def append(entries: Mapping[UUID, Sequence[Entry]]) -> dict[UUID, Appended]:
-    """Add updates to any number of documents in one transaction. A document that is gone is absent from the answer.
+    """Append updates to any number of documents in one transaction. Deleted documents are absent from the result.
 
-    Documents are locked in the order of their ids, so that two processes never wait for each other.
+    Documents are locked in the order of their ids, to prevent deadlocks.
     """
     wanted = {session_id: entries[session_id] for session_id in sorted(entries) if entries[session_id]}
     if not wanted:
@@ -124,7 +125,7 @@ def append(entries: Mapping[UUID, Sequence[Entry]]) -> dict[UUID, Appended]:
 
 
 def append_statement(entries: Mapping[UUID, Sequence[Entry]]) -> tuple[str, list[Any]]:
-    """append() as one statement of PostgreSQL, which is its own transaction, and its values; no group may be empty."""
+    """Return append() as one PostgreSQL statement, its own transaction, and its values. Groups must not be empty."""
     ((session_id, group), *others) = entries.items()
     if not others and len(group) == 1:
         (entry,) = group
@@ -143,7 +144,7 @@ def append_statement(entries: Mapping[UUID, Sequence[Entry]]) -> tuple[str, list
 
 
 def appended(rows: Iterable[tuple[UUID, int, int]]) -> dict[UUID, Appended]:
-    """What the statement answers."""
+    """Parse the result of the statement."""
     return {session_id: Appended(first_seq, last_seq) for session_id, first_seq, last_seq in rows}
 
 
@@ -174,7 +175,7 @@ def _append_step_by_step(wanted: Mapping[UUID, Sequence[Entry]]) -> dict[UUID, A
     return appended
 
 
-# A row of `moved` is only updated once `locked` has it, and `locked` takes them in order.
+# Rows of `moved` are updated only after `locked` has locked them, in order.
 _APPEND_AT_ONCE = f"""
 WITH wanted AS (SELECT * FROM unnest(%s::uuid[], %s::bigint[], %s::bigint[]) AS w (id, count, bytes)),
 locked AS (
@@ -196,7 +197,7 @@ added AS (
 )
 SELECT id, before + 1, head FROM moved
 """  # noqa: S608 (the names are the models')
-# The same for what one person types alone: half the work of arrays and joins.
+# The variant for a single update, with half the work: no arrays and joins.
 _APPEND_ONE = f"""
 WITH moved AS (
     UPDATE {Document._meta.db_table} SET head = head + 1, tail_bytes = tail_bytes + %s
@@ -211,7 +212,7 @@ SELECT session_id, head, head FROM moved
 
 
 def updates_after(session_id: UUID, seq: int) -> tuple[list[bytes], int]:
-    """What was written after `seq`, and up to which number; perhaps with some before it. Raises LogDamaged."""
+    """Return the updates after `seq`, possibly with some before, and the number that they reach. Raises LogDamaged."""
     rows = list(
         Update.objects.filter(document_id=session_id, seq__gt=seq).order_by("seq").values_list("seq", "payload")
     )
@@ -219,7 +220,7 @@ def updates_after(session_id: UUID, seq: int) -> tuple[list[bytes], int]:
     parts: list[bytes] = []
     last = seq
     if first != seq + 1:
-        # Looked for after the rows, so that what a compaction moves meanwhile is seen in one of the two.
+        # Queried after the rows, so that whatever a concurrent compaction moves is seen in one of the two.
         moved = Segment.objects.filter(document_id=session_id, last_seq__gt=seq)
         if first is not None:
             moved = moved.filter(first_seq__lt=first)
@@ -241,7 +242,7 @@ def heads(ids: Iterable[UUID]) -> dict[UUID, int]:
 
 
 def touch(ids: Iterable[UUID]) -> None:
-    """Note that these sessions were worked in; at most once per TOUCH_SECONDS each."""
+    """Record activity in these sessions, at most once per TOUCH_SECONDS each."""
     now = timezone.now()
     CodeSession.objects.filter(pk__in=list(ids), updated_at__lt=now - timedelta(seconds=TOUCH_SECONDS)).update(
         updated_at=now
@@ -249,7 +250,7 @@ def touch(ids: Iterable[UUID]) -> None:
 
 
 def bell(epoch: UUID, first_seq: int, last_seq: int, entries: Sequence[Entry], process: str = "") -> dict[str, object]:
-    """The message that tells rooms of a grown log; it carries the updates themselves while they are small."""
+    """Build the message that tells rooms about new updates. It includes the updates if they are small."""
     small = sum(len(entry.payload) for entry in entries) <= BELL_MAX_BYTES
     return {
         "process": process,

@@ -1,6 +1,6 @@
-"""Yjs updates (v1 bytes) as pycrdt merges and opens them. Pure.
+"""Merge and open Yjs updates (v1 bytes) with pycrdt. Pure.
 
-pycrdt counts text positions in UTF-8 bytes, and its panics are BaseException: both stay inside this package.
+pycrdt counts text positions in UTF-8 bytes, and its panics are BaseExceptions. This package hides both.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from sessions_app.document.errors import Broken, Malformed, as_ours
 if TYPE_CHECKING:
     from sessions_app.document.spans import Ranges
 
-# One update, or several that are applied in their order.
+# One update, or several to be applied in order.
 Updates = bytes | Sequence[bytes]
 EMPTY_UPDATE = b"\x00\x00"
-# The state vector of who has nothing.
+# The state vector of an empty document.
 EMPTY_STATE = b"\x00"
-# What pycrdt needs to merge n updates grows with the square of n: 37,000 keystrokes take 20 s at once, 0.3 s in groups.
+# pycrdt takes quadratic time to merge n updates: 37,000 keystrokes take 20 s at once, but 0.3 s in groups.
 _MERGE_AT_ONCE = 16
 
 
 def merge(updates: Iterable[bytes]) -> bytes:
-    """One update with the content of all, in any order, also of those whose dependencies are absent."""
+    """Merge updates, in any order, into one with all of their content, even if dependencies are missing."""
     parts = [update for update in updates if update != EMPTY_UPDATE]
     try:
         while len(parts) > 1:
@@ -72,7 +72,7 @@ def apply(doc: pycrdt.Doc[Any], update: bytes) -> None:
 
 
 def residual(state: bytes, update: bytes) -> bytes:
-    """What of the update is not in a document of this state vector, and all its deletions."""
+    """Return the part of the update that a document at this state vector lacks, and all of its deletions."""
     try:
         return pycrdt.get_update(update, state)
     except BaseException as error:
@@ -100,7 +100,7 @@ def size_of(update: Updates) -> int:
 
 
 def clocks_of(doc: pycrdt.Doc[Any]) -> dict[int, int]:
-    """The state vector; its bytes have the clients in any order."""
+    """Return the state vector, decoded, because its bytes have the clients in any order."""
     return {client: clock for client, clock in clocks_in(doc.get_state()).items() if clock}
 
 
@@ -125,7 +125,7 @@ def clocks_in(state: bytes) -> dict[int, int]:
 
 
 def _numbers(data: bytes) -> list[int]:
-    """All LEB128 numbers of a buffer that pycrdt itself wrote."""
+    """Decode all LEB128 numbers of a buffer written by pycrdt."""
     found: list[int] = []
     value = shift = 0
     for byte in data:
