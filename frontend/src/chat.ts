@@ -2,10 +2,10 @@
 // Whatever anybody wrote is set as text, never as markup.
 import { call, Problem } from "./api";
 import { serverNow } from "./clock";
-import type { ChatMessage } from "./received";
+import { dressHead, showUnread, time, timeWords, withLinks } from "./chat-words";
 import { Draft } from "./drafts";
-import { addressesIn } from "./links";
-import { byId, clockTime, exactTime, icon, make, plural, relativeTime, type Person } from "./page";
+import type { ChatMessage } from "./received";
+import { byId, icon, make, type Person, plural } from "./page";
 
 interface Page {
   next: string | null;
@@ -26,13 +26,9 @@ export interface ChatOptions {
   /** The hue of a person in this room. */
   hueOf(id: string): number;
   isShown(): boolean;
-  /** How many messages of others have not been looked at. */
-  unread(count: number): void;
   announce(words: string): void;
 }
 
-/** Messages of one person within this time share one head. */
-const SAME_HEAD_MS = 300_000;
 /** More messages than these in this time are announced by their number. */
 const MOST_ANNOUNCED = 3;
 const ANNOUNCE_MS = 4_000;
@@ -323,7 +319,7 @@ export class Chat {
 
   #setUnread(count: number): void {
     this.#unread = count;
-    this.options.unread(count);
+    showUnread(count);
   }
 
   #setBelow(count: number): void {
@@ -385,28 +381,4 @@ export class Chat {
     this.#isPinned = true;
     this.#setBelow(0);
   }
-}
-
-/** One head for several messages of one person in a row. */
-function dressHead(item: HTMLElement): void {
-  const before = item.previousElementSibling as HTMLElement | null;
-  const isSame =
-    before?.dataset.who !== undefined && before.dataset.who === item.dataset.who &&
-    Date.parse(item.dataset.at ?? "") - Date.parse(before.dataset.at ?? "") < SAME_HEAD_MS;
-  item.classList.toggle("chat-goes-on", isSame);
-}
-
-function withLinks(text: string): (HTMLElement | string)[] {
-  return addressesIn(text).map((piece) =>
-    piece.href ? make("a", { href: piece.href, target: "_blank", rel: "noopener nofollow ugc" }, piece.text) : piece.text);
-}
-
-/** Relative while that says more than the clock. */
-function timeWords(when: string): string {
-  const age = serverNow() - Date.parse(when);
-  return age < 3_600_000 ? relativeTime(when) : age < 43_200_000 ? clockTime(when) : relativeTime(when);
-}
-
-function time(when: string): HTMLElement {
-  return make("time", { datetime: when, title: exactTime(when) }, timeWords(when));
 }

@@ -10,26 +10,12 @@ import { DeviceCopy } from "./device";
 import { tooLongWords } from "./fits";
 import { IncomingFrames } from "./incoming";
 import type { Hello } from "./messages";
-import type { Permission } from "./page";
 import type { RefusedCode, ServerMessage } from "./received";
+import type { Permission } from "./page";
+import type { SaveState } from "./save-state";
 import { socketClass } from "./socket";
 import { longestBytes, wholeText } from "./texts";
 import { UnsavedEdits } from "./unsaved";
-
-/** What is not acknowledged, and whether the browser keeps that on this device. */
-interface Waiting {
-  count: number;
-  isOnDevice: boolean;
-}
-
-export type SaveState =
-  | ({ kind: "connecting" } & Waiting)
-  | { kind: "saved"; at: Date }
-  | ({ kind: "saving" } & Waiting)
-  | ({ kind: "unsaved" } & Waiting)
-  | ({ kind: "offline"; since: Date; isRestarting: boolean } & Waiting)
-  | { kind: "readonly" }
-  | ({ kind: "closed"; code: number } & Waiting);
 
 /** Why this history of the document is over for this page, and what the person had on the screen. */
 export interface Ending {

@@ -34,3 +34,18 @@ export function download(text: string, name: string): void {
   make("a", { href: address, download: name }).click();
   setTimeout(() => URL.revokeObjectURL(address), 10_000);
 }
+
+/** Hands out a copy of `text`, under the name that it has then. */
+export const downloadAction = (
+  text: () => string,
+  name: () => string,
+  after: () => void = () => undefined,
+  words = "Download my copy",
+): NoticeAction => ({
+  words,
+  icon: "download",
+  act: () => {
+    download(text(), name());
+    after();
+  },
+});

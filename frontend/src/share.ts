@@ -37,12 +37,10 @@ export class ShareDialog {
 
   constructor(
     private readonly page: Page,
-    private readonly permission: () => Permission,
     private readonly announce: (words: string) => void,
     private readonly problem: (words: string) => void,
   ) {
     this.#path = `/api/sessions/${page.session.id}`;
-    byId("share-open").addEventListener("click", () => void this.open());
     byId("share-close").addEventListener("click", () => this.#dialog.close());
     this.#dialog.addEventListener("click", (event) => {
       if (event.target === this.#dialog) this.#dialog.close();
@@ -54,7 +52,7 @@ export class ShareDialog {
     byId<HTMLInputElement>("share-allow-guests").addEventListener("change", (event) => {
       void this.#switch(event.target as HTMLInputElement, async (allows_guests) => {
         if (!(await changeField(this.page.session, "allows_guests", allows_guests, !allows_guests))) return;
-        this.announce(allows_guests ? "People with a link can come in without an account." : "Guests are out, and no others can come.");
+        this.announce(allows_guests ? "People with a link can come in without an account." : "Guests were removed and can no longer join.");
         void this.#try(() => this.#readGuests());
       });
     });
@@ -73,7 +71,7 @@ export class ShareDialog {
 
   async open(): Promise<void> {
     this.#say("");
-    const manages = canManage(this.permission());
+    const manages = canManage(this.page.session.permission);
     byId("share-add").hidden = !manages;
     byId("share-leave-button").textContent = "Leave this session";
     byId("share-transfer-button").textContent = "Make owner";
@@ -219,7 +217,7 @@ export class ShareDialog {
     const isOneOfThem = collaborators.some(({ user }) => user.id === this.page.user.id);
     this.#leave.hidden = !isOneOfThem && !this.page.user.is_guest;
     const heirs = collaborators.map(({ user }) => user.username);
-    this.#transfer.hidden = this.permission() !== "owner" || heirs.length === 0;
+    this.#transfer.hidden = this.page.session.permission !== "owner" || heirs.length === 0;
     byId<HTMLSelectElement>("share-heir").replaceChildren(...heirs.map((name) => new Option(name, name)));
   }
 
@@ -241,7 +239,7 @@ export class ShareDialog {
   }
 
   #personRow({ user, permission }: Collaborator): HTMLElement {
-    const mine = this.permission();
+    const mine = this.page.session.permission;
     const name = make("span", {}, user.username, user.id === this.page.user.id && " (you)");
     // Only the owner makes or unmakes managers.
     const mayChange = mine === "owner" || (mine === "admin" && permission !== "admin");
@@ -319,8 +317,8 @@ export class ShareDialog {
       control.checked = isOn;
       control.disabled = !mayChange;
     };
-    show("share-public", this.page.session.is_public, canManage(this.permission()));
-    show("share-allow-guests", this.page.session.allows_guests, this.permission() === "owner");
+    show("share-public", this.page.session.is_public, canManage(this.page.session.permission));
+    show("share-allow-guests", this.page.session.allows_guests, this.page.session.permission === "owner");
   }
 
   async #try(work: () => Promise<void>): Promise<boolean> {
