@@ -1,7 +1,7 @@
 // Bundles the pages' scripts, styles, fonts and icons into build/static/app, where Django's static files find them.
 // `node build.mjs` builds once, minified; `node build.mjs --watch` rebuilds on change, with source maps.
 import { copyFile, mkdir, readFile, readdir, rename, rm, writeFile } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
+import { dirname, join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import * as esbuild from "esbuild";
@@ -11,6 +11,9 @@ const served = join(here, "..", "build", "static", "app");
 const watching = process.argv.includes("--watch");
 // A finished build takes the place of the old one at once, so that a running server never misses a file.
 const output = watching ? served : `${served}.${process.pid}`;
+
+/** What the editor page may load before it can be used, with gzip: the rest is loaded when it is first needed. */
+const EDITOR_MOST_BYTES = 185 * 1024;
 
 const icons = [
   "arrow-down", "arrow-left", "arrow-right", "bot", "check", "chevron-right", "circle-alert", "circle-check", "circle-stop", "circle-x", "clock", "copy",
@@ -76,15 +79,37 @@ async function prepare() {
 async function buildOnce() {
   const started = performance.now();
   const results = await Promise.all([modules, early, styles].map((options) => esbuild.build(options)));
+  for (const { metafile } of results) await showSizes(metafile.outputs);
   await rm(served, { recursive: true, force: true });
   await rename(output, served);
-  for (const [path, made] of results.flatMap(({ metafile }) => Object.entries(metafile.outputs))) {
-    if (!made.entryPoint || /chunks|fonts/.test(path)) continue;
-    const zipped = gzipSync(await readFile(join(served, basename(path))), { level: 9 }).length;
-    const sizes = [made.bytes, zipped].map((bytes) => (bytes / 1024).toFixed(1).padStart(7));
-    console.log(`${basename(path).padEnd(10)} ${sizes[0]} KB ${sizes[1]} KB gzip`);
-  }
   console.log(`Built in ${((performance.now() - started) / 1000).toFixed(2)} s`);
+}
+
+/** Prints the size of each entry point with the chunks that are loaded with it. */
+async function showSizes(outputs) {
+  for (const [path, { entryPoint }] of Object.entries(outputs)) {
+    const name = relative(output, resolve(path));
+    if (!entryPoint || dirname(name) !== ".") continue;
+    let [bytes, zipped] = [0, 0];
+    for (const part of loadedWith(path, outputs)) {
+      const content = await readFile(part);
+      bytes += content.length;
+      zipped += gzipSync(content, { level: 9 }).length;
+    }
+    const sizes = [bytes, zipped].map((size) => (size / 1024).toFixed(1).padStart(7));
+    console.log(`${name.padEnd(10)} ${sizes[0]} KB ${sizes[1]} KB gzip`);
+    if (name === "editor.js" && zipped > EDITOR_MOST_BYTES && !watching) {
+      throw new Error(`The editor page loads more than ${EDITOR_MOST_BYTES / 1024} KB at once. Import what it needs later by import().`);
+    }
+  }
+}
+
+/** The output and all that it imports by itself, not by import(). */
+function loadedWith(path, outputs, found = new Set()) {
+  if (found.has(path)) return found;
+  found.add(path);
+  for (const { path: next, kind } of outputs[path].imports) if (kind === "import-statement") loadedWith(next, outputs, found);
+  return found;
 }
 
 try {

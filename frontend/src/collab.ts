@@ -1,35 +1,21 @@
 // The protocol client of the live document: no UI. It joins y-websocket to the server's acknowledgements, so that
-// "saved" means committed on the server, and to the copy on this device of what is not. main.ts turns what it reports
+// "saved" means committed on the server, and to the copy on this device of what is not. The page turns what it reports
 // into words. One Collab is one history of the document: when its text cannot be joined to the server's, it ends.
 import type { Awareness } from "y-protocols/awareness";
 import { WebsocketProvider } from "y-websocket";
 import * as Y from "yjs";
 import { serverNow } from "./clock";
-import type { CopyName } from "./copies";
 import { DeviceCopy } from "./device";
+import type { Ending } from "./endings";
 import { tooLongWords } from "./fits";
 import { IncomingFrames } from "./incoming";
 import type { Hello } from "./messages";
-import type { RefusedCode, ServerMessage } from "./received";
 import type { Permission } from "./page";
+import type { ServerMessage } from "./received";
 import type { SaveState } from "./save-state";
 import { socketClass } from "./socket";
 import { longestBytes, wholeText } from "./texts";
 import { UnsavedEdits } from "./unsaved";
-
-/** Why this history of the document is over for this page, and what the person had on the screen. */
-export interface Ending {
-  reason: RefusedCode | "epoch";
-  /** What the server said, if it did. */
-  detail: string;
-  /** The document, for the next Collab to load what was deleted in it; null of another history. */
-  earlier: Uint8Array | null;
-  text: string;
-  /** Changes that no server has. */
-  count: number;
-  /** Where the text was set apart on this device, for leftovers() to find; null when it is nowhere but here. */
-  kept: CopyName | null;
-}
 
 export interface CollabEvents {
   state(state: SaveState): void;

@@ -1,8 +1,6 @@
 // The text editor: CodeMirror bound to the shared text. Undo takes back one's own edits only.
-import { autocompletion, closeBrackets, closeBracketsKeymap, completionKeymap } from "@codemirror/autocomplete";
 import { defaultKeymap, indentWithTab } from "@codemirror/commands";
 import { bracketMatching, foldGutter, foldKeymap, indentOnInput, syntaxHighlighting } from "@codemirror/language";
-import { highlightSelectionMatches, searchKeymap } from "@codemirror/search";
 import { Compartment, EditorState, type Extension } from "@codemirror/state";
 import {
   crosshairCursor, drawSelection, dropCursor, EditorView, highlightActiveLine, highlightActiveLineGutter,
@@ -55,12 +53,14 @@ export class Editor {
   readonly #language = new Compartment();
   readonly #editable = new Compartment();
   readonly #keys = new Compartment();
+  readonly #helping = new Compartment();
   readonly #indentation = new Compartment();
   readonly #undo = new Map<Y.Text, Y.UndoManager>();
   #languageKey = "";
   #support: Extension = [];
   #indentUnit: Extension = [];
   #keymap: Extension = [];
+  #assistance: Extension = [];
   #isReadOnly = true;
   /** Whether the person has been in the shown text: before its load it is empty, which is no place to remember. */
   #isThere = false;
@@ -71,6 +71,7 @@ export class Editor {
     this.#text = options.text;
     this.view = new EditorView({ parent: options.parent, state: this.#stateOf(options.text, options.label) });
     void this.#loadKeymap(options.settings.keymap ?? "default");
+    void this.#loadAssistance();
   }
 
   /** What is on the screen, also when that is the text of a deleted file. */
@@ -160,12 +161,12 @@ export class Editor {
         EditorView.clipboardInputFilter.of((pasted) => pasted.replace(/\r\n?/g, "\n")),
         lineNumbers(), foldGutter(), highlightActiveLineGutter(), highlightSpecialChars(), drawSelection(), dropCursor(),
         EditorState.allowMultipleSelections.of(true),
-        indentOnInput(), bracketMatching(), closeBrackets(), autocompletion({ activateOnTypingDelay: 200 }),
-        rectangularSelection(), crosshairCursor(), highlightActiveLine(), highlightSelectionMatches(),
+        this.#helping.of(this.#assistance),
+        indentOnInput(), bracketMatching(), rectangularSelection(), crosshairCursor(), highlightActiveLine(),
         syntaxHighlighting(colours), look,
         // Esc, then Tab within two seconds, leaves the editor: CodeMirror's own rule.
         keymap.of([
-          ...closeBracketsKeymap, ...searchKeymap, ...foldKeymap, ...completionKeymap,
+          ...foldKeymap,
           // Mod-Enter is Run, on the whole page.
           ...defaultKeymap.filter((binding) => binding.key !== "Mod-Enter"),
           indentWithTab,
@@ -190,6 +191,11 @@ export class Editor {
   async #loadKeymap(name: string): Promise<void> {
     this.#keymap = await keymapNamed(name).catch(() => []);
     this.view.dispatch({ effects: this.#keys.reconfigure(this.#keymap) });
+  }
+
+  async #loadAssistance(): Promise<void> {
+    this.#assistance = await import("./assistance").then(({ assistance }) => assistance, () => []);
+    this.view.dispatch({ effects: this.#helping.reconfigure(this.#assistance) });
   }
 
   destroy(): void {

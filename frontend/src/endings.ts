@@ -1,12 +1,26 @@
 // What becomes of a text when its connection is closed for good, or when it cannot be merged any more: the person is
 // told what was kept and offered what was not.
-import type { Ending } from "./collab";
 import { type CopyName, remove } from "./copies";
 import { leftovers } from "./device";
 import type { GoneFiles } from "./gone";
 import { announce, downloadAction, endNotice, notice, type NoticeAction } from "./notices";
 import { canEdit, type Page, plural } from "./page";
+import type { RefusedCode } from "./received";
 import type { SaveState } from "./save-state";
+
+/** Why this history of the document is over for this page, and what the person had on the screen. */
+export interface Ending {
+  reason: RefusedCode | "epoch";
+  /** What the server said, if it did. */
+  detail: string;
+  /** The document, for the next Collab to load what was deleted in it; null of another history. */
+  earlier: Uint8Array | null;
+  text: string;
+  /** Changes that no server has. */
+  count: number;
+  /** Where the text was set apart on this device, for leftovers() to find; null when it is nowhere but here. */
+  kept: CopyName | null;
+}
 
 /** A page whose changes are refused again and again within a minute stops. */
 const MOST_ENDINGS = 3;

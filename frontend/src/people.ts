@@ -1,7 +1,7 @@
 // Who is here: a few avatars in the header, and everybody in a list that opens by its button.
 import { facesOf, initialsOf, ownHue, type Face } from "./faces";
 import type { Present } from "./messages";
-import type { PeopleList } from "./people-list";
+import { problem } from "./notices";
 import { byId, icon, make, plural, type Page, type Permission } from "./page";
 import type { Whereabouts } from "./whereabouts";
 
@@ -32,7 +32,7 @@ export class People {
   readonly #panel = byId("people-panel");
   #present: Present[] = [];
   #faces = new Map<string, Face>();
-  #list: PeopleList | null = null;
+  #showList: typeof import("./people-list").showPeople | null = null;
   #looking = 0;
 
   constructor(private readonly options: PeopleOptions) {
@@ -68,7 +68,7 @@ export class People {
     const left = [...before].filter(([id]) => !unique.has(id)).map(([, name]) => `${name} left`);
     const renamed = this.#present.flatMap(({ id, username }) => {
       const old = before.get(id);
-      return old && old !== username ? [`${old} is called ${username} now`] : [];
+      return old && old !== username ? [`${old} is now called ${username}`] : [];
     });
     return [...came, ...left, ...renamed].slice(0, 3).join(". ");
   }
@@ -103,29 +103,51 @@ export class People {
 
   async #toggled(isOpen: boolean): Promise<void> {
     clearInterval(this.#looking);
-    if (!isOpen) return;
-    if (!this.#list) {
-      const { PeopleList } = await import("./people-list");
-      this.#list ??= new PeopleList(this.#panel, this.options, (place) => {
-        this.#panel.hidePopover();
-        this.options.goTo(place);
-      });
+    if (!isOpen) {
+      this.#showList?.(this.#panel, null);
+      return;
     }
-    this.#list.open(this.countWords);
+    try {
+      this.#showList ??= (await import("./people-list")).showPeople;
+    } catch {
+      this.#panel.hidePopover();
+      problem("The list could not be loaded. Check your connection and try again.");
+      return;
+    }
     this.#looking = window.setInterval(() => this.#look(), LOOK_MS);
     this.#look();
   }
 
   #look(): void {
     if (!this.#panel.matches(":popover-open")) return;
-    this.#list?.show(this.#present, this.#faces, this.options.whereabouts(), this.countWords);
+    const { me, whereabouts, goTo, rename } = this.options;
+    this.#showList?.(this.#panel, {
+      people: this.#present,
+      faces: this.#faces,
+      places: whereabouts(),
+      countWords: this.countWords,
+      me,
+      goTo: (place) => {
+        this.#panel.hidePopover();
+        goTo(place);
+      },
+      rename,
+    });
   }
 }
 
-/** Puts hue, letters and mark on an avatar. */
-export function dress(avatar: HTMLElement, person: Present, face: Face | undefined): void {
-  avatar.className = `avatar hue-${face?.hue ?? ownHue(person.id)}`;
+/** What a person's avatar looks like: hue, letters and mark. */
+export function lookOf(person: Present, face: Face | undefined): { className: string; letters: string; mark: string } {
+  return {
+    className: `avatar hue-${face?.hue ?? ownHue(person.id)}`,
+    letters: face?.initials ?? initialsOf(person.username),
+    mark: person.is_bot ? "bot" : person.permission === "read" ? "eye" : "",
+  };
+}
+
+function dress(avatar: HTMLElement, person: Present, face: Face | undefined): void {
+  const { className, letters, mark } = lookOf(person, face);
+  avatar.className = className;
   if (person.is_bot) avatar.dataset.bot = "yes";
-  const mark = person.is_bot ? icon("bot") : person.permission === "read" && icon("eye");
-  avatar.replaceChildren(make("span", { "aria-hidden": "true" }, face?.initials ?? initialsOf(person.username)), ...(mark ? [mark] : []));
+  avatar.replaceChildren(make("span", { "aria-hidden": "true" }, letters), ...(mark ? [icon(mark)] : []));
 }
