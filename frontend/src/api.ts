@@ -43,7 +43,7 @@ export async function call<T>(
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     });
   } catch {
-    throw new Problem("The server did not answer. Your text is kept in this page. Try again when you are connected.", 0, "unreachable");
+    throw new Problem("The server did not answer. Your text is still in this page. Try again when you are connected.", 0, "unreachable");
   }
   noteServerTime(response.headers.get("Date"), sentAt, performance.now());
   if (!response.ok) throw await problemOf(response);

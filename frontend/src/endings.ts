@@ -45,7 +45,7 @@ const ENDED_WORDS: Record<Ending["reason"], string> = {
   read_only: "You can now only read this session.",
   too_large: "Your last change is larger than this server accepts.",
   invalid: "The server could not read your last change.",
-  epoch: "This session was put back to another version.",
+  epoch: "This session was restored to another version.",
 };
 
 const reload: NoticeAction = { words: "Reload", icon: "rotate-cw", act: () => location.reload() };

@@ -140,7 +140,7 @@ export class Files {
       if (file.id === this.current) this.openGone(file.id);
     }
     if (!isOwn && this.#dialog.open && file.id === this.#subject?.id) {
-      this.#say(`${file.path} was deleted meanwhile.`);
+      this.#say(`${file.path} was deleted in the meantime.`);
       this.#delete.hidden = true;
       byId<HTMLButtonElement>("file-save").disabled = true;
     }
@@ -153,7 +153,7 @@ export class Files {
         this.options.announce(`${await this.bringBack(file)} is back.`);
         endNotice(DELETED);
       } catch (problem) {
-        notice(DELETED, `${path} is not back yet. ${wordsFor(problem)}`, [{ words: "Try again", icon: "rotate-cw", act }]);
+        notice(DELETED, `${path} was not restored. ${wordsFor(problem)}`, [{ words: "Try again", icon: "rotate-cw", act }]);
       }
     };
     notice(DELETED, `You deleted ${path} for everyone.`, [{ words: "Undo", icon: "rotate-cw", act }]);
@@ -243,7 +243,7 @@ export class Files {
       await this.create(path);
     });
     if (!isDone) return;
-    this.options.announce(subject ? `${subject.path} is called ${path} now.` : `${path} was created.`);
+    this.options.announce(subject ? `${subject.path} was renamed to ${path}.` : `${path} was created.`);
     this.options.focus();
   }
 

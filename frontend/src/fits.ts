@@ -41,13 +41,13 @@ async function tellOfBinary(files: File[], view: EditorView, refuse: (words: str
   if (view.state.readOnly) return;
   for (const file of files) {
     if (BINARY.test(await file.slice(0, 65_536).text())) {
-      refuse(`${file.name} holds something other than text, so nothing was inserted.`);
+      refuse(`${file.name} is not a text file, so nothing was inserted.`);
       return;
     }
   }
 }
 
 export const tooLongWords = (most: number, bytes: number): string =>
-  `A file may hold ${kilobytes(most)} of text, and with that it would hold ${kilobytes(bytes)}.`;
+  `A file can hold ${kilobytes(most)} of text, and this would make it ${kilobytes(bytes)}.`;
 
 const kilobytes = (bytes: number): string => `${Math.ceil(bytes / 1024).toLocaleString("en")} KB`;

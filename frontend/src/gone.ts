@@ -115,6 +115,6 @@ export class GoneFiles {
 const keyOf = ({ id }: FileEntry): string => `gone-${id}`;
 
 function wordsOf({ path, by, hasRest }: GoneFile): string {
-  const what = by === "You" ? `You deleted ${path} elsewhere.` : by ? `${by} deleted ${path}.` : `${path} was deleted.`;
-  return `${what} ${hasRest ? "What you typed last is in no file. " : ""}Its text is still here, for reading.`;
+  const what = by === "You" ? `You deleted ${path} in another window.` : by ? `${by} deleted ${path}.` : `${path} was deleted.`;
+  return `${what} ${hasRest ? "What you typed last is not in any file. " : ""}You can still read its text here.`;
 }

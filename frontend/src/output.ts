@@ -211,7 +211,7 @@ export class OutputView {
       if (block && !block.querySelector(".output-text")?.hasChildNodes()) block.remove();
     }
     this.#parts.splice(0, count);
-    if (!this.#isCut) this.element.prepend(make("p", { class: "output-note" }, "The beginning is not shown here. Copy takes all of it."));
+    if (!this.#isCut) this.element.prepend(make("p", { class: "output-note" }, "The beginning is not shown here. Copy takes the whole output."));
     this.#isCut = true;
   }
 

@@ -60,7 +60,7 @@ function PeopleList({ people, faces, places, countWords, me, goTo, rename }: Peo
           />
         ))}
       </ul>
-      <p class="hint here-none" hidden={found.length > 0}>Nobody here has this name.</p>
+      <p class="hint here-none" hidden={found.length > 0}>Nobody here has that name.</p>
       <p class="visually-hidden" role="status">{name && `${found.length} of ${people.length}`}</p>
       {me.is_guest && <NameForm username={me.username} rename={rename} />}
     </>

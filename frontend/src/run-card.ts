@@ -145,7 +145,7 @@ export class RunCard {
 
   #factWords(): string {
     const { run } = this;
-    if (run.status === "queued") return run.stats?.message ?? "It starts as soon as a runner is free";
+    if (run.status === "queued") return run.stats?.message ?? "Starts as soon as a runner is free";
     if (run.status === "running") {
       return this.#runningSince === null ? "" : `${((performance.now() - this.#runningSince) / 1000).toFixed(1)} s`;
     }
@@ -233,7 +233,7 @@ export class RunCard {
       { class: "run-input" },
       field,
       make("button", { type: "submit", class: "button small" }, icon("corner-down-left"), "Send"),
-      make("button", { type: "button", class: "button small quiet", title: "Tell the program that no more input comes", click: () => void send({ text: "", eof: true }) }, "End input"),
+      make("button", { type: "button", class: "button small quiet", title: "Tell the program that there is no more input", click: () => void send({ text: "", eof: true }) }, "End input"),
     );
     row.addEventListener("submit", (event) => {
       event.preventDefault();

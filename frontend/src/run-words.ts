@@ -92,8 +92,8 @@ export function stateWords(run: Run, usual: Limits): string {
 
 export function nextStep(run: Run): string {
   if (run.status === "error") {
-    return `The fault is on the server${run.error_id ? ` (error ${run.error_id})` : ""}. Your text is unchanged. Run it again, or tell the person who runs this server.`;
+    return `The fault is on the server${run.error_id ? ` (error ${run.error_id})` : ""}. Your text is unchanged. Run it again, or tell whoever runs this server.`;
   }
   if (!["timed_out", "out_of_memory", "output_limit"].includes(run.status)) return "";
-  return [run.stats?.message, "What it printed until then is kept."].filter(Boolean).join(" ");
+  return [run.stats?.message, "What it printed before that is kept."].filter(Boolean).join(" ");
 }

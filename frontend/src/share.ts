@@ -52,7 +52,7 @@ export class ShareDialog {
     byId<HTMLInputElement>("share-allow-guests").addEventListener("change", (event) => {
       void this.#switch(event.target as HTMLInputElement, async (allows_guests) => {
         if (!(await changeField(this.page.session, "allows_guests", allows_guests, !allows_guests))) return;
-        this.announce(allows_guests ? "People with a link can come in without an account." : "Guests were removed and can no longer join.");
+        this.announce(allows_guests ? "People with a link can now join without an account." : "Guests were removed and can no longer join.");
         void this.#try(() => this.#readGuests());
       });
     });
@@ -64,7 +64,7 @@ export class ShareDialog {
     byId<HTMLInputElement>("share-public").addEventListener("change", (event) => {
       void this.#switch(event.target as HTMLInputElement, async (is_public) => {
         if (!(await changeField(this.page.session, "is_public", is_public, !is_public))) return;
-        this.announce(is_public ? "Anyone signed in can read this session." : "Only the people you share it with can read this session.");
+        this.announce(is_public ? "Anyone signed in can read this session." : "Only people you share this session with can read it.");
       });
     });
   }
@@ -195,7 +195,7 @@ export class ShareDialog {
 
   async #rotateInvite(invite: Invite): Promise<void> {
     if (await this.#makeInvite(`invites/${invite.id}/rotate`)) {
-      this.announce("The link has a new address. The old one does not work any more.");
+      this.announce("The link has a new address. The old one no longer works.");
     }
   }
 
@@ -203,7 +203,7 @@ export class ShareDialog {
     await this.#try(async () => {
       await call("DELETE", `${this.#path}/invites/${invite.id}`);
       await this.#readInvites();
-      this.announce("The link is off. People who joined with it stay.");
+      this.announce("The link is turned off. People who joined with it stay.");
     });
   }
 
@@ -247,7 +247,7 @@ export class ShareDialog {
       const words = roles.find(([key]) => key === permission)?.[1] ?? permission;
       return make("li", { class: "person" }, name, make("span", { class: "hint" }, words));
     }
-    const menu = roleMenu(permission, mine, `What ${user.username} may do`);
+    const menu = roleMenu(permission, mine, `What ${user.username} can do`);
     menu.addEventListener("change", () => {
       void this.#try(async () => {
         await call("PATCH", `${this.#path}/collaborators/${user.id}`, { permission: menu.value });

@@ -68,7 +68,7 @@ async function placeLanguages(): Promise<void> {
   if (absent.length === 0 || absent.length === chips.length) return;
   for (const { chip, language } of absent) {
     chip.classList.add("unavailable");
-    chip.setAttribute("title", `You can write ${language.name} here; this server cannot run it.`);
+    chip.setAttribute("title", `You can write ${language.name} here, but this server cannot run it.`);
     chip.lastElementChild?.append(make("span", { class: "visually-hidden" }, " (cannot be run on this server)"));
   }
   const focused = document.activeElement;

@@ -5,7 +5,7 @@ type Theme = "system" | "light" | "dark";
 
 const turn: Record<Theme, Theme> = { system: "light", light: "dark", dark: "system" };
 const icons: Record<Theme, string> = { system: "monitor", light: "sun", dark: "moon" };
-const words: Record<Theme, string> = { system: "as the system", light: "light", dark: "dark" };
+const words: Record<Theme, string> = { system: "system", light: "light", dark: "dark" };
 
 export function keepTheme(theme: string): void {
   if (theme === "light" || theme === "dark") document.documentElement.dataset.theme = theme;
@@ -23,7 +23,7 @@ export function setUpThemeSwitch(): void {
   let theme = (document.documentElement.dataset.theme ?? "system") as Theme;
   const show = () => {
     button.replaceChildren(icon(icons[theme]));
-    const name = `Colours: ${words[theme]}. Change to ${words[turn[theme]]}`;
+    const name = `Theme: ${words[theme]}. Switch to ${words[turn[theme]]}`;
     button.setAttribute("aria-label", name);
     button.title = name;
   };

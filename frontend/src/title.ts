@@ -56,7 +56,7 @@ export class TitleField {
 
   #tellBoth(mine: string): void {
     const { title } = this.session;
-    notice("title", `${this.namedBy()} named this session “${title}” while you wrote “${mine}”. Yours was not saved.`, [
+    notice("title", `${this.namedBy()} renamed this session to “${title}” while you were writing “${mine}”. Yours was not saved.`, [
       this.#tryAgain("Use mine", mine, title),
       { words: "Keep theirs", icon: "x", act: () => endNotice("title") },
     ]);

@@ -148,7 +148,7 @@ def test_answer_that_nobody_asked_for_signs_nobody_in(live, provider):
     victim.press("/sessions", "Log out")
     for state in ("", "forged"):
         answer = victim.http.get(provider.authorize({"redirect_uri": callback, "state": state}))
-        assert "an answer that nobody in this browser asked for" in answer.text
+        assert "was not requested by this browser" in answer.text
         assert victim.username is None
 
 
@@ -159,7 +159,7 @@ def test_who_says_no_there_is_told_and_not_signed_in(live, provider):
         answer = browser.log_in_at_school()
     finally:
         provider.says_no = False
-    assert "You came back without logging in there." in answer.text
+    assert "You came back without logging in to the other service." in answer.text
     assert browser.username is None
 
 

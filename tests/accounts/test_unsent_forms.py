@@ -115,4 +115,4 @@ def test_no_address_answers_with_the_browsers_own_page(client, alice, session, p
     answer = client.get(path.format(id=session.pk))
     assert answer.status_code == 405
     assert answer["Allow"]
-    assert "only takes a form" in answer.content.decode()
+    assert "only accepts forms" in answer.content.decode()

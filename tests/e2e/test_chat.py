@@ -72,7 +72,7 @@ def test_two_people_talk_and_markup_stays_text(server, ana, visit):
     for visitor in (ana, ben):
         expect(visitor.page.get_by_label("Title of this session")).to_have_value("Renamed")
         expect(visitor.page.get_by_label("Language")).to_have_value("ruby")
-        expect(visitor.page.locator("#chat-list")).to_contain_text(f"{owner.username} named this session “Renamed”")
+        expect(visitor.page.locator("#chat-list")).to_contain_text(f"{owner.username} renamed this session to “Renamed”")
         expect(visitor.page.locator("#chat-list")).to_contain_text(f"{owner.username} changed the language to Ruby")
 
 
@@ -130,7 +130,7 @@ def test_visitor_of_a_public_session_reads_the_chat_and_cannot_write(server, ana
     show_chat(ana)
     expect(texts(ana)).to_have_text(["welcome"])
     expect(ana.page.get_by_label("Message", exact=True)).to_be_hidden()
-    expect(ana.page.get_by_text("You visit this public session.")).to_be_visible()
+    expect(ana.page.get_by_text("You are visiting a public session.")).to_be_visible()
 
 
 def test_draft_survives_a_reload_and_is_gone_once_logged_out(server, ana):

@@ -101,7 +101,7 @@ def test_no_key_reaches_another_file_when_the_one_that_is_typed_in_is_deleted(pa
     type_at_end(ben, "mine = 1")
     ben.expect_saved()
     pair.delete(file_id)
-    offer = notice(ben, f"{pair.owner.username} deleted util.py. Its text is still here")
+    offer = notice(ben, f"{pair.owner.username} deleted util.py. You can still read its text here")
     expect(offer).to_be_visible()
     ben.page.keyboard.type("lost keys")
     assert ben.text() == WORDS + "mine = 1"
@@ -130,7 +130,7 @@ def test_what_was_typed_offline_into_a_file_that_is_deleted_meanwhile_is_found_o
     pair.live.start()
     pair.delete(file_id)
     ben.page.context.set_offline(False)
-    offer = notice(ben, "util.py was deleted. What you typed last is in no file.")
+    offer = notice(ben, "util.py was deleted. What you typed last is not in any file.")
     expect(offer).to_be_visible(timeout=60_000)
     expect(state(ben)).to_have_text("Not saved: util.py was deleted")
     expect(ben.page.locator("#announcer")).to_contain_text("Reconnected. Not saved: util.py was deleted.")
@@ -154,7 +154,7 @@ def test_whoever_deletes_a_file_can_undo_that_and_another_who_renames_it_is_told
         visitor.page.get_by_role("button", name="Rename or delete util.py").click()
     ana.page.get_by_role("button", name="Delete file").click()
     ana.page.get_by_role("button", name="Delete it for everyone").click()
-    expect(ben.page.locator("#file-problem")).to_have_text("util.py was deleted meanwhile.")
+    expect(ben.page.locator("#file-problem")).to_have_text("util.py was deleted in the meantime.")
     expect(ben.page.get_by_role("button", name="Rename", exact=True)).to_be_disabled()
     expect(notice(ana, "You deleted util.py for everyone.")).to_be_visible()
     pair.expect(lambda files: files.keys() == {"main.py"})
@@ -273,7 +273,7 @@ def test_what_does_not_fit_is_refused_in_words_before_it_is_made(pair):
     type_at_end(ana, "mine")
     ana.expect_saved()
     ana.page.keyboard.insert_text("x" * 600_000)
-    expect(notice(ana, "A file may hold 512 KB of text, and with that it would hold 586 KB.")).to_be_visible()
+    expect(notice(ana, "A file can hold 512 KB of text, and this would make it 586 KB.")).to_be_visible()
     ana.expect_saved()
     pair.expect(lambda files: files["main.py"] == "print('main')\nmine")
     ana.page.keyboard.press("Control+z")
@@ -285,7 +285,7 @@ def test_what_does_not_fit_is_refused_in_words_before_it_is_made(pair):
       document.querySelector(".cm-content").dispatchEvent(new DragEvent("drop", { dataTransfer: data, bubbles: true }));
     }"""
     ana.page.evaluate(drop)
-    expect(notice(ana, "photo.png holds something other than text, so nothing was inserted.")).to_be_visible()
+    expect(notice(ana, "photo.png is not a text file, so nothing was inserted.")).to_be_visible()
 
 
 def test_every_selection_of_somebody_with_several_is_shown_to_the_others(pair):
@@ -312,7 +312,7 @@ def test_refused_change_leaves_what_was_done_before_it_to_be_undone(pair):
     whole = "print('main')\nmine" + "y" * 300_000
     pair.owner.call("PATCH", pair.api, 200, json={"content": whole})
     ana.page.context.set_offline(False)
-    refusal = notice(ana, "A file may hold 512 KB of text, and with that it would hold 586 KB.")
+    refusal = notice(ana, "A file can hold 512 KB of text, and this would make it 586 KB.")
     expect(refusal).to_be_visible(timeout=60_000)
     expect(ana.editor).to_contain_text("yyy", timeout=60_000)
     ana.expect_saved()

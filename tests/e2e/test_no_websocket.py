@@ -75,7 +75,7 @@ def test_reason_is_told_for_each_way_of_having_no_connection(server, visit):
     reasons: dict[str, Block] = {
         "stops the live connection.": lambda socket: None,
         "The server cannot open the live document now.": lambda socket: socket.close(code=4503),
-        "The server restarts.": lambda socket: socket.close(code=1012),
+        "The server is restarting.": lambda socket: socket.close(code=1012),
     }
     pages = {reason: ana.page.context.new_page() for reason in reasons}
     for reason, page in pages.items():

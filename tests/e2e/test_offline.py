@@ -215,7 +215,7 @@ def test_another_history_of_the_document_is_never_mixed_with_the_old_text(togeth
     expect_kept(ana)
     together.set_in_database(NEW_EPOCH, session_id=together.session_id)
     together.live.start()
-    said = "put back to another version"
+    said = "restored to another version"
     expect(ana.page.locator(".notice", has_text=said)).to_be_visible(timeout=60_000)
     ana.expect_saved()
     assert ana.text() == "start\n"
@@ -243,7 +243,7 @@ def test_page_that_was_demoted_while_away_goes_on_read_only_and_offers_what_was_
     expect(ana.editor).to_have_attribute("aria-readonly", "true")
     assert ana.text() == "start\nin time\n" == together.owner.text(together.session_id)
     expect_copy(
-        ana, "You can read this session now, not edit it. 9 changes of yours were not taken", "too late", tmp_path
+        ana, "You can now only read this session. 9 changes of yours were not saved", "too late", tmp_path
     )
 
 
