@@ -41,6 +41,8 @@ export class Files {
   #wanted = "";
   /** The file that this page is deleting. */
   #removing = "";
+  /** The file whose deletion by this person can be undone. */
+  #undoable = "";
   #drawn = "";
 
   constructor(private readonly options: FilesOptions) {
@@ -148,6 +150,7 @@ export class Files {
 
   #offerUndo(file: DeletedFile): void {
     const { path } = file;
+    this.#undoable = file.id;
     const act = async (): Promise<void> => {
       try {
         this.options.announce(`${await this.bringBack(file)} is back.`);
@@ -168,6 +171,10 @@ export class Files {
       this.open(id);
     }
     for (const { id } of this.options.gone()) if (isListed(id)) this.options.returned(id, this.#doc?.getText(id).toString() ?? "");
+    if (this.#undoable && isListed(this.#undoable)) {
+      this.#undoable = "";
+      endNotice(DELETED);
+    }
     const shown = files.find(({ id }) => id === this.current);
     if (shown) this.options.open(shown);
     else if (!this.shownGone) this.open(MAIN);

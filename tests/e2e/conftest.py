@@ -4,9 +4,10 @@ playwright keeps an event loop in the main thread."""
 from __future__ import annotations
 
 import re
+import time
 import uuid
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
@@ -14,7 +15,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tests.live import LiveServer
+    from tests.live import LiveServer, Person
 
 PASSWORD = "correct horse battery"
 # A busy machine is slow, not wrong.
@@ -116,3 +117,64 @@ def visit(browser: Browser) -> Iterator[Callable[[LiveServer, str], Visitor]]:
     yield arrive
     for context in contexts:
         context.close()
+
+
+@dataclass
+class Pair:
+    """Ana and Ben have one session open, and both may edit. Its owner is at no page."""
+
+    live: LiveServer
+    owner: Person
+    ana: Visitor
+    ben: Visitor
+    session_id: str
+
+    @property
+    def address(self) -> str:
+        return f"{self.live.url}/sessions/{self.session_id}"
+
+    @property
+    def api(self) -> str:
+        return f"/api/sessions/{self.session_id}"
+
+    def create(self, path: str, content: str) -> str:
+        return self.owner.call("POST", f"{self.api}/files", 201, json={"path": path, "content": content})["id"]
+
+    def delete(self, file_id: str) -> None:
+        self.owner.call("DELETE", f"{self.api}/files/{file_id}", 204)
+
+    def files(self) -> dict[str, str]:
+        """Path -> text of each file, as the server has them."""
+        listed: list[dict[str, Any]] = self.owner.call("GET", f"{self.api}/files", 200)
+        return {
+            file["path"]: self.owner.call("GET", f"{self.api}/files/{file['id']}", 200)["content"] for file in listed
+        }
+
+    def expect(self, holds: Callable[[dict[str, str]], bool]) -> None:
+        """Wait until this holds of the files: a page that still says Saved may not have sent the last key."""
+        deadline = time.monotonic() + 30
+        while not holds(files := self.files()):
+            assert time.monotonic() < deadline, files
+            self.ana.page.wait_for_timeout(100)
+
+    def set_in_database(self, code: str, **values: str) -> None:
+        self.live.manage("shell", "-v", "0", "-c", code.format(**values))
+
+    def crash(self) -> None:
+        """Kill the server, and wait until both pages know that it is gone."""
+        self.live.kill()
+        for visitor in (self.ana, self.ben):
+            if not visitor.page.is_closed() and "/sessions/" in visitor.page.url:
+                expect(visitor.page.locator("#state-words")).to_contain_text("Reconnecting", timeout=60_000)
+
+
+@pytest.fixture
+def pair(live: LiveServer, visit: Callable[[LiveServer, str], Visitor]) -> Pair:
+    owner, ana, ben = live.person("owner"), visit(live, "ana"), visit(live, "ben")
+    session_id: str = owner.new_session(content="print('main')\n")["id"]
+    for visitor in (ana, ben):
+        visitor.have_account()
+        owner.let_in(session_id, visitor)
+        visitor.page.goto(f"{live.url}/sessions/{session_id}")
+        visitor.expect_saved()
+    return Pair(live, owner, ana, ben, session_id)

@@ -72,7 +72,9 @@ def test_two_people_talk_and_markup_stays_text(server, ana, visit):
     for visitor in (ana, ben):
         expect(visitor.page.get_by_label("Title of this session")).to_have_value("Renamed")
         expect(visitor.page.get_by_label("Language")).to_have_value("ruby")
-        expect(visitor.page.locator("#chat-list")).to_contain_text(f"{owner.username} renamed this session to “Renamed”")
+        expect(visitor.page.locator("#chat-list")).to_contain_text(
+            f"{owner.username} renamed this session to “Renamed”"
+        )
         expect(visitor.page.locator("#chat-list")).to_contain_text(f"{owner.username} changed the language to Ruby")
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from playwright.sync_api import expect
@@ -12,49 +10,13 @@ from playwright.sync_api import expect
 from tests.live import LiveServer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from playwright.sync_api import Locator
 
     from tests.e2e.conftest import Visitor
-    from tests.live import Person
 
 WORDS = "def f():\n    return 1\n"
-
-
-@dataclass
-class Pair:
-    """Ana and Ben have one session open, and both may edit. Its owner is at no page."""
-
-    live: LiveServer
-    owner: Person
-    ana: Visitor
-    ben: Visitor
-    session_id: str
-
-    @property
-    def api(self) -> str:
-        return f"/api/sessions/{self.session_id}"
-
-    def create(self, path: str, content: str) -> str:
-        return self.owner.call("POST", f"{self.api}/files", 201, json={"path": path, "content": content})["id"]
-
-    def delete(self, file_id: str) -> None:
-        self.owner.call("DELETE", f"{self.api}/files/{file_id}", 204)
-
-    def files(self) -> dict[str, str]:
-        """Path -> text of each file, as the server has them."""
-        listed: list[dict[str, Any]] = self.owner.call("GET", f"{self.api}/files", 200)
-        return {
-            file["path"]: self.owner.call("GET", f"{self.api}/files/{file['id']}", 200)["content"] for file in listed
-        }
-
-    def expect(self, holds: Callable[[dict[str, str]], bool]) -> None:
-        """Wait until this holds of the files: a page that still says Saved may not have sent the last key."""
-        deadline = time.monotonic() + 30
-        while not holds(files := self.files()):
-            assert time.monotonic() < deadline, files
-            self.ana.page.wait_for_timeout(100)
 
 
 @pytest.fixture(scope="module")
@@ -62,18 +24,6 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
     # Small frames, so that an edit which has to be sent in several needs not be a large one.
     with LiveServer(tmp_path_factory.mktemp("editing") / "data", {"SOCKET_MAX_BYTES": "100000"}) as started:
         yield started
-
-
-@pytest.fixture
-def pair(live: LiveServer, visit: Callable[[LiveServer, str], Visitor]) -> Pair:
-    owner, ana, ben = live.person("owner"), visit(live, "ana"), visit(live, "ben")
-    session_id: str = owner.new_session(content="print('main')\n")["id"]
-    for visitor in (ana, ben):
-        visitor.have_account()
-        owner.let_in(session_id, visitor)
-        visitor.page.goto(f"{live.url}/sessions/{session_id}")
-        visitor.expect_saved()
-    return Pair(live, owner, ana, ben, session_id)
 
 
 def open_file(visitor: Visitor, path: str) -> None:
@@ -161,6 +111,26 @@ def test_whoever_deletes_a_file_can_undo_that_and_another_who_renames_it_is_told
     ana.page.get_by_role("button", name="Undo").click()
     expect(ana.page.locator("#files-list [aria-current]")).to_contain_text("util.py")
     pair.expect(lambda files: files["util.py"] == ana.text() == WORDS)
+
+
+def test_file_that_somebody_brings_back_from_the_list_of_deleted_ones_ends_the_offer_to_undo(pair):
+    ana, ben = pair.ana, pair.ben
+    pair.create("util.py", WORDS)
+    open_file(ana, "util.py")
+    ana.page.get_by_role("button", name="Rename or delete util.py").click()
+    ana.page.get_by_role("button", name="Delete file").click()
+    ana.page.get_by_role("button", name="Delete it for everyone").click()
+    undo = notice(ana, "You deleted util.py for everyone.")
+    expect(undo).to_be_visible()
+    ben.page.get_by_role("button", name="More", exact=True).click()
+    ben.page.locator("#file-new-menu").click()
+    row = ben.page.get_by_role("dialog", name="New file").get_by_role("listitem")
+    expect(row).to_contain_text(f"util.py deleted by {ana.username} just now")
+    row.get_by_role("button", name="Bring back util.py").click()
+    expect(ben.page.locator("#files-list [aria-current]")).to_contain_text("util.py")
+    expect(undo).to_be_hidden()
+    expect(ana.page.get_by_role("button", name="util.py", exact=True)).to_be_visible()
+    pair.expect(lambda files: files["util.py"] == ben.text() == WORDS)
 
 
 def test_caret_stays_at_its_text_while_others_write_above_it_in_another_file_and_over_a_reload(pair):

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from playwright.sync_api import expect
 
 from tests.e2e.conftest import PASSWORD, Visitor
-from tests.live import LiveServer, Person
+from tests.live import LiveServer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
 NEW_EPOCH = """
@@ -65,46 +64,10 @@ ASKS_NOTHING = """() => {
 }"""
 
 
-@dataclass
-class Together:
-    """Ana and Ben with one session open; both may edit. Its owner is at no page."""
-
-    live: LiveServer
-    owner: Person
-    ana: Visitor
-    ben: Visitor
-    session_id: str
-
-    @property
-    def address(self) -> str:
-        return f"{self.live.url}/sessions/{self.session_id}"
-
-    def set_in_database(self, code: str, **values: str) -> None:
-        self.live.manage("shell", "-v", "0", "-c", code.format(**values))
-
-    def crash(self) -> None:
-        self.live.kill()
-        for visitor in (self.ana, self.ben):
-            if not visitor.page.is_closed() and "/sessions/" in visitor.page.url:
-                expect(visitor.page.locator("#state-words")).to_contain_text("Reconnecting", timeout=60_000)
-
-
 @pytest.fixture(scope="module")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
     with LiveServer(tmp_path_factory.mktemp("offline") / "data") as started:
         yield started
-
-
-@pytest.fixture
-def together(live: LiveServer, visit: Callable[[LiveServer, str], Visitor]) -> Together:
-    owner, ana, ben = live.person("owner"), visit(live, "ana"), visit(live, "ben")
-    session_id: str = owner.new_session(content="start\n")["id"]
-    for visitor in (ana, ben):
-        visitor.have_account()
-        owner.let_in(session_id, visitor)
-        visitor.page.goto(f"{live.url}/sessions/{session_id}")
-        visitor.expect_saved()
-    return Together(live, owner, ana, ben, session_id)
 
 
 def add(visitor: Visitor, text: str) -> None:
@@ -146,153 +109,151 @@ def close_unasked(visitor: Visitor) -> None:
     assert not asked
 
 
-def test_two_people_type_through_a_crash_and_a_restart_and_nothing_is_lost(together):
-    ana, ben = together.ana, together.ben
+def test_two_people_type_through_a_crash_and_a_restart_and_nothing_is_lost(pair):
+    ana, ben = pair.ana, pair.ben
     add(ana, "saved before\n")
     ana.expect_saved()
-    together.crash()
+    pair.crash()
     for visitor, word in ((ana, "ana during the crash\n"), (ben, "ben during the crash\n")):
         add(visitor, word)
         expect_kept(visitor)
-    together.live.start()
+    pair.live.start()
     for visitor in (ana, ben):
         visitor.expect_saved()
         visitor.expect_text("saved before\nana during the crash\nben during the crash")
-    assert ana.text() == ben.text() == together.owner.text(together.session_id)
+    assert ana.text() == ben.text() == pair.owner.text(pair.session_id)
 
     # A restart says goodbye; one of the two types on.
-    together.live.stop()
+    pair.live.stop()
     expect_state(ben, "Server restarting")
     add(ana, "ana during the restart\n")
-    together.live.start()
+    pair.live.start()
     for visitor in (ana, ben):
         visitor.expect_saved()
         visitor.expect_text("ana during the restart")
         # What is saved stays on no device.
         expect_nothing_on_the_device(visitor)
-    assert ana.text() == ben.text() == together.owner.text(together.session_id)
+    assert ana.text() == ben.text() == pair.owner.text(pair.session_id)
 
 
-def test_page_that_was_away_says_what_a_moderator_did_meanwhile_and_when_that_has_ended(together):
-    measure = together.ana.page.locator("#measure")
+def test_page_that_was_away_says_what_a_moderator_did_meanwhile_and_when_that_has_ended(pair):
+    measure = pair.ana.page.locator("#measure")
     for locked_at, said in (("timezone.now()", re.compile(r"locked this session.* The exam is over\.$")), ("None", "")):
-        together.crash()
-        together.set_in_database(LOCK, session_id=together.session_id, locked_at=locked_at)
-        together.live.start()
-        expect_state(together.ana, "^Read only$" if said else "^Saved")
+        pair.crash()
+        pair.set_in_database(LOCK, session_id=pair.session_id, locked_at=locked_at)
+        pair.live.start()
+        expect_state(pair.ana, "^Read only$" if said else "^Saved")
         expect(measure).to_have_text(said)
         expect(measure).to_be_visible(visible=bool(said))
 
 
-def test_tab_that_was_closed_offline_is_merged_when_it_is_opened_again(together):
-    ana, ben = together.ana, together.ben
-    stays = Visitor(ana.page.context.new_page(), together.live.url, ana.username)
-    stays.page.goto(together.address)
+def test_tab_that_was_closed_offline_is_merged_when_it_is_opened_again(pair):
+    ana, ben = pair.ana, pair.ben
+    stays = Visitor(ana.page.context.new_page(), pair.live.url, ana.username)
+    stays.page.goto(pair.address)
     stays.expect_saved()
-    together.crash()
+    pair.crash()
     expect_state(stays, "Reconnecting")
     add(ana, "typed in a tab that closes\n")
     add(stays, "typed in a tab that stays\n")
     expect_kept(ana)
     expect_kept(stays)
     close_unasked(ana)
-    together.live.start()
+    pair.live.start()
     stays.expect_saved()
-    opened = Visitor(stays.page.context.new_page(), together.live.url, ana.username)
-    opened.page.goto(together.address)
+    opened = Visitor(stays.page.context.new_page(), pair.live.url, ana.username)
+    opened.page.goto(pair.address)
     opened.expect_saved()
     for visitor in (opened, stays, ben):
         visitor.expect_text("typed in a tab that closes\ntyped in a tab that stays")
-    assert opened.text() == stays.text() == ben.text() == together.owner.text(together.session_id)
+    assert opened.text() == stays.text() == ben.text() == pair.owner.text(pair.session_id)
     assert ben.text().count("typed in a tab that closes") == 1
     expect_nothing_on_the_device(opened)
 
 
-def test_another_history_of_the_document_is_never_mixed_with_the_old_text(together, tmp_path):
-    ana = together.ana
-    together.crash()
+def test_another_history_of_the_document_is_never_mixed_with_the_old_text(pair, tmp_path):
+    ana = pair.ana
+    pair.crash()
     add(ana, "typed in the old history\n")
     expect_kept(ana)
-    together.set_in_database(NEW_EPOCH, session_id=together.session_id)
-    together.live.start()
+    pair.set_in_database(NEW_EPOCH, session_id=pair.session_id)
+    pair.live.start()
     said = "restored to another version"
     expect(ana.page.locator(".notice", has_text=said)).to_be_visible(timeout=60_000)
     ana.expect_saved()
-    assert ana.text() == "start\n"
+    assert ana.text() == "print('main')\n"
     # Edits go on, and the old text is offered until it is discarded, also by a later page.
     add(ana, "1 + 1\n")
     ana.expect_saved()
     ana.page.reload()
     ana.expect_saved()
-    assert ana.text() == "start\n1 + 1\n" == together.owner.text(together.session_id)
-    expect_copy(ana, said, "start\ntyped in the old history\n", tmp_path)
+    assert ana.text() == "print('main')\n1 + 1\n" == pair.owner.text(pair.session_id)
+    expect_copy(ana, said, "print('main')\ntyped in the old history\n", tmp_path)
     ana.page.get_by_role("button", name="Discard").click()
     expect_nothing_on_the_device(ana)
 
 
-def test_page_that_was_demoted_while_away_goes_on_read_only_and_offers_what_was_not_taken(together, tmp_path):
-    ana, ben = together.ana, together.ben
-    together.crash()
+def test_page_that_was_demoted_while_away_goes_on_read_only_and_offers_what_was_not_taken(pair, tmp_path):
+    ana, ben = pair.ana, pair.ben
+    pair.crash()
     add(ana, "too late\n")
     add(ben, "in time\n")
     expect_kept(ana)
-    together.set_in_database(SET_PERMISSION, username=ana.username)
-    together.live.start()
+    pair.set_in_database(SET_PERMISSION, username=ana.username)
+    pair.live.start()
     expect_state(ana, "Read only")
     ana.expect_text("in time")
     expect(ana.editor).to_have_attribute("aria-readonly", "true")
-    assert ana.text() == "start\nin time\n" == together.owner.text(together.session_id)
-    expect_copy(
-        ana, "You can now only read this session. 9 changes of yours were not saved", "too late", tmp_path
-    )
+    assert ana.text() == "print('main')\nin time\n" == pair.owner.text(pair.session_id)
+    expect_copy(ana, "You can now only read this session. 9 changes of yours were not saved", "too late", tmp_path)
 
 
-def test_demotion_while_typing_leaves_the_page_with_the_text_of_the_server(together):
-    ana, ben, owner = together.ana, together.ben, together.owner
+def test_demotion_while_typing_leaves_the_page_with_the_text_of_the_server(pair):
+    ana, ben, owner = pair.ana, pair.ben, pair.owner
     ana.editor.click()
     ana.page.evaluate(TYPE_ALL_THE_TIME)
     ben.expect_text("9,")
-    answer = owner.call("GET", f"/api/sessions/{together.session_id}/collaborators", 200)
+    answer = owner.call("GET", f"/api/sessions/{pair.session_id}/collaborators", 200)
     ana_id = next(row["user"]["id"] for row in answer if row["user"]["username"] == ana.username)
-    path = f"/api/sessions/{together.session_id}/collaborators/{ana_id}"
+    path = f"/api/sessions/{pair.session_id}/collaborators/{ana_id}"
     owner.call("PATCH", path, 200, json={"permission": "read"})
     expect_state(ana, "Read only")
     expect(ana.editor).to_have_attribute("aria-readonly", "true")
     ana.page.evaluate("clearInterval(window.typing)")
     ben.expect_text(ana.text())
-    assert ana.text() == ben.text() == owner.text(together.session_id)
+    assert ana.text() == ben.text() == owner.text(pair.session_id)
 
 
-def test_whoever_loses_access_or_logs_out_leaves_nothing_on_the_device(together):
-    ana, ben = together.ana, together.ben
-    together.crash()
+def test_whoever_loses_access_or_logs_out_leaves_nothing_on_the_device(pair):
+    ana, ben = pair.ana, pair.ben
+    pair.crash()
     for visitor in (ana, ben):
         add(visitor, "only here\n")
         expect_kept(visitor)
     close_unasked(ben)
     ben.page = ben.page.context.new_page()
-    together.set_in_database(REMOVE, username=ana.username)
-    together.live.start()
+    pair.set_in_database(REMOVE, username=ana.username)
+    pair.live.start()
     # Ana's page learns it from the server, and says what that means for her text.
     notice = ana.page.locator(".notice", has_text="10 changes did not reach the server")
     expect(notice.get_by_role("button", name="Download my copy")).to_be_visible(timeout=60_000)
     expect_nothing_on_the_device(ana)
     # Ben is told before he logs out with something that is saved nowhere.
-    ben.page.goto(f"{together.live.url}/sessions")
+    ben.page.goto(f"{pair.live.url}/sessions")
     ben.page.get_by_role("button", name="Log out").click()
     expect(ben.page.locator("#unsaved")).to_contain_text("on this device only")
     ben.page.get_by_role("main").get_by_role("button", name="Log out").click()
-    ben.page.wait_for_url(f"{together.live.url}/")
+    ben.page.wait_for_url(f"{pair.live.url}/")
     expect_nothing_on_the_device(ben)
 
 
-def test_signed_out_page_leads_back_and_merges_what_was_not_saved(together):
-    ana = together.ana
-    together.crash()
+def test_signed_out_page_leads_back_and_merges_what_was_not_saved(pair):
+    ana = pair.ana
+    pair.crash()
     add(ana, "typed while signed out\n")
     expect_kept(ana)
-    together.set_in_database(SIGN_OUT)
-    together.live.start()
+    pair.set_in_database(SIGN_OUT)
+    pair.live.start()
     expect(ana.page.locator(".notice", has_text="You are signed out.")).to_contain_text(
         "kept on this device", timeout=60_000
     )
@@ -300,10 +261,10 @@ def test_signed_out_page_leads_back_and_merges_what_was_not_saved(together):
     ana.page.get_by_label("Username or email").fill(ana.username)
     ana.page.get_by_label("Password", exact=True).fill(PASSWORD)
     ana.page.get_by_role("button", name="Log in", exact=True).click()
-    ana.page.wait_for_url(together.address)
+    ana.page.wait_for_url(pair.address)
     ana.expect_saved()
     ana.expect_text("typed while signed out")
-    assert together.owner.text(together.session_id) == "start\ntyped while signed out\n"
+    assert pair.owner.text(pair.session_id) == "print('main')\ntyped while signed out\n"
 
 
 def test_browser_that_keeps_nothing_says_so_and_works(live, visit):

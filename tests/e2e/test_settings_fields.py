@@ -38,7 +38,8 @@ def test_title_field_catches_up_and_a_title_from_before_is_not_saved_over_a_new_
     page.keyboard.press("Enter")
     notice = page.locator(".notice[data-key=title]")
     expect(notice).to_contain_text(
-        f"{owner.username} renamed this session to “Newer name” while you were writing “New name (draft)”. Yours was not saved."
+        f"{owner.username} renamed this session to “Newer name” while you were writing “New name (draft)”. "
+        "Yours was not saved."
     )
     expect(title).to_have_value("Newer name")
     assert now()["title"] == "Newer name"
