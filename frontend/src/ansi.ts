@@ -13,7 +13,7 @@ interface Style {
   underline: boolean;
 }
 
-/** What is done with what was read. */
+/** Receives what was read. */
 export interface Sink {
   /** Text without control characters, tabs excepted. */
   text(text: string, className: string): void;

@@ -11,7 +11,7 @@ export class Problem extends Error {
   }
 }
 
-/** What to say of a failed call; `otherwise` where it is no answer of the server. */
+/** The words for a failed call; `otherwise` if the server did not answer it. */
 export const reasonOf = (failure: unknown, otherwise: string): string => (failure instanceof Problem ? failure.message : otherwise);
 
 interface ProblemBody {

@@ -24,10 +24,10 @@ interface AwarenessState {
   cursor?: (Ends & { others?: Ends[] }) | null;
 }
 
-/** Of one person's other selections: a state has to stay small. */
+/** At most this many other selections per person: a state has to stay small. */
 const MOST_OTHERS = 12;
 
-/** Of a transaction that draws the carets of others anew. */
+/** Marks a transaction that redraws the carets of others. */
 const caretsMoved = Annotation.define<boolean>();
 
 class CaretWidget extends WidgetType {
@@ -66,7 +66,7 @@ class CaretWidget extends WidgetType {
   }
 }
 
-/** A caret of somebody who has several: the main one has the name. */
+/** A further caret of somebody who has several: only the main one has the name. */
 class OtherCaret extends WidgetType {
   constructor(readonly hue: number) {
     super();
@@ -110,7 +110,7 @@ function positionOf(ends: Ends | null, text: Y.Text): { anchor: number; head: nu
     if (!anchor || !head || anchor.type !== text || head.type !== text) return null;
     return { anchor: anchor.index, head: head.index };
   } catch {
-    // Yjs throws on positions that are none. One person's cursor must not cost the others all of theirs.
+    // Yjs throws on invalid positions. One person's cursor must not hide everybody else's.
     return null;
   }
 }

@@ -1,4 +1,4 @@
-// Changes to the session's own fields. None takes back what somebody else has changed in the meantime.
+// Changes to the session's own fields. None overwrites what somebody else has changed in the meantime.
 import { call, Problem } from "./api";
 import type { Page } from "./page";
 

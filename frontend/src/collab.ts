@@ -34,31 +34,31 @@ export interface CollabEvents {
 const OTHER_EPOCH = 4409;
 const TOO_LARGE = 4413;
 const RESTARTING = 1012;
-/** Whoever gets one of these may not have the text any more. */
+/** With these close codes, the person may no longer have the text. */
 const NO_ACCESS = new Set([4403, 4404]);
 
 /** An edit that keeps waiting this long is called "not saved" instead of "saving". */
 const SLOW_ACK_MS = 3_000;
-/** An edit that waits this long is kept on the device, too. */
+/** An edit that waits this long is also kept on the device. */
 const KEEP_AFTER_MS = 300;
-/** The copy on the device goes once nothing has waited for so long. */
+/** The copy on the device is removed once nothing has waited for this long. */
 const RELEASE_AFTER_MS = 1_500;
 const LONGEST_BACKOFF_MS = 8_000;
-/** Some networks answer a WebSocket's handshake never. */
+/** Some networks never answer a WebSocket handshake. */
 const LONGEST_HANDSHAKE_MS = 15_000;
 
 /** Frames with edits are no longer than this, so that the server takes others' in between; nor than it allows. */
 const FRAME_BYTES = 256 * 1024;
-/** Until the server has said what it allows. */
+/** The limit until the server has said what it allows. */
 const FIRST_FRAME_BYTES = 64 * 1024;
 
 export interface CollabOptions {
   sessionId: string;
   userId: string;
   permission: Permission;
-  /** Of the history that the page knows, or null: the server will say. */
+  /** The epoch of the history that the page knows, or null: the server will say. */
   epoch: string | null;
-  /** Of an earlier Collab that ended: its document, some of which the server refused. */
+  /** The document of an earlier Collab that ended, some of which the server refused. */
   earlier: Uint8Array | null;
 }
 
@@ -300,7 +300,7 @@ export class Collab {
     const { made } = this.#unsaved;
     const isSaved = (): boolean => made === this.#unsaved.made && this.isSaved;
     setTimeout(async () => {
-      // Whatever makes this false brings an acknowledgement later, and that begins anew.
+      // Anything that makes this false brings a later acknowledgement, which releases again.
       if (isSaved() && !(await this.#device.release(isSaved))) this.#release();
     }, RELEASE_AFTER_MS);
   }
@@ -353,7 +353,7 @@ export class Collab {
   #close(code: number): void {
     this.#closed = code;
     this.provider.disconnect();
-    // Signing in again merges what waits; who has lost access must not keep the text.
+    // Signing in again merges what waits; a person who has lost access must not keep the text.
     if (NO_ACCESS.has(code)) void this.#device.forget();
     else this.#keep();
     this.#report();

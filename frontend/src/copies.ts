@@ -10,7 +10,7 @@ export const UNSAVED = "unsaved:";
 /** In NOTES, of a copy that was set apart: why. */
 export const REASON = "reason";
 
-/** Whoever logs out has a page open elsewhere, perhaps: it must not write a copy again. */
+/** Tells other open pages of a person who logs out not to write a copy again. */
 export const LOGGED_OUT_CHANNEL = "codecrafter-logged-out";
 
 export const nameOf = (userId: string, sessionId: string, part: string): string => [PREFIX, userId, sessionId, part].join(":");

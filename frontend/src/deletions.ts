@@ -9,7 +9,7 @@ export interface DeletedFile extends FileEntry {
   hasRest: boolean;
 }
 
-/** Who types here: whether a change is theirs, and whether the server has all of those (Collab). */
+/** The person at this page: whether a change is theirs, and whether the server has all of their changes (Collab). */
 export interface Author {
   isFromHere(origin: unknown): boolean;
   readonly isSaved: boolean;

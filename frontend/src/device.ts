@@ -6,13 +6,13 @@ import * as Y from "yjs";
 import { type CopyName, countUnsaved, listCopies, LOGGED_OUT_CHANNEL, nameOf, NOTES, open, REASON, remove, UNSAVED, UPDATES } from "./copies";
 import { listedFiles, MAIN, wholeText } from "./texts";
 
-/** A browser that has not opened its storage by then is taken for one that keeps nothing. */
+/** A browser that takes longer than this to open its storage is treated as one that keeps nothing. */
 const OPEN_MS = 5_000;
 
 /** A text of this session that cannot be merged any more and was not saved. */
 export interface Leftover {
   name: CopyName;
-  /** Of the entry file, or of the one file that it is. */
+  /** The path of the entry file, or of the only file it holds. */
   path: string;
   text: string;
   count: number;

@@ -62,7 +62,7 @@ export class Editor {
   #keymap: Extension = [];
   #assistance: Extension = [];
   #isReadOnly = true;
-  /** Whether the person has been in the shown text: before its load it is empty, which is no place to remember. */
+  /** Whether the person has been in the shown text: until it is loaded it is empty, and there is no place to remember. */
   #isThere = false;
   /** The text that is shown; null while that of a deleted file is. */
   #text: Y.Text | null;
@@ -74,7 +74,7 @@ export class Editor {
     void this.#loadAssistance();
   }
 
-  /** What is on the screen, also when that is the text of a deleted file. */
+  /** The text on the screen, even if its file was deleted. */
   get content(): string {
     return this.view.state.doc.toString();
   }

@@ -22,7 +22,7 @@ export interface Ending {
   kept: CopyName | null;
 }
 
-/** A page whose changes are refused again and again within a minute stops. */
+/** After more refusals than this within a minute, the page stops. */
 const MOST_ENDINGS = 3;
 const ENDINGS_MS = 60_000;
 const SIGNED_OUT = 4401;

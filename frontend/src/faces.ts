@@ -13,7 +13,7 @@ const HUES = 8;
 /** The hue of a person by themselves, as the server gives it (accounts/models.py). */
 export const ownHue = (id: string): number => (parseInt(id.slice(-1), 16) || 0) % HUES;
 
-/** No two have the same letters while there are enough: whose id comes first has the usual ones. */
+/** No two people share letters while there are enough; the person whose id comes first gets the usual ones. */
 export function facesOf(people: readonly (Person & { hue: number })[]): Map<string, Face> {
   const taken = new Set<string>();
   const inOrder = [...people].sort((one, other) => (one.id < other.id ? -1 : 1));

@@ -77,7 +77,7 @@ export class Files {
     return this.list.some(({ id }) => id === this.current) ? undefined : this.options.gone().find(({ id }) => id === this.current);
   }
 
-  /** Draws anew what depends on the permission. */
+  /** Redraws what depends on the permission. */
   refresh(): void {
     this.#drawn = "";
     this.#draw();
@@ -112,12 +112,12 @@ export class Files {
     return free;
   }
 
-  /** The list of deleted files is another one: what is shown may be over. */
+  /** The list of deleted files has changed: the shown file may no longer be in it. */
   goneChanged(): void {
     if (this.#doc) this.#changed();
   }
 
-  /** Brings a deleted file back for everybody, or makes a file of its text where the server has it no more; opens it.
+  /** Brings a deleted file back for everybody, or makes a file of its text if the server no longer has it; opens it.
    * Throws a Problem. */
   async bringBack({ id, path, text }: FileEntry & { text: string }): Promise<string> {
     if (!isFileId(id)) return this.create(path, text);

@@ -20,13 +20,13 @@ export interface GoneFilesOptions {
   /** Makes a file of this text and shows it. Resolves with false when that was not possible. */
   keep(file: GoneFile): Promise<boolean>;
   download(file: GoneFile): void;
-  /** The list is another one. */
+  /** The list has changed. */
   changed(): void;
 }
 
 export class GoneFiles {
   readonly #files = new Map<string, GoneFile>();
-  /** Of the latest deletions that were announced: the announcement may come before the deletion. */
+  /** Who announced deletions are by, by file id: the announcement may come before the deletion. */
   readonly #deletedBy = new Map<string, string>();
 
   constructor(private readonly options: GoneFilesOptions) {}
@@ -78,7 +78,7 @@ export class GoneFiles {
     if (file && (!file.hasRest || file.text === text)) this.#end(id);
   }
 
-  /** Offers anew what depends on the permission. */
+  /** Offers each file again, with what the permission now allows. */
   refresh(): void {
     for (const file of this.list) this.#offer(file);
   }

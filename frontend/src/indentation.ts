@@ -40,7 +40,7 @@ function widthIn(indents: string[]): number | null {
   return best?.[0] ?? null;
 }
 
-/** Of a text in which no line goes in: its only indent, if that can be one level. */
+/** For a text without nested lines: its only indent, if that can be one level. */
 function widthOf(indent: string, fallback: string): number {
   const usual = fallback === TAB ? 4 : fallback.length;
   return indent.length % usual === 0 || indent.length > 8 ? usual : indent.length;

@@ -1,4 +1,5 @@
-// The keys of other editors, for whoever's profile asks for them. Their undo is ours: one's own edits only.
+// Key bindings of other editors, for people whose profile asks for them. Undo stays ours: it takes back one's own edits
+// only.
 import {
   cursorDocEnd, cursorDocStart, cursorGroupLeft, cursorGroupRight, deleteGroupBackward, deleteGroupForward, emacsStyleKeymap,
 } from "@codemirror/commands";

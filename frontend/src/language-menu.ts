@@ -63,7 +63,8 @@ export class LanguageMenu {
     if (this.#shown !== this.page.session.language) this.#show();
   }
 
-  /** Reads which languages run here, and their versions. Without an answer Run stays open: the server refuses with its reason. */
+  /** Reads which languages run here, and their versions. Without an answer Run stays enabled: the server refuses with its
+   * reason. */
   async read(): Promise<void> {
     this.page.languages = await call<Language[]>("GET", "/api/execute/languages");
     for (const option of this.#menu.options) {

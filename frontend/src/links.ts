@@ -47,7 +47,8 @@ function trimmed(address: string): string {
   return address.slice(0, end);
 }
 
-/** Null for what is no address, and for one that hides its host behind a name: https://bank.example@elsewhere.example */
+/** Null for anything that is not an address, and for one that hides its host behind a name:
+ * https://bank.example@elsewhere.example */
 function hrefOf(address: string): string | null {
   if (!URL.canParse(address)) return null;
   const url = new URL(address);

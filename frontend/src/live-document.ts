@@ -7,7 +7,7 @@ import { byId, type Page } from "./page";
 import type { Places } from "./places";
 import { type FileEntry, MAIN } from "./texts";
 
-/** What of an earlier document is taken over into this one. */
+/** What carries over from the document before this one. */
 interface Earlier {
   document: Uint8Array | null;
   steps: Map<string, CarriedSteps> | null;

@@ -20,7 +20,7 @@ const costly = /[\n\u0590-\uffff]/g;
 /** More than this is not kept on the page; Copy still has it. */
 const MOST_SHOWN = 300_000;
 const KEPT_WHEN_CUT = 200_000;
-/** The browser lays out a part anew when it changes, and leaves the other parts alone. */
+/** When a part changes, the browser lays out that part only. */
 const PART_WEIGHT = 8_000;
 /** Characters that are read between two answers of the page. */
 const READ_AT_ONCE = 100_000;

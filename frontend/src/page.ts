@@ -82,7 +82,7 @@ export function make<K extends keyof HTMLElementTagNameMap>(
 
 const SVG = "http://www.w3.org/2000/svg";
 
-/** An icon of the sprite. It is decoration: the control beside it carries the name. */
+/** An icon of the sprite. Decoration only: the control next to it carries the accessible name. */
 export function icon(name: string): SVGSVGElement {
   const svg = document.createElementNS(SVG, "svg");
   svg.setAttribute("class", "icon");

@@ -9,7 +9,7 @@ import type { Present } from "./messages";
 import { lookOf, type PeopleOptions, permissionWords } from "./people";
 import type { Whereabouts } from "./whereabouts";
 
-/** From so many on the list can be searched by name. */
+/** From this many people on, the list can be searched by name. */
 const MANY = 8;
 
 export interface PeopleListProps extends Pick<PeopleOptions, "me" | "goTo" | "rename"> {
@@ -19,7 +19,7 @@ export interface PeopleListProps extends Pick<PeopleOptions, "me" | "goTo" | "re
   countWords: string;
 }
 
-/** Shows the list in `panel`, or shows it anew; null takes it away. */
+/** Renders the list into `panel`, or updates it; null removes it. */
 export function showPeople(panel: HTMLElement, props: PeopleListProps | null): void {
   render(props && <PeopleList {...props} />, panel);
 }

@@ -21,9 +21,9 @@ export interface PeopleOptions {
   /** Where everybody is now, by the id of the person. */
   whereabouts(): Map<string, Whereabouts>;
   goTo(place: Whereabouts): void;
-  /** Names or hues have changed, so that whatever else shows them must be drawn anew. */
+  /** Names or hues have changed, so everything else that shows them has to be redrawn. */
   changed(names: ReadonlyMap<string, string>): void;
-  /** Gives a guest, who is at this page, another name. Rejects with the reason. */
+  /** Renames the guest at this page. Rejects with the reason. */
   rename(name: string): Promise<void>;
 }
 
@@ -47,7 +47,7 @@ export class People {
     return this.count < 2 ? "Only you here" : `${plural(this.count, "person", "people")} here`;
   }
 
-  /** The hue that somebody has in this room; of who is not here, their own. */
+  /** The hue of a person in this room; for somebody who is not here, their own. */
   hueOf(id: string): number {
     return this.#faces.get(id)?.hue ?? ownHue(id);
   }

@@ -5,7 +5,7 @@ import { EditorSelection } from "@codemirror/state";
 import { EditorView } from "@codemirror/view";
 import * as Y from "yjs";
 
-/** A position beside the character that stood before it, and where it was counted from the start, for a text of
+/** A position next to the character before it, and where it was counted from the start, for a text of
  * another history. */
 interface Spot {
   relative: unknown;

@@ -8,7 +8,7 @@ import type { Runs } from "./runs";
 export interface RunButtonOptions {
   page: Page;
   runs: Runs;
-  /** Why nothing can run; empty if it can. Read anew with `readLanguages`. */
+  /** Why nothing can run; empty if it can. `readLanguages` updates it. */
   refusal(): string;
   readLanguages(): Promise<void>;
   /** Whether there is a text to run: in the editor, or on the server as it is shown for reading. */

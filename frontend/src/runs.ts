@@ -120,7 +120,7 @@ export class Runs {
     for (const card of this.#cards.values()) card.tick();
   }
 
-  /** Reads over REST what is not announced now, while a run is known that has not ended. */
+  /** Reads runs over REST while they are not announced and one has not ended. */
   async #ask(): Promise<void> {
     const isWaiting = [...this.#cards.values()].some(({ run }) => !isFinal(run));
     if (!isWaiting || this.#isAsking || this.options.isLive() || document.hidden) return;

@@ -2,7 +2,7 @@
 import { announce, endNotice, notice, type NoticeAction, noticeOf } from "./notices";
 import { byId, clockTime, plural } from "./page";
 
-/** What is not acknowledged, and whether the browser keeps that on this device. */
+/** How much is not acknowledged, and whether the browser keeps it on this device. */
 interface Waiting {
   count: number;
   isOnDevice: boolean;

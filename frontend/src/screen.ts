@@ -55,7 +55,7 @@ export class Screen implements Sink {
     this.#cursor = Math.max(0, this.#cursor - 1);
   }
 
-  /** A terminal leaves the cursor where it is; here the line begins anew, at a cost that does not depend on its length. */
+  /** A terminal leaves the cursor where it is; here the line restarts, at a cost that does not depend on its length. */
   erase(part: "rest" | "line"): void {
     if (part === "line") this.#cursor = 0;
     this.#characters.length = this.#classNames.length = this.#cursor;

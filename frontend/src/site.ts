@@ -94,7 +94,7 @@ function offerTemplates(): void {
   show();
 }
 
-/** Whoever logs out may be at a shared computer: nothing of theirs stays on it, and what was not saved is told first. */
+/** Logging out, perhaps at a shared computer, leaves nothing on it; the person is first told about unsaved changes. */
 function takeCopiesAlong(): void {
   const userId = document.documentElement.dataset.user;
   if (!userId) return;

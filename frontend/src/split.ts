@@ -93,7 +93,7 @@ function growsPastItsEnd(steps: { struct: Struct; ranges: Range[] }[]): boolean 
 
 /** The deletions of an update, by what they delete. */
 class Deletions {
-  /** Of what was there before the update. */
+  /** Deletions of what was there before the update. */
   readonly old: Range[] = [];
   readonly #old = new Map<number, Range[]>();
   readonly #new = new Map<number, Range[]>();
@@ -153,7 +153,7 @@ function rangeWith(ranges: Range[], clock: number): Range | undefined {
   return range && clock < range.clock + range.len ? range : undefined;
 }
 
-/** A struct whose text is longer as several, none of which ends inside a character. */
+/** Splits a struct whose text is longer than `most` into several, none of which ends inside a character. */
 function pieces(struct: Struct, most: number): Struct[] {
   if (!(struct instanceof Y.Item) || !(struct.content instanceof Y.ContentString) || struct.length <= most) return [struct];
   const { str } = struct.content;

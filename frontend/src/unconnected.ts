@@ -49,7 +49,7 @@ export class Unconnected {
     ended();
   }
 
-  /** Called again it looks anew. */
+  /** Checks again when called again. */
   async #show(): Promise<void> {
     const { session, reading, isConnecting, isLoaded, fileName, changed } = this.options;
     if (!isConnecting()) return;

@@ -26,7 +26,7 @@ const keys = keymap.of([
   { key: "Mod-Shift-z", run: redo, preventDefault: true },
 ]);
 
-// The browser's own menu. Before the binding's handler, which asks nobody whether the text may be edited.
+// The browser's own menu. Runs before the binding's handler, which does not check whether the text may be edited.
 const menu = Prec.high(
   EditorView.domEventHandlers({
     beforeinput({ inputType }, view) {

@@ -41,7 +41,7 @@ export class UnsavedEdits {
     for (const edit of this.#edits) edit.frame = UNSENT;
   }
 
-  /** An earlier page left so many on this device. */
+  /** Counts the edits that an earlier page left on this device. */
   takeUp(count: number): void {
     while (this.#edits.length < count) this.#edits.push({ frame: UNSENT, since: Date.now() });
   }

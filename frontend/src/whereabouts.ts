@@ -15,7 +15,7 @@ interface AwarenessState {
   cursor?: { head?: unknown } | null;
 }
 
-/** By the id of the person. Who has several pages open is where the first of them is. */
+/** Keyed by the person's id. Somebody with several pages open is where the first of them is. */
 export function whereabouts(awareness: Awareness, doc: Y.Doc, files: readonly FileEntry[]): Map<string, Whereabouts> {
   const texts = new Map(files.map((file) => [doc.getText(file.id) as unknown, { file, lines: null as number[] | null }]));
   const found = new Map<string, Whereabouts>();
@@ -35,7 +35,7 @@ function positionOf(json: unknown, doc: Y.Doc): Y.AbsolutePosition | null {
   try {
     return Y.createAbsolutePositionFromRelativePosition(Y.createRelativePositionFromJSON(json), doc);
   } catch {
-    // Yjs throws on positions that are none.
+    // Yjs throws on invalid positions.
     return null;
   }
 }
