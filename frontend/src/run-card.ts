@@ -145,7 +145,7 @@ export class RunCard {
 
   #factWords(): string {
     const { run } = this;
-    if (run.status === "queued") return run.stats?.message ?? "Starts as soon as a runner is free";
+    if (run.status === "queued") return run.stats?.message ? "" : "Starts as soon as a runner is free";
     if (run.status === "running") {
       return this.#runningSince === null ? "" : `${((performance.now() - this.#runningSince) / 1000).toFixed(1)} s`;
     }

@@ -94,6 +94,8 @@ export function nextStep(run: Run): string {
   if (run.status === "error") {
     return `The fault is on the server${run.error_id ? ` (error ${run.error_id})` : ""}. Your text is unchanged. Run it again, or tell whoever runs this server.`;
   }
+  // Why it waits, if not just for its turn.
+  if (run.status === "queued") return run.stats?.message ?? "";
   if (!["timed_out", "out_of_memory", "output_limit"].includes(run.status)) return "";
   return [run.stats?.message, "What it printed before that is kept."].filter(Boolean).join(" ");
 }
