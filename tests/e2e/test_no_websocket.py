@@ -82,5 +82,6 @@ def test_reason_is_told_for_each_way_of_having_no_connection(server, visit):
         Network(page, reasons[reason])
         page.goto(f"{server.url}/sessions/{session_id}")
     for reason, page in pages.items():
-        expect(page.locator(".notice[data-key=unconnected]")).to_contain_text(f"{reason} You can read the text")
+        notice = page.locator(".notice[data-key=unconnected]")
+        expect(notice).to_contain_text(f"{reason} You can read the last saved text")
         expect(page.get_by_role("region", name="Text for reading")).to_have_text("words")
