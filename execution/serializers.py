@@ -19,7 +19,8 @@ from execution.output import CASE_TEXTS, CASES_SHOWN_BYTES, SHOWN_BYTES, beginni
 from execution.run_request import RunRequest
 from execution.sandbox.job import MAX_ARGUMENT_BYTES
 from execution.sandbox.protocol import ProtocolError, check_path
-from sessions_app.serializers import LanguageField, PersonSerializer, TextField
+from sessions_app.fields import LanguageField, TextField
+from sessions_app.serializers import PersonSerializer
 
 if TYPE_CHECKING:
     from accounts.models import User

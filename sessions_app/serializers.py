@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from django.conf import settings
-from django.core.validators import ProhibitNullCharactersValidator
 from rest_framework import serializers
 
 import languages
@@ -14,7 +12,8 @@ from languages.templates import template_of
 from sessions_app.access import OWNER, shown_permission
 from sessions_app.description import describe
 from sessions_app.document.texts import MAIN, DeletedFile, File
-from sessions_app.limits import REPORT_MAX_CHARACTERS, TITLE_MAX_CHARACTERS
+from sessions_app.fields import LanguageField, TextField, TitleField
+from sessions_app.limits import REPORT_MAX_CHARACTERS
 from sessions_app.models import (
     UP_TO_WRITE,
     ChatMessage,
@@ -27,53 +26,11 @@ from sessions_app.models import (
     Report,
     Segment,
 )
-from web.lines import one_line
 
 if TYPE_CHECKING:
     from sessions_app.access import Standing
 
 METADATA_MAX_BYTES = 16 * 1024
-
-
-class LanguageField(serializers.CharField):
-    """A language by key or alias. Its value is the key."""
-
-    def to_internal_value(self, data: Any) -> str:
-        try:
-            return languages.get(super().to_internal_value(data)).key
-        except KeyError:
-            raise serializers.ValidationError(
-                "Unknown language. GET /api/execute/languages lists them.", "unknown_language"
-            ) from None
-
-
-class TextField(serializers.CharField):
-    """Program text, unchanged except for line ends, and limited in bytes."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(allow_blank=True, trim_whitespace=False, **kwargs)
-        # A program may hold any character, NUL included, which DRF refuses by default.
-        self.validators = [v for v in self.validators if not isinstance(v, ProhibitNullCharactersValidator)]
-
-    def to_internal_value(self, data: Any) -> str:
-        text = super().to_internal_value(data)
-        try:
-            size = len(text.encode())
-        except UnicodeEncodeError:
-            raise serializers.ValidationError("The text holds a lone surrogate.", "invalid") from None
-        if size > settings.TEXT_MAX_BYTES:
-            raise serializers.ValidationError(f"The text is larger than {settings.TEXT_MAX_BYTES} bytes.", "too_large")
-        return text
-
-
-class TitleField(serializers.CharField):
-    """The title of a session: one line without hidden characters."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(max_length=TITLE_MAX_CHARACTERS, **kwargs)
-
-    def to_internal_value(self, data: Any) -> str:
-        return one_line(super().to_internal_value(data)) or self.fail("blank")
 
 
 class PersonSerializer(serializers.Serializer):
