@@ -1,8 +1,8 @@
 """Every text message of a session's socket, in both directions, typed once (docs/protocol.md describes them). Pure.
 
-The server's are TypedDicts: sessions_app/events.py and execution/events.py say some of them, the live part the others.
-The client's are dataclasses, which realtime/wire/text.py reads from JSON. frontend/src/messages.ts is made from this
-file by deploy/message_types.py.
+The server's are TypedDicts, sent by sessions_app/events.py, execution/events.py and realtime. The client's are
+dataclasses, which realtime/wire/text.py parses from JSON. deploy/message_types.py generates frontend/src/messages.ts
+from this file.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, NotRequired, TypedDict
 
-# A text, which TypeScript sees as one of these.
+# A str in Python, and a union of these in TypeScript.
 Permission = Annotated[str, ("owner", "admin", "write", "read")]
 Unit = Literal["code_points", "utf16"]
 
@@ -27,7 +27,7 @@ class Speaker(Person):
 
 
 class Present(Speaker):
-    """`is_bot` is there for a bot only, `is_guest` for a guest only."""
+    """Somebody in the room. `is_bot` is present for bots only, `is_guest` for guests only."""
 
     permission: Permission
     is_bot: NotRequired[bool]
@@ -38,7 +38,7 @@ class Present(Speaker):
 
 
 class HelloLimits(TypedDict):
-    """What this socket may send; past the rate it is read more slowly."""
+    """The limits of this socket. Beyond the rate, it is read more slowly."""
 
     frame_bytes: int
     text_bytes: int
@@ -47,7 +47,7 @@ class HelloLimits(TypedDict):
 
 
 class Hello(TypedDict):
-    """The first frame. `measure` is what a moderator's lock or freeze means here; empty without one."""
+    """The first frame. `measure` says what a moderator's lock or freeze means here; it is empty without one."""
 
     type: Literal["hello"]
     connection_id: str
@@ -61,7 +61,7 @@ class Hello(TypedDict):
 
 
 class Ack(TypedDict):
-    """`received` of this connection's step 2 and update frames are committed, or were known and committed before."""
+    """The first `received` step 2 and update frames of this connection are committed."""
 
     type: Literal["ack"]
     received: int
@@ -69,7 +69,7 @@ class Ack(TypedDict):
 
 
 class Refused(TypedDict):
-    """The frame number `received` of this connection was not taken."""
+    """Frame number `received` of this connection was rejected."""
 
     type: Literal["refused"]
     received: int
@@ -88,14 +88,14 @@ class Access(TypedDict):
 
 
 class Degraded(TypedDict):
-    """Servers do not hear each other: text is saved as ever, but what others type arrives up to a second late."""
+    """Servers cannot reach each other: text is saved as usual, but edits by others arrive up to a second late."""
 
     type: Literal["degraded"]
     is_degraded: bool
 
 
 class TokenExpiring(TypedDict):
-    """The socket ends at `expires_at` unless it is renewed before."""
+    """The socket closes at `expires_at` unless it is renewed before."""
 
     type: Literal["token_expiring"]
     expires_at: str
@@ -107,7 +107,7 @@ class TokenTaken(TypedDict):
 
 
 class ErrorMessage(TypedDict):
-    """`ref` names the message that could not be done, when it had one."""
+    """An error. `ref` names the failed message, if it had one."""
 
     type: Literal["error"]
     code: str
@@ -133,21 +133,21 @@ class SessionChanged(SessionSettings):
 
 
 class SessionModerated(TypedDict):
-    """`detail` is what holds for everybody from now on; empty when nothing does."""
+    """A moderator's restriction has changed. `detail` describes the current one for everybody; empty without one."""
 
     type: Literal["session.moderated"]
     detail: str
 
 
 class RunState(TypedDict):
-    """`run` is the run as REST shows it, without its output."""
+    """The state of a run. `run` is as over REST, without the output."""
 
     type: Literal["run.state"]
     run: dict[str, Any]
 
 
 class RunOutputPiece(TypedDict):
-    """`offset` counts bytes within the stream, so a reader sees a gap and reads it over REST."""
+    """Output of a run. `offset` counts bytes within the stream, so clients notice gaps and can read them over REST."""
 
     type: Literal["run.output"]
     job_id: str
@@ -164,7 +164,7 @@ class RunInputTyped(TypedDict):
 
 
 class Chat(TypedDict):
-    """A stored message. `ref` is what its sender called it; others pass over it."""
+    """A stored message. `ref` was chosen by the sender, for recognition; others ignore it."""
 
     type: Literal["chat"]
     id: str
@@ -175,21 +175,21 @@ class Chat(TypedDict):
 
 
 class ChatRemoved(TypedDict):
-    """A moderator took a message out of the chat."""
+    """A moderator removed a message from the chat."""
 
     type: Literal["chat.removed"]
     id: str
 
 
 class Notice(TypedDict):
-    """Something about the session itself happened; `by` did it."""
+    """A change of the session itself, made by `by`."""
 
     type: Literal["notice"]
     by: Speaker
 
 
 class Joined(Notice):
-    """`user` became one of the session's people."""
+    """`user` became a member of the session."""
 
     kind: Literal["joined"]
     user: Speaker
@@ -197,7 +197,7 @@ class Joined(Notice):
 
 
 class Left(Notice):
-    """`user` is no longer one of them: left when `by` is the same person, was removed otherwise."""
+    """`user` is no longer a member: they left if `by` is the same user, otherwise they were removed."""
 
     kind: Literal["left"]
     user: Speaker
@@ -220,30 +220,30 @@ class LanguageChanged(Notice):
 
 
 class Archived(Notice):
-    """The sockets of the room are closed next."""
+    """The session was archived. The sockets of the room are closed next."""
 
     kind: Literal["archived"]
 
 
 class FileDeleted(Notice):
-    """Pages that show the file keep its text on the screen and say who deleted it."""
+    """A file was deleted. Pages that show it keep its text on the screen and say who deleted it."""
 
     kind: Literal["file_deleted"]
     file: str
     path: str
 
 
-# What only clients without a CRDT hear
+# For clients without a CRDT only
 
 
 class KeepAlive(TypedDict):
-    """What the empty awareness message is to clients of codecrafter.json.v1."""
+    """The equivalent of the empty awareness message for clients of codecrafter.json.v1."""
 
     type: Literal["keep-alive"]
 
 
 class Cursor(TypedDict):
-    """Where a client points in the text of this version; null for nowhere in it. `user` is null once it left."""
+    """A client's cursor in the text of this version; null if it has none. `user` is null once the client has left."""
 
     client: int
     user: Speaker | None
@@ -257,14 +257,14 @@ class CursorMove(Cursor):
 
 
 class About(TypedDict):
-    """What a session's row says, and its document does not."""
+    """What is stored in a session's row, not in its document."""
 
     title: str
     language: str
 
 
 class State(About):
-    """Everything anew: the answer to join-session, and what a client gets that did not keep up."""
+    """The complete state, in response to join-session, and for clients that did not keep up."""
 
     type: Literal["state"]
     version: int
@@ -276,7 +276,7 @@ class State(About):
 
 
 class CodeChange(TypedDict):
-    """The step from the version before to `version`. `ref` comes to its sender only; `user` is null when unknown."""
+    """The step from the previous version to `version`. Only the sender gets `ref`; `user` is null if unknown."""
 
     type: Literal["code-change"]
     version: int
@@ -286,7 +286,7 @@ class CodeChange(TypedDict):
 
 
 class ChangeAck(TypedDict):
-    """The change that led to `version` is committed."""
+    """The change that resulted in `version` is committed."""
 
     type: Literal["ack"]
     ref: NotRequired[str]
@@ -295,7 +295,7 @@ class ChangeAck(TypedDict):
 
 
 class ChangeRefused(TypedDict):
-    """The change was not made. With `version_passed` come the present version and its text."""
+    """The change was rejected. `version_passed` comes with the current version and its text."""
 
     type: Literal["refused"]
     ref: NotRequired[str]
@@ -306,7 +306,7 @@ class ChangeRefused(TypedDict):
 
 
 AnyNotice = Joined | Left | RoleChanged | TitleChanged | LanguageChanged | Archived | FileDeleted
-# Said to everybody in the room, whichever process they are at.
+# Sent to everybody in the room, in all processes.
 Event = SessionChanged | SessionModerated | RunState | RunOutputPiece | RunInputTyped | Chat | ChatRemoved | AnyNotice
 # Both kinds of text frames have these.
 CommonMessage = Hello | Presence | Access | TokenExpiring | TokenTaken | Degraded | ErrorMessage | Event
@@ -315,12 +315,12 @@ PlainMessage = CommonMessage | KeepAlive | CursorMove | State | CodeChange | Cha
 ServerMessage = PageMessage | PlainMessage
 
 
-# What clients say
+# Messages of clients
 
 
 @dataclass(frozen=True, slots=True)
 class Say:
-    """Say something in the chat."""
+    """A chat message to send."""
 
     type: ClassVar[Literal["chat"]] = "chat"
     text: str
@@ -329,7 +329,7 @@ class Say:
 
 @dataclass(frozen=True, slots=True)
 class RenewToken:
-    """Go on with this access token of the same person."""
+    """Renews the sign-in with this access token of the same user."""
 
     type: ClassVar[Literal["token"]] = "token"
     access: str
@@ -337,7 +337,7 @@ class RenewToken:
 
 @dataclass(frozen=True, slots=True)
 class JoinSession:
-    """Tell me everything."""
+    """Requests the complete state."""
 
     type: ClassVar[Literal["join-session"]] = "join-session"
     unit: Unit = "code_points"
@@ -345,10 +345,10 @@ class JoinSession:
 
 @dataclass(frozen=True, slots=True)
 class ChangeCode:
-    """Change the text that `version` names; `again`: it was sent before, on a connection that broke."""
+    """A change of the text at `version`. `again` if it was sent before, on a connection that broke."""
 
     type: ClassVar[Literal["code-change"]] = "code-change"
-    # Operations as realtime/wire/plain.py reads them.
+    # Operations, parsed by realtime/wire/plain.py.
     delta: Any
     version: int
     ref: str | None = None
@@ -357,7 +357,7 @@ class ChangeCode:
 
 @dataclass(frozen=True, slots=True)
 class MoveCursor:
-    """Show my cursor, or hide it where both ends are None. Without a version it is one of the present text."""
+    """The client's cursor; both ends are None to hide it. Without a version, it refers to the current text."""
 
     type: ClassVar[Literal["cursor-move"]] = "cursor-move"
     anchor: int | None

@@ -8,7 +8,7 @@ export interface Speaker {
   hue: number;
 }
 
-/** `user` became one of the session's people. */
+/** `user` became a member of the session. */
 export interface Joined {
   type: "notice";
   by: Speaker;
@@ -17,7 +17,7 @@ export interface Joined {
   permission: Permission;
 }
 
-/** `user` is no longer one of them: left when `by` is the same person, was removed otherwise. */
+/** `user` is no longer a member: they left if `by` is the same user, otherwise they were removed. */
 export interface Left {
   type: "notice";
   by: Speaker;
@@ -47,14 +47,14 @@ export interface LanguageChanged {
   language: string;
 }
 
-/** The sockets of the room are closed next. */
+/** The session was archived. The sockets of the room are closed next. */
 export interface Archived {
   type: "notice";
   by: Speaker;
   kind: "archived";
 }
 
-/** Pages that show the file keep its text on the screen and say who deleted it. */
+/** A file was deleted. Pages that show it keep its text on the screen and say who deleted it. */
 export interface FileDeleted {
   type: "notice";
   by: Speaker;
@@ -63,7 +63,7 @@ export interface FileDeleted {
   path: string;
 }
 
-/** What this socket may send; past the rate it is read more slowly. */
+/** The limits of this socket. Beyond the rate, it is read more slowly. */
 export interface HelloLimits {
   frame_bytes: number;
   text_bytes: number;
@@ -71,7 +71,7 @@ export interface HelloLimits {
   chat_characters: number;
 }
 
-/** The first frame. `measure` is what a moderator's lock or freeze means here; empty without one. */
+/** The first frame. `measure` says what a moderator's lock or freeze means here; it is empty without one. */
 export interface Hello {
   type: "hello";
   connection_id: string;
@@ -84,7 +84,7 @@ export interface Hello {
   limits: HelloLimits;
 }
 
-/** `is_bot` is there for a bot only, `is_guest` for a guest only. */
+/** Somebody in the room. `is_bot` is present for bots only, `is_guest` for guests only. */
 export interface Present {
   id: string;
   username: string;
@@ -104,7 +104,7 @@ export interface Access {
   permission: Permission;
 }
 
-/** The socket ends at `expires_at` unless it is renewed before. */
+/** The socket closes at `expires_at` unless it is renewed before. */
 export interface TokenExpiring {
   type: "token_expiring";
   expires_at: string;
@@ -115,13 +115,13 @@ export interface TokenTaken {
   expires_at: string;
 }
 
-/** Servers do not hear each other: text is saved as ever, but what others type arrives up to a second late. */
+/** Servers cannot reach each other: text is saved as usual, but edits by others arrive up to a second late. */
 export interface Degraded {
   type: "degraded";
   is_degraded: boolean;
 }
 
-/** `ref` names the message that could not be done, when it had one. */
+/** An error. `ref` names the failed message, if it had one. */
 export interface ErrorMessage {
   type: "error";
   code: string;
@@ -138,19 +138,19 @@ export interface SessionChanged {
   type: "session.changed";
 }
 
-/** `detail` is what holds for everybody from now on; empty when nothing does. */
+/** A moderator's restriction has changed. `detail` describes the current one for everybody; empty without one. */
 export interface SessionModerated {
   type: "session.moderated";
   detail: string;
 }
 
-/** `run` is the run as REST shows it, without its output. */
+/** The state of a run. `run` is as over REST, without the output. */
 export interface RunState {
   type: "run.state";
   run: unknown;
 }
 
-/** `offset` counts bytes within the stream, so a reader sees a gap and reads it over REST. */
+/** Output of a run. `offset` counts bytes within the stream, so clients notice gaps and can read them over REST. */
 export interface RunOutputPiece {
   type: "run.output";
   job_id: string;
@@ -171,7 +171,7 @@ export interface RunInputTyped {
   text: string;
 }
 
-/** A stored message. `ref` is what its sender called it; others pass over it. */
+/** A stored message. `ref` was chosen by the sender, for recognition; others ignore it. */
 export interface Chat {
   type: "chat";
   id: string;
@@ -181,20 +181,20 @@ export interface Chat {
   ref?: string;
 }
 
-/** A moderator took a message out of the chat. */
+/** A moderator removed a message from the chat. */
 export interface ChatRemoved {
   type: "chat.removed";
   id: string;
 }
 
-/** `received` of this connection's step 2 and update frames are committed, or were known and committed before. */
+/** The first `received` step 2 and update frames of this connection are committed. */
 export interface Ack {
   type: "ack";
   received: number;
   seq: number;
 }
 
-/** The frame number `received` of this connection was not taken. */
+/** Frame number `received` of this connection was rejected. */
 export interface Refused {
   type: "refused";
   received: number;
