@@ -51,7 +51,7 @@ from realtime.connection.connection import open_connection
 from realtime.connection.identity import Identity, SignIn
 from realtime.wire.protocol import SyncUpdate
 from sessions_app import actions
-from sessions_app.access import Action, standing_in
+from sessions_app.access import Action, access_to
 from sessions_app.document import blocks, contents, update_log
 from sessions_app.document.update_log import Entry
 from sessions_app.document.updates import merge
@@ -244,7 +244,7 @@ def shapes(owner: User, sessions: int) -> dict[str, Callable[[], tuple[Shape, Co
     def fork() -> tuple[Shape, CodeSession]:
         session = new_session(owner, "")
         add(session, fragments(session, 100_000))
-        return in_thread(actions.fork_session, standing_in(owner, session.pk, Action.FORK), owner), session
+        return in_thread(actions.fork_session, access_to(owner, session.pk, Action.FORK), owner), session
 
     def deletion() -> tuple[Shape, None]:
         other = User.objects.create_user(f"u{time.monotonic_ns()}", f"{time.monotonic_ns()}@example.org")

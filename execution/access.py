@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from activity import audit
 from execution.errors import RunNotFound
 from execution.models import Run, TestCase
-from sessions_app.access import MODERATOR, Action, standing_in
+from sessions_app.access import MODERATOR, Action, access_to
 from sessions_app.errors import NotAllowed, SessionNotFound
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def _require(user: User, run: Run, action: Action) -> None:
         return
     if run.session_id is not None:
         try:
-            standing_in(user, run.session_id, action)
+            access_to(user, run.session_id, action)
         except SessionNotFound:
             raise RunNotFound from None
     elif run.user_id != user.pk:

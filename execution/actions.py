@@ -23,7 +23,7 @@ from execution.limits import prepare_job
 from execution.models import DeadLetter, Run, RunFile, RunInput, Status, TestCase
 from execution.sandbox.errors import InvalidJob
 from sessions_app import storage
-from sessions_app.access import Action, standing_in
+from sessions_app.access import Action, access_to
 from sessions_app.document import contents
 from sessions_app.errors import NotAllowed
 from web.problems import Invalid
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 def submit_run(user: User, asked: RunRequest) -> Run:
     """Queue a run. Raises NotAllowed, Invalid, LanguageUnavailable, TooManyRuns, IdempotencyKeyReused."""
-    session = standing_in(user, asked.session_id, Action.RUN).session if asked.session_id else None
+    session = access_to(user, asked.session_id, Action.RUN).session if asked.session_id else None
     if session is None and user.is_guest:
         raise NotAllowed("A guest runs programs in the session only.")
     language = asked.language

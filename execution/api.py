@@ -42,7 +42,7 @@ from execution.serializers import (
     language_json,
     run_json,
 )
-from sessions_app.access import standing_in
+from sessions_app.access import access_to
 from sessions_app.errors import NotAllowed, SessionNotFound
 from web import answers
 from web.client import counted_address
@@ -226,7 +226,7 @@ class RunHistory(APIView):
     )
     def get(self, request: SignedInRequest, session_id: UUID) -> Response:
         refuse_unknown_parameters(request, ())
-        session = standing_in(request.user, session_id).session
+        session = access_to(request.user, session_id).session
         paging = Paging(("-created_at", "id"))
         runs = session.runs.without_input().select_related("user", "cancelled_by")
         page = paging.paginate_queryset(runs, request, self) or []

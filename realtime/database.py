@@ -12,13 +12,13 @@ from django.db import IntegrityError, connection
 
 from accounts.models import User, able
 from sessions_app import actions
-from sessions_app.access import standing_in
+from sessions_app.access import access_to
 from sessions_app.document import opening, quarantine, update_log
 from sessions_app.document.errors import Broken, Malformed
 from sessions_app.document.update_log import Appended, Entry, Loaded
 from sessions_app.errors import SessionNotFound
 from sessions_app.models import CodeSession
-from sessions_app.moderation import standing_measure
+from sessions_app.moderation import restriction_on
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -99,8 +99,8 @@ def about(session_id: UUID) -> messages.About:
 
 def access(user: User, session_id: UUID) -> tuple[str, str]:
     """What a socket of this person may do, and what it is told of a lock or of full storage. Raises SessionNotFound."""
-    standing = standing_in(user, session_id)
-    return standing.live_permission, standing_measure(standing.session)
+    found = access_to(user, session_id)
+    return found.live_permission, restriction_on(found.session)
 
 
 def say(user_id: str, session_id: UUID, text: str, ref: str | None) -> messages.Chat:

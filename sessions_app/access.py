@@ -1,6 +1,6 @@
 """Access control for sessions: one table for REST, pages, sockets and admin.
 
-`standing_in` is the only way to get a session for a user. A session that the user may not see is reported as absent.
+`access_to` is the only way to get a session for a user. A session that the user may not see is reported as absent.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ NOT_IN_FROZEN = frozenset({Action.RUN, Action.TYPE_INTO_RUN})
 
 
 @dataclass(frozen=True)
-class Standing:
+class Access:
     """A user's access to a session. `permission` is None for a moderator who is not a member.
 
     `has_joined` is false for a visitor of a public session, who can read it without being a member.
@@ -134,18 +134,18 @@ def can_edit(permission: str | None) -> bool:
     return permission in TABLE[Action.EDIT]
 
 
-def standing_in(user: User | AnonymousUser, session_id: uuid.UUID | str, action: Action = Action.VIEW) -> Standing:
+def access_to(user: User | AnonymousUser, session_id: uuid.UUID | str, action: Action = Action.VIEW) -> Access:
     """Return the user's access to an active session.
 
     Raises SessionNotFound if the user may not see the session (or the id is not a UUID), NotAllowed if they may see it
     but not do this.
     """
-    return _standing(user, *_session(user, session_id, archived=False), action)
+    return _access(user, *_session(user, session_id, archived=False), action)
 
 
-def archived_standing(user: User | AnonymousUser, session_id: uuid.UUID | str) -> Standing:
+def access_to_archived(user: User | AnonymousUser, session_id: uuid.UUID | str) -> Access:
     """Return the owner's access to an archived session. Raises SessionNotFound for everybody else."""
-    return _standing(user, *_session(user, session_id, archived=True), Action.ARCHIVE, hide=True)
+    return _access(user, *_session(user, session_id, archived=True), Action.ARCHIVE, hide=True)
 
 
 def within_scopes(permission: str | None, scopes: Collection[str] | None) -> str | None:
@@ -167,16 +167,16 @@ def permissions_in(
     rows = Collaborator.objects.filter(session__in=session_ids, user__in=user_ids)
     given = {(row[0], row[1]): row[2] for row in rows.values_list("session_id", "user_id", "permission")}
     if guests := [user for _, user in pairs if user.is_guest]:
-        passes = GuestPass.objects.standing().filter(session__in=session_ids, user__in=guests)
+        passes = GuestPass.objects.valid().filter(session__in=session_ids, user__in=guests)
         given |= {(row[0], row[1]): row[2] for row in passes.values_list("session_id", "user_id", "permission")}
     permissions: dict[tuple[uuid.UUID, uuid.UUID], str | None] = {}
     for session_id, user in pairs:
-        standing = None
+        access = None
         if user.is_able and (session := sessions.get(session_id)) is not None:
             own = OWNER if session.owner_id == user.pk else given.get((session_id, user.pk))
-            standing = _standing_with(user, session, own)
-        may_view = standing is not None and standing.may(Action.VIEW)
-        permissions[session_id, user.pk] = standing.live_permission if standing is not None and may_view else None
+            access = _access_with(user, session, own)
+        may_view = access is not None and access.may(Action.VIEW)
+        permissions[session_id, user.pk] = access.live_permission if access is not None and may_view else None
     return permissions
 
 
@@ -215,7 +215,7 @@ _look = Prepared(
 )
 
 
-def _standing(
+def _access(
     user: User | AnonymousUser,
     session: CodeSession,
     given: str | None,
@@ -223,27 +223,27 @@ def _standing(
     action: Action,
     *,
     hide: bool = False,
-) -> Standing:
+) -> Access:
     assert user.is_authenticated
-    standing = _standing_with(user, session, given, revision)
-    if not standing.may(Action.VIEW):
+    access = _access_with(user, session, given, revision)
+    if not access.may(Action.VIEW):
         raise SessionNotFound
-    if hide and not standing.is_granted(action):
+    if hide and not access.is_granted(action):
         raise SessionNotFound
     if not hide:
-        standing.require(action)
-    if standing.permission is None:
+        access.require(action)
+    if access.permission is None:
         audit.note_look(user.pk, "session", session.pk)
-    return standing
+    return access
 
 
-def _standing_with(user: User, session: CodeSession, given: str | None, revision: int = 0) -> Standing:
+def _access_with(user: User, session: CodeSession, given: str | None, revision: int = 0) -> Access:
     # Guests of one session cannot visit others.
     visits = session.is_public and not user.is_guest
     seen = given or (Permission.READ.value if visits else None)
-    return Standing(session, seen, given is not None, user.is_moderator, user.is_guest, revision)
+    return Access(session, seen, given is not None, user.is_moderator, user.is_guest, revision)
 
 
 def _given_to_guest(user: User, session: CodeSession) -> str | None:
-    passes = GuestPass.objects.standing().filter(session=session, user=user)
+    passes = GuestPass.objects.valid().filter(session=session, user=user)
     return passes.values_list("permission", flat=True).first()

@@ -16,7 +16,7 @@ import languages
 from activity import audit
 from activity.log import record
 from sessions_app import events, files, sharing, storage, zips
-from sessions_app.access import Action, Standing, standing_in
+from sessions_app.access import Access, Action, access_to
 from sessions_app.description import settings_of
 from sessions_app.document import contents, history
 from sessions_app.document.changes import replacement
@@ -70,12 +70,12 @@ def create_session(
     return session
 
 
-def fork_session(standing: Standing, user: User, title: str = "") -> CodeSession:
+def fork_session(access: Access, user: User, title: str = "") -> CodeSession:
     """Copy the current files into a private session of this user, without history, members or runs.
 
     Raises TextTooLarge if the limits have been lowered since.
     """
-    origin = standing.session
+    origin = access.session
     seed = contents.seed({file.path: file.text for file in contents.files_listed(origin.pk)[1]})
     title = title or f"Copy of {origin.title}"[:TITLE_MAX_CHARACTERS]
     language = languages.get(origin.language)
@@ -156,7 +156,7 @@ class _VersionPassed(Exception):
 
 
 def change_session(
-    standing: Standing,
+    access: Access,
     user: User,
     changes: dict[str, Any],
     *,
@@ -169,7 +169,7 @@ def change_session(
     `content` is merged into the entry file in the same transaction, as by write_content. If it is None, a text that is
     still the old language's example becomes the new one's.
     """
-    session = standing.session
+    session = access.session
     key = changes.get("language", session.language)
     language = languages.get(key) if key != session.language else None
     content = contents.checked(content) if content is not None else None
@@ -227,18 +227,18 @@ def _change_row(session: CodeSession, user: User, changes: dict[str, Any], expec
     return session
 
 
-def write_content(standing: Standing, user: User, content: str, *, base_revision: int | None = None) -> int:
+def write_content(access: Access, user: User, content: str, *, base_revision: int | None = None) -> int:
     """Merge `content` into the shared text as a small edit. Returns the new revision."""
-    return contents.replace_entry_text(standing.session.pk, content, user.pk, base_revision)
+    return contents.replace_entry_text(access.session.pk, content, user.pk, base_revision)
 
 
-def restore_text(standing: Standing, user: User, revision: int, file_id: str | None = None) -> int:
+def restore_text(access: Access, user: User, revision: int, file_id: str | None = None) -> int:
     """Restore the texts of all files, or of one, from `revision`, as a new edit. Returns the new revision.
 
     Files deleted since are listed again, and files created since stay. Line ends become \\n, as in every edit by the
     server. Raises RevisionUnknown, FileNotListed, TextTooLarge or TooManyFiles.
     """
-    session = standing.session
+    session = access.session
     if file_id is None:
         past = [file for file in history.files_at(session.pk, revision) if not isinstance(file, DeletedFile)]
     else:
@@ -261,9 +261,9 @@ def restore_text(standing: Standing, user: User, revision: int, file_id: str | N
     )
 
 
-def export_session(standing: Standing, user: User) -> tuple[int, bytes]:
+def export_session(access: Access, user: User) -> tuple[int, bytes]:
     """Return the revision at the committed head, and its files as a zip archive."""
-    session = standing.session
+    session = access.session
     revision, texts = contents.files_at_head(session.pk)
     archive = zips.pack(texts)
     record(
@@ -284,8 +284,8 @@ def export_session(standing: Standing, user: User) -> tuple[int, bytes]:
 
 
 @transaction.atomic
-def archive_session(standing: Standing, user: User) -> None:
-    session = standing.session
+def archive_session(access: Access, user: User) -> None:
+    session = access.session
     CodeSession.objects.filter(pk=session.pk, archived_at=None).update(
         archived_at=timezone.now(), version=F("version") + 1
     )
@@ -296,9 +296,9 @@ def archive_session(standing: Standing, user: User) -> None:
 
 
 @transaction.atomic
-def delete_session(standing: Standing, user: User) -> None:
+def delete_session(access: Access, user: User) -> None:
     """Delete an archived session for good, with its text, history, chat and runs. Raises ClosedByModerator."""
-    session = standing.session
+    session = access.session
     if session.closed_at is not None:
         raise ClosedByModerator("A moderator has closed this session. It cannot be deleted.")
     session_id = session.pk
@@ -308,9 +308,9 @@ def delete_session(standing: Standing, user: User) -> None:
 
 
 @transaction.atomic
-def restore_session(standing: Standing, user: User) -> CodeSession:
+def restore_session(access: Access, user: User) -> CodeSession:
     """Bring an archived session back within RESTORE_DAYS days."""
-    session = standing.session
+    session = access.session
     if session.closed_at is not None:
         raise ClosedByModerator
     restored = CodeSession.objects.filter(
@@ -329,10 +329,10 @@ def say(user: User, session_id: UUID | str, text: str, ref: str | None = None) -
 
     Raises SessionNotFound, NotAllowed before joining, RateLimited, NothingSaid, MessageTooLong or StorageFull.
     """
-    standing = standing_in(user, session_id, Action.CHAT)
+    access = access_to(user, session_id, Action.CHAT)
     count_or_refuse("chat", who_is(user))
     text = _clean(text)
-    session = standing.session
+    session = access.session
     if full := storage.refusal_of(session.owner_id):
         raise full
     with transaction.atomic():

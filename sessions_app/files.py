@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     import languages
     from accounts.models import User
-    from sessions_app.access import Standing
+    from sessions_app.access import Access
     from sessions_app.document.updates import Updates
     from sessions_app.models import CodeSession
 
@@ -51,9 +51,9 @@ def find_file(session: CodeSession, file_id: str) -> tuple[int, File]:
     return revision, _among(listed, file_id)
 
 
-def create_file(standing: Standing, user: User, path: str, content: str = "") -> str:
+def create_file(access: Access, user: User, path: str, content: str = "") -> str:
     """Create a file and return its id. Raises PathRefused, PathTaken, TooManyFiles or TextTooLarge."""
-    session, path, file_id = standing.session, clean_path(path), texts.new_file_id()
+    session, path, file_id = access.session, clean_path(path), texts.new_file_id()
     content = contents.checked(content)
 
     def make(update: Updates) -> bytes | None:
@@ -68,7 +68,7 @@ def create_file(standing: Standing, user: User, path: str, content: str = "") ->
 
 
 def change_file(
-    standing: Standing,
+    access: Access,
     user: User,
     file_id: str,
     *,
@@ -81,7 +81,7 @@ def change_file(
     Raises FileNotListed, EntryStays for renaming the entry file, PathRefused, PathTaken, TextTooLarge, and
     RevisionPassed if `base_revision` is given and is not the head.
     """
-    session = standing.session
+    session = access.session
     path = clean_path(path) if path is not None else None
     content = contents.checked(content) if content is not None else None
     renamed = ""
@@ -106,9 +106,9 @@ def change_file(
     contents.edit(session.pk, user.pk, make, base_revision, also=note)
 
 
-def delete_file(standing: Standing, user: User, file_id: str) -> None:
+def delete_file(access: Access, user: User, file_id: str) -> None:
     """Delete a file so that it can be restored. Raises FileNotListed or EntryStays."""
-    session = standing.session
+    session = access.session
     path = ""
 
     def make(update: Updates) -> bytes | None:
@@ -139,10 +139,10 @@ def find_deleted(session: CodeSession, file_id: str) -> tuple[int, DeletedFile]:
     return revision, _among(deleted, file_id)
 
 
-def bring_back(standing: Standing, user: User, file_id: str, path: str | None = None) -> None:
+def bring_back(access: Access, user: User, file_id: str, path: str | None = None) -> None:
     """Restore a deleted file with everything that was typed into it: under this path, or else under its old path or a
     similar one that is free. Raises FileNotListed, PathRefused, PathTaken or TooManyFiles."""
-    session, wanted = standing.session, clean_path(path) if path is not None else None
+    session, wanted = access.session, clean_path(path) if path is not None else None
     chosen = ""
 
     def make(update: Updates) -> bytes | None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from accounts.models import User
-    from sessions_app.access import Standing
+    from sessions_app.access import Access
 
 INVITES_SHOWN = 100
 # How many uses of a link are listed.
@@ -42,7 +42,7 @@ def listed_invites(session: CodeSession) -> QuerySet[Invite]:
     """Return the links that were not revoked, with their uses, in a fixed number of queries."""
     newest = InviteUse.objects.select_related("user").order_by("-used_at", "-id")[:INVITE_USES_SHOWN]
     return (
-        session.invites.standing()
+        session.invites.unrevoked()
         .select_related("created_by")
         .annotate(joined_count=Count("uses"))
         .prefetch_related(Prefetch("uses", newest, to_attr="newest_uses"))[:INVITES_SHOWN]
@@ -51,7 +51,7 @@ def listed_invites(session: CodeSession) -> QuerySet[Invite]:
 
 @transaction.atomic
 def create_invite(
-    standing: Standing,
+    access: Access,
     by: User,
     *,
     permission: str = Permission.WRITE,
@@ -62,7 +62,7 @@ def create_invite(
 
     Returns it with its token, which is not stored. Raises TooManyInvites.
     """
-    session = standing.session
+    session = access.session
     # Held, so that two at once do not both find room for one more.
     CodeSession.objects.select_for_update().get(pk=session.pk)
     if session.invites.usable().count() >= INVITES_MAX:
@@ -87,12 +87,12 @@ def create_invite(
 
 
 @transaction.atomic
-def rotate_invite(standing: Standing, by: User, invite_id: UUID) -> tuple[Invite, str]:
+def rotate_invite(access: Access, by: User, invite_id: UUID) -> tuple[Invite, str]:
     """Give a link a new address. The old one stops working; its permission and limits stay.
 
     Guests who joined through the old address are removed; people with an account stay.
     """
-    session = standing.session
+    session = access.session
     token = _new_token()
     if not session.invites.usable().filter(pk=invite_id).update(token_sha256=_digest(token)):
         raise InviteNotFound
@@ -108,12 +108,12 @@ def rotate_invite(standing: Standing, by: User, invite_id: UUID) -> tuple[Invite
 
 
 @transaction.atomic
-def revoke_invite(standing: Standing, by: User, invite_id: UUID) -> None:
+def revoke_invite(access: Access, by: User, invite_id: UUID) -> None:
     """Revoke a link and remove guests who joined through it. People with an account stay."""
-    session = standing.session
+    session = access.session
     # While they still stand by it.
     end_guests(session, by, session.guest_passes.filter(invite=invite_id))
-    if not session.invites.standing().filter(pk=invite_id).update(revoked_at=timezone.now()):
+    if not session.invites.unrevoked().filter(pk=invite_id).update(revoked_at=timezone.now()):
         raise InviteNotFound
     record(
         "invite.revoked",

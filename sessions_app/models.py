@@ -124,12 +124,12 @@ class Collaborator(models.Model):
 
 
 class InviteQuerySet(models.QuerySet["Invite"]):
-    def standing(self) -> InviteQuerySet:
+    def unrevoked(self) -> InviteQuerySet:
         """Select links that were not revoked, even if expired or used up."""
         return self.filter(revoked_at=None)
 
     def usable(self) -> InviteQuerySet:
-        return self.standing().filter(Q(expires_at=None) | Q(expires_at__gt=timezone.now())).exclude(uses_left=0)
+        return self.unrevoked().filter(Q(expires_at=None) | Q(expires_at__gt=timezone.now())).exclude(uses_left=0)
 
 
 class Invite(models.Model):
@@ -169,7 +169,7 @@ class InviteUse(models.Model):
 
 
 class GuestPassQuerySet(models.QuerySet["GuestPass"]):
-    def standing(self) -> GuestPassQuerySet:
+    def valid(self) -> GuestPassQuerySet:
         """Select passes that are valid now: the session allows guests, and the link or the session is still open."""
         by_link, by_public = Q(invite__isnull=False, invite__revoked_at=None), Q(invite=None, session__is_public=True)
         return self.filter(
@@ -178,7 +178,7 @@ class GuestPassQuerySet(models.QuerySet["GuestPass"]):
 
     def present(self) -> GuestPassQuerySet:
         """Select passes of guests who joined, or had the session open, within the last few minutes."""
-        return self.standing().filter(seen_at__gt=timezone.now() - GUEST_ABSENT_AFTER)
+        return self.valid().filter(seen_at__gt=timezone.now() - GUEST_ABSENT_AFTER)
 
     def note_seen(self, user_ids: Collection[uuid.UUID]) -> None:
         """Record that these guests have a session open, at most once a minute each."""

@@ -22,7 +22,7 @@ from web.throttles import count_or_refuse
 
 if TYPE_CHECKING:
     from accounts.models import User
-    from sessions_app.access import Standing
+    from sessions_app.access import Access
 
 
 def lock_session(session: CodeSession, *, by: User, reason: str = "") -> bool:
@@ -65,7 +65,7 @@ def observe_session(session: CodeSession, *, by: User, reason: str = "") -> bool
     return True
 
 
-def standing_measure(session: CodeSession) -> str:
+def restriction_on(session: CodeSession) -> str:
     """Return what to tell everybody in the session about a lock, a freeze or full storage; "" if there is none."""
     if session.locked_at:
         return f"{SessionLocked.detail} {session.lock_reason}".strip()
@@ -93,7 +93,7 @@ def _change(
         # Before the check, which closes the sockets.
         events.announce_on_commit(session.pk, {"type": "notice", "kind": "archived", "by": events.speaker(by)})
     else:
-        detail = standing_measure(CodeSession.objects.get(pk=session.pk))
+        detail = restriction_on(CodeSession.objects.get(pk=session.pk))
         events.announce_on_commit(session.pk, {"type": "session.moderated", "detail": detail})
     events.recheck_access_on_commit(session.pk)
     audit.append(f"session.{verb}", actor_id=by.pk, target_type="session", target_id=session.pk, reason=reason)
@@ -101,10 +101,10 @@ def _change(
 
 
 @transaction.atomic
-def report_session(standing: Standing, user: User, reason: str) -> Report:
+def report_session(access: Access, user: User, reason: str) -> Report:
     """Report a session to the moderators. Raises RateLimited, or AlreadyReported while an earlier report is open."""
     count_or_refuse("report", f"user:{user.pk}")
-    session = standing.session
+    session = access.session
     report, is_new = Report.objects.get_or_create(
         session=session, reporter=user, state=Report.State.OPEN, defaults={"reason": reason}
     )

@@ -28,7 +28,7 @@ from sessions_app.models import (
 )
 
 if TYPE_CHECKING:
-    from sessions_app.access import Standing
+    from sessions_app.access import Access
 
 METADATA_MAX_BYTES = 16 * 1024
 
@@ -57,9 +57,9 @@ class SessionSerializer(serializers.ModelSerializer):
         return describe(session, self._permission(session))
 
     def _permission(self, session: CodeSession) -> str:
-        standing: Standing | None = self.context.get("standing")
-        if standing is not None:
-            return standing.shown_permission
+        access: Access | None = self.context.get("access")
+        if access is not None:
+            return access.shown_permission
         is_owner = session.owner_id == self.context["request"].user.pk
         return shown_permission(session, OWNER if is_owner else getattr(session, "given_permission", None))
 

@@ -16,7 +16,7 @@ from accounts.models import User, able
 from activity import audit
 from activity.log import record
 from sessions_app import events, storage
-from sessions_app.access import OWNER, PERMISSIONS, Action, Standing
+from sessions_app.access import OWNER, PERMISSIONS, Access, Action
 from sessions_app.errors import (
     NoCollaborator,
     NotAllowed,
@@ -41,29 +41,29 @@ GUEST_KEPT = timedelta(days=30)
 GUESTS_FORGOTTEN = 200
 
 
-def set_collaborator(standing: Standing, by: User, username: str, permission: str) -> Collaborator:
+def set_collaborator(access: Access, by: User, username: str, permission: str) -> Collaborator:
     """Add a user by name, or change their permission."""
     person = people_named(username).filter(able(), is_guest=False).first()
     if person is None:
         raise PersonNotFound(errors={"username": [PersonNotFound.detail]})
-    return _set_permission(standing, by, person, permission)
+    return _set_permission(access, by, person, permission)
 
 
-def change_collaborator(standing: Standing, by: User, user_id: UUID, permission: str) -> Collaborator:
+def change_collaborator(access: Access, by: User, user_id: UUID, permission: str) -> Collaborator:
     """Change the permission of a member."""
-    person = User.objects.filter(pk=user_id, collaborations__session=standing.session).first()
-    if person is None and user_id != standing.session.owner_id:
+    person = User.objects.filter(pk=user_id, collaborations__session=access.session).first()
+    if person is None and user_id != access.session.owner_id:
         raise NoCollaborator
-    return _set_permission(standing, by, person or standing.session.owner, permission)
+    return _set_permission(access, by, person or access.session.owner, permission)
 
 
 @transaction.atomic
-def _set_permission(standing: Standing, by: User, person: User, permission: str) -> Collaborator:
-    session = standing.session
+def _set_permission(access: Access, by: User, person: User, permission: str) -> Collaborator:
+    session = access.session
     if person.pk == session.owner_id:
         raise OwnerStays
     existing = Collaborator.objects.select_for_update().filter(session=session, user=person).first()
-    _require_power_over(standing, permission, *([existing.permission] if existing else []))
+    _require_power_over(access, permission, *([existing.permission] if existing else []))
     collaborator, _ = Collaborator.objects.update_or_create(
         session=session, user=person, defaults={"permission": permission}
     )
@@ -93,9 +93,9 @@ def _note(action: str, session: CodeSession, by: User, **metadata: str | None) -
     audit.append(action, actor_id=by.pk, target_type="session", target_id=session.pk, metadata=metadata)
 
 
-def _require_power_over(standing: Standing, *permissions: str) -> None:
+def _require_power_over(access: Access, *permissions: str) -> None:
     """Raise NotAllowed unless the user may add, change and remove admins."""
-    if Permission.ADMIN in permissions and not standing.may(Action.MANAGE_ADMINS):
+    if Permission.ADMIN in permissions and not access.may(Action.MANAGE_ADMINS):
         raise NotAllowed("Only the owner can add, change or remove admins.")
 
 
@@ -120,21 +120,21 @@ def _tell_left(session: CodeSession, person: User, by: User) -> None:
 
 
 @transaction.atomic
-def remove_collaborator(standing: Standing, by: User, user_id: UUID) -> None:
+def remove_collaborator(access: Access, by: User, user_id: UUID) -> None:
     """Remove a member. Members may also remove themselves.
 
     Somebody removed by others may know the invite links, so these stop working.
     """
-    session = standing.session
+    session = access.session
     if user_id == session.owner_id:
         raise OwnerStays
     collaborator = (
         Collaborator.objects.select_for_update().select_related("user").filter(session=session, user_id=user_id).first()
     )
     if user_id != by.pk:
-        standing.require(Action.SHARE)
+        access.require(Action.SHARE)
         if collaborator is not None:
-            _require_power_over(standing, collaborator.permission)
+            _require_power_over(access, collaborator.permission)
     if collaborator is None:
         raise NoCollaborator
     collaborator.delete()
@@ -154,15 +154,15 @@ def remove_collaborator(standing: Standing, by: User, user_id: UUID) -> None:
 
 def _revoke_all(session: CodeSession, by: User) -> None:
     end_guests(session, by, session.guest_passes.filter(invite__isnull=False))
-    session.invites.standing().update(revoked_at=timezone.now())
+    session.invites.unrevoked().update(revoked_at=timezone.now())
 
 
 @transaction.atomic
-def remove_guest(standing: Standing, by: User, user_id: UUID) -> None:
+def remove_guest(access: Access, by: User, user_id: UUID) -> None:
     """Remove a guest. They may know the invite links, so these stop working."""
-    session = standing.session
+    session = access.session
     passes = session.guest_passes.filter(user=user_id)
-    if not passes.standing().exists():
+    if not passes.valid().exists():
         raise NoCollaborator
     end_guests(session, by, passes)
     _revoke_all(session, by)
@@ -170,15 +170,15 @@ def remove_guest(standing: Standing, by: User, user_id: UUID) -> None:
 
 
 @transaction.atomic
-def change_guest_name(standing: Standing, guest: User, name: str) -> GuestPass:
+def change_guest_name(access: Access, guest: User, name: str) -> GuestPass:
     """Change a guest's name, also on open pages. Raises GuestNameRefused."""
-    guest_pass = standing.session.guest_passes.standing().select_related("user").get(user=guest)
+    guest_pass = access.session.guest_passes.valid().select_related("user").get(user=guest)
     old_name, guest_pass.user.username = guest.username, rename_guest(guest, name)
     record(
         "session.guest_renamed",
         f"{old_name} is called {guest_pass.user.username} now",
         user_id=guest.pk,
-        session_id=standing.session.pk,
+        session_id=access.session.pk,
     )
     transaction.on_commit(lambda: events.recheck_person(str(guest.pk)))
     return guest_pass
@@ -204,13 +204,13 @@ def require_room_of_heir(heir: User, session_ids: Collection[UUID]) -> None:
 
 
 @transaction.atomic
-def transfer_session(standing: Standing, by: User, username: str) -> CodeSession:
+def transfer_session(access: Access, by: User, username: str) -> CodeSession:
     """Make a collaborator the owner. The previous owner stays as an admin.
 
     Raises PersonNotFound if the new owner is not in the session, is suspended or is a bot, StorageFull if they have no
     room for it, and NotAllowed if `by` is no longer the owner.
     """
-    session = standing.session
+    session = access.session
     # Held, so that the person does not leave between this look and the UPDATE.
     theirs = heirs_of(session).select_for_update(of=("self",)).filter(user__in=people_named(username)).first()
     if theirs is None:
@@ -258,19 +258,19 @@ def forget_guests() -> None:
 
 
 @transaction.atomic
-def leave_session(standing: Standing, user: User) -> None:
+def leave_session(access: Access, user: User) -> None:
     """Leave the session. Raises OwnerStays for the owner, NoCollaborator for visitors."""
     if user.is_guest:
-        end_guests(standing.session, user, standing.session.guest_passes.filter(user=user))
+        end_guests(access.session, user, access.session.guest_passes.filter(user=user))
     else:
-        remove_collaborator(standing, user, user.pk)
+        remove_collaborator(access, user, user.pk)
 
 
 @transaction.atomic
-def join_public(standing: Standing, user: User) -> None:
+def join_public(access: Access, user: User) -> None:
     """Join a public session as a reader, so that it is in the user's list."""
-    if standing.permission is not None:
-        join(standing.session, user, Permission.READ)
+    if access.permission is not None:
+        join(access.session, user, Permission.READ)
 
 
 def join(session: CodeSession, user: User, permission: str) -> bool:

@@ -19,7 +19,7 @@ from accounts.errors import GuestNameRefused
 from accounts.guests import is_guest, open_to_guests, sign_guest_in
 from languages.templates import HELLO, template_of, templates_of
 from sessions_app import actions, invites, moderation
-from sessions_app.access import OWNER, Action, Standing, archived_standing, shown_permission, standing_in
+from sessions_app.access import OWNER, Access, Action, access_to, access_to_archived, shown_permission
 from sessions_app.description import describe
 from sessions_app.document import contents
 from sessions_app.errors import (
@@ -166,7 +166,7 @@ def session_import(request: SignedInPageRequest) -> HttpResponse:
 @require_POST
 @login_required
 def session_fork(request: SignedInPageRequest, session_id: UUID) -> HttpResponse:
-    session = actions.fork_session(standing_in(request.user, session_id, Action.FORK), request.user)
+    session = actions.fork_session(access_to(request.user, session_id, Action.FORK), request.user)
     return redirect("sessions_app:session-detail", session.pk)
 
 
@@ -175,7 +175,7 @@ def session_fork(request: SignedInPageRequest, session_id: UUID) -> HttpResponse
 @ensure_csrf_cookie
 def session_detail(request: SignedInPageRequest, session_id: UUID) -> HttpResponse:
     try:
-        standing = standing_in(request.user, session_id)
+        access = access_to(request.user, session_id)
     except SessionNotFound:
         if not _is_nobody(request):
             raise
@@ -183,12 +183,12 @@ def session_detail(request: SignedInPageRequest, session_id: UUID) -> HttpRespon
             return redirect("sessions_app:session-guest", session_id)
         return redirect_to_login(request.get_full_path())
     context = {
-        "session": standing.session,
-        "page": _page_data(request, standing),
-        "session_text": contents.entry_text(standing.session),
-        "may_fork": standing.may(Action.FORK),
-        "measure": moderation.standing_measure(standing.session),
-        "origin": _origin(request.user, standing.session),
+        "session": access.session,
+        "page": _page_data(request, access),
+        "session_text": contents.entry_text(access.session),
+        "may_fork": access.may(Action.FORK),
+        "measure": moderation.restriction_on(access.session),
+        "origin": _origin(request.user, access.session),
     }
     return render(request, "sessions_app/session_detail.html", context)
 
@@ -198,15 +198,15 @@ def _origin(user: User, session: CodeSession) -> CodeSession | None:
     if session.forked_from_id is None:
         return None
     try:
-        return standing_in(user, session.forked_from_id).session
+        return access_to(user, session.forked_from_id).session
     except SessionNotFound:
         return None
 
 
-def _page_data(request: SignedInPageRequest, standing: Standing) -> dict[str, Any]:
+def _page_data(request: SignedInPageRequest, access: Access) -> dict[str, Any]:
     """Return the initial data of the editor page's script (frontend/src/main.ts)."""
     return {
-        "session": describe(standing.session, standing.shown_permission) | {"may_chat": standing.may(Action.CHAT)},
+        "session": describe(access.session, access.shown_permission) | {"may_chat": access.may(Action.CHAT)},
         "user": {
             "id": str(request.user.pk),
             "username": request.user.username,
@@ -218,7 +218,7 @@ def _page_data(request: SignedInPageRequest, standing: Standing) -> dict[str, An
             {"key": language.key, "name": language.name, "file_name": language.file_name}
             for language in languages.LANGUAGES.values()
         ],
-        "document": {"epoch": str(standing.session.document.epoch)},
+        "document": {"epoch": str(access.session.document.epoch)},
     }
 
 
@@ -226,7 +226,7 @@ def _page_data(request: SignedInPageRequest, standing: Standing) -> dict[str, An
 @login_required
 def session_restore(request: SignedInPageRequest, session_id: UUID) -> HttpResponse:
     try:
-        actions.restore_session(archived_standing(request.user, session_id), request.user)
+        actions.restore_session(access_to_archived(request.user, session_id), request.user)
     except NotAllowed as error:
         messages.error(request, error.detail)
         return redirect("/sessions?filter=archived")
@@ -236,29 +236,29 @@ def session_restore(request: SignedInPageRequest, session_id: UUID) -> HttpRespo
 @require_http_methods(["GET", "HEAD", "POST"])
 @login_required
 def session_delete(request: SignedInPageRequest, session_id: UUID) -> HttpResponse:
-    standing = archived_standing(request.user, session_id)
+    access = access_to_archived(request.user, session_id)
     if request.method != "POST":
-        return render(request, "sessions_app/session_delete.html", {"session": standing.session})
-    actions.delete_session(standing, request.user)
-    messages.success(request, f"“{standing.session.title}” is deleted.")
+        return render(request, "sessions_app/session_delete.html", {"session": access.session})
+    actions.delete_session(access, request.user)
+    messages.success(request, f"“{access.session.title}” is deleted.")
     return redirect("/sessions?filter=archived")
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @login_required
 def session_report(request: SignedInPageRequest, session_id: UUID) -> HttpResponse:
-    standing = standing_in(request.user, session_id)
+    access = access_to(request.user, session_id)
     form = ReportForm(request.POST or None)
     code = 200
     if request.method == "POST" and form.is_valid():
         try:
-            moderation.report_session(standing, request.user, form.cleaned_data["reason"])
+            moderation.report_session(access, request.user, form.cleaned_data["reason"])
             messages.success(request, "Thank you for your report. The moderators will look at it.")
             return redirect("sessions_app:session-list")
         except (AlreadyReported, RateLimited) as refused:
             form.add_error(None, refused.detail)
             code = refused.status
-    context = {"session": standing.session, "form": form}
+    context = {"session": access.session, "form": form}
     return render(request, "sessions_app/session_report.html", context, status=code)
 
 

@@ -18,7 +18,7 @@ from rest_framework.views import APIView
 import languages
 from accounts.guests import open_to_guests
 from sessions_app import actions, zips
-from sessions_app.access import Action, standing_in
+from sessions_app.access import Action, access_to
 from sessions_app.api.edge import show_new
 from sessions_app.errors import ArchiveRefused, ArchiveTooLarge
 from sessions_app.serializers import ImportInput, SessionDetailSerializer
@@ -90,9 +90,9 @@ class SessionExport(APIView):
 
     @extend_schema(operation_id="sessions_export", responses={(200, "application/zip"): OpenApiTypes.BINARY})
     def get(self, request: SignedInRequest, session_id: UUID) -> HttpResponse:
-        standing = standing_in(request.user, session_id, Action.EXPORT)
-        revision, archive = actions.export_session(standing, request.user)
-        name = zips.name_of(standing.session.title) + ".zip"
+        access = access_to(request.user, session_id, Action.EXPORT)
+        revision, archive = actions.export_session(access, request.user)
+        name = zips.name_of(access.session.title) + ".zip"
         headers = {
             "Content-Disposition": str(content_disposition_header(as_attachment=True, filename=name)),
             "X-Revision": str(revision),

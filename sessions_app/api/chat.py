@@ -11,7 +11,7 @@ from rest_framework.views import APIView
 
 from accounts.guests import open_to_guests
 from sessions_app import actions
-from sessions_app.access import Action, standing_in
+from sessions_app.access import Action, access_to
 from sessions_app.errors import MessageTooLong, NotAllowed, NothingSaid, SessionNotFound, StorageFull
 from sessions_app.serializers import ChatInput, ChatMessageSerializer
 from web.paging import Paging, refuse_unknown_parameters
@@ -34,10 +34,10 @@ class ChatList(APIView):
         responses={200: page_of(ChatMessageSerializer), **refusals(SessionNotFound)},
     )
     def get(self, request: SignedInRequest, session_id: UUID) -> Response:
-        standing = standing_in(request.user, session_id)
+        access = access_to(request.user, session_id)
         refuse_unknown_parameters(request, ())
         paging = Paging(("-created_at", "id"))
-        page = paging.paginate_queryset(standing.session.chat_messages.shown().select_related("user"), request, self)
+        page = paging.paginate_queryset(access.session.chat_messages.shown().select_related("user"), request, self)
         return paging.get_paginated_response(ChatMessageSerializer(page, many=True).data)
 
     @extend_schema(
@@ -49,7 +49,7 @@ class ChatList(APIView):
         },
     )
     def post(self, request: SignedInRequest, session_id: UUID) -> Response:
-        standing_in(request.user, session_id, Action.CHAT)
+        access_to(request.user, session_id, Action.CHAT)
         given = valid(ChatInput(data=request.data))
         message = actions.say(request.user, session_id, given["text"], given.get("ref"))
         return Response(ChatMessageSerializer(message).data, status=status.HTTP_201_CREATED)

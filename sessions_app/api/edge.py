@@ -8,7 +8,7 @@ from django.urls import reverse
 from rest_framework import status
 from rest_framework.response import Response
 
-from sessions_app.access import Standing, standing_in
+from sessions_app.access import Access, access_to
 from sessions_app.document import contents
 from sessions_app.errors import NotAllowed, RevisionPassed, SessionNotFound, TextTooLarge
 from sessions_app.serializers import SessionSerializer
@@ -25,23 +25,23 @@ SESSION_REFUSALS = refusals(SessionNotFound, NotAllowed)
 CHANGE_REFUSALS = refusals(SessionNotFound, NotAllowed, RevisionPassed, TextTooLarge)
 
 
-def tag_and_body(standing: Standing, request: SignedInRequest) -> tuple[str, dict[str, Any]]:
+def tag_and_body(access: Access, request: SignedInRequest) -> tuple[str, dict[str, Any]]:
     """Return the tag of the session's state and the body of the response."""
-    session = standing.session
+    session = access.session
     revision, content = contents.entry_at_head(session.pk)
-    body = SessionSerializer(session, context={"request": request, "standing": standing}).data
-    return tag_of(standing, revision), {**body, "content": content}
+    body = SessionSerializer(session, context={"request": request, "access": access}).data
+    return tag_of(access, revision), {**body, "content": content}
 
 
-def show(standing: Standing, request: SignedInRequest, *, code: int = status.HTTP_200_OK) -> Response:
-    tag, body = tag_and_body(standing, request)
+def show(access: Access, request: SignedInRequest, *, code: int = status.HTTP_200_OK) -> Response:
+    tag, body = tag_and_body(access, request)
     return Response(body, status=code, headers={"ETag": personal(tag, request.user)})
 
 
-def tag_of(standing: Standing, revision: int) -> str:
+def tag_of(access: Access, revision: int) -> str:
     """Return a tag of everything that a response about the session contains."""
-    session = standing.session
-    permission, owner, origin = standing.shown_permission, session.owner.username, session.forked_from_id
+    session = access.session
+    permission, owner, origin = access.shown_permission, session.owner.username, session.forked_from_id
     return etag(session.version, revision, permission, owner, origin, session.updated_at.isoformat())
 
 
@@ -55,6 +55,6 @@ def flag(request: SignedInRequest, name: str) -> bool | None:
 
 
 def show_new(request: SignedInRequest, session: CodeSession) -> Response:
-    response = show(standing_in(request.user, session.pk), request, code=status.HTTP_201_CREATED)
+    response = show(access_to(request.user, session.pk), request, code=status.HTTP_201_CREATED)
     response["Location"] = reverse("api:session", args=[session.pk])
     return response

@@ -13,7 +13,7 @@ from rest_framework.views import APIView
 from accounts.guests import open_to_guests
 from accounts.models import User
 from sessions_app import files
-from sessions_app.access import Action, standing_in
+from sessions_app.access import Action, access_to
 from sessions_app.document import contents
 from sessions_app.errors import (
     EntryStays,
@@ -65,18 +65,18 @@ class FileList(APIView):
     @extend_schema(operation_id="files_list", responses=FileSerializer(many=True))
     def get(self, request: SignedInRequest, session_id: UUID) -> Response:
         refuse_unknown_parameters(request, (), is_paged=False)
-        standing = standing_in(request.user, session_id)
-        _, listed = contents.files_listed(standing.session.pk)
+        access = access_to(request.user, session_id)
+        _, listed = contents.files_listed(access.session.pk)
         return Response(FileSerializer(listed, many=True).data)
 
     @extend_schema(
         operation_id="files_create", request=NewFileInput, responses={201: FileDetailSerializer, **NEW_FILE_REFUSALS}
     )
     def post(self, request: SignedInRequest, session_id: UUID) -> Response:
-        standing = standing_in(request.user, session_id, Action.EDIT)
+        access = access_to(request.user, session_id, Action.EDIT)
         given = valid(NewFileInput(data=request.data))
-        file_id = files.create_file(standing, request.user, given["path"], given["content"])
-        response = _file(standing.session, file_id, code=status.HTTP_201_CREATED)
+        file_id = files.create_file(access, request.user, given["path"], given["content"])
+        response = _file(access.session, file_id, code=status.HTTP_201_CREATED)
         response["Location"] = reverse("api:file", args=[session_id, file_id])
         return response
 
@@ -87,19 +87,19 @@ class FileDetail(APIView):
 
     @extend_schema(operation_id="files_read", responses=FileDetailSerializer)
     def get(self, request: SignedInRequest, session_id: UUID, file_id: str) -> Response:
-        return _file(standing_in(request.user, session_id).session, file_id)
+        return _file(access_to(request.user, session_id).session, file_id)
 
     @extend_schema(
         operation_id="files_change", request=FileChangeInput, responses={200: FileDetailSerializer, **FILE_REFUSALS}
     )
     def patch(self, request: SignedInRequest, session_id: UUID, file_id: str) -> Response:
-        standing = standing_in(request.user, session_id, Action.EDIT)
-        files.change_file(standing, request.user, file_id, **valid(FileChangeInput(data=request.data)))
-        return _file(standing.session, file_id)
+        access = access_to(request.user, session_id, Action.EDIT)
+        files.change_file(access, request.user, file_id, **valid(FileChangeInput(data=request.data)))
+        return _file(access.session, file_id)
 
     @extend_schema(operation_id="files_delete", request=None, responses={204: None, **FILE_REFUSALS})
     def delete(self, request: SignedInRequest, session_id: UUID, file_id: str) -> Response:
-        files.delete_file(standing_in(request.user, session_id, Action.EDIT), request.user, file_id)
+        files.delete_file(access_to(request.user, session_id, Action.EDIT), request.user, file_id)
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
@@ -128,7 +128,7 @@ class DeletedFileList(APIView):
     @extend_schema(operation_id="files_deleted_list", responses=DeletedFileSerializer(many=True))
     def get(self, request: SignedInRequest, session_id: UUID) -> Response:
         refuse_unknown_parameters(request, (), is_paged=False)
-        _, deleted = contents.files_deleted(standing_in(request.user, session_id).session.pk)
+        _, deleted = contents.files_deleted(access_to(request.user, session_id).session.pk)
         return Response(DeletedFileSerializer(_shown_deleted(deleted), many=True).data)
 
 
@@ -141,7 +141,7 @@ class DeletedFileDetail(APIView):
         responses={200: DeletedFileDetailSerializer, **refusals(SessionNotFound, FileNotListed)},
     )
     def get(self, request: SignedInRequest, session_id: UUID, file_id: str) -> Response:
-        revision, file = files.find_deleted(standing_in(request.user, session_id).session, file_id)
+        revision, file = files.find_deleted(access_to(request.user, session_id).session, file_id)
         (shown,) = DeletedFileSerializer(_shown_deleted([file]), many=True).data
         return Response({**shown, "content": file.text, "revision": revision})
 
@@ -159,6 +159,6 @@ class DeletedFileRestore(APIView):
         },
     )
     def post(self, request: SignedInRequest, session_id: UUID, file_id: str) -> Response:
-        standing = standing_in(request.user, session_id, Action.EDIT)
-        files.bring_back(standing, request.user, file_id, **valid(BringBackInput(data=request.data)))
-        return _file(standing.session, file_id)
+        access = access_to(request.user, session_id, Action.EDIT)
+        files.bring_back(access, request.user, file_id, **valid(BringBackInput(data=request.data)))
+        return _file(access.session, file_id)

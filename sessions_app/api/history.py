@@ -11,7 +11,7 @@ from rest_framework.views import APIView
 
 from accounts.guests import open_to_guests
 from sessions_app import actions
-from sessions_app.access import Action, standing_in
+from sessions_app.access import Action, access_to
 from sessions_app.document import history
 from sessions_app.document.texts import MAIN
 from sessions_app.errors import FileNotListed, NotAllowed, RevisionUnknown, SessionNotFound, TextTooLarge, TooManyFiles
@@ -42,10 +42,10 @@ class HistoryList(APIView):
         responses={200: page_of(HistoryStepSerializer), **refusals(SessionNotFound)},
     )
     def get(self, request: SignedInRequest, session_id: UUID) -> Response:
-        standing = standing_in(request.user, session_id)
+        access = access_to(request.user, session_id)
         refuse_unknown_parameters(request, ())
         steps, cursor = history.steps(
-            standing.session.pk, before=self._before(request), most=Paging().get_page_size(request)
+            access.session.pk, before=self._before(request), most=Paging().get_page_size(request)
         )
         url = request.build_absolute_uri()
         return Response(
@@ -80,9 +80,9 @@ class PastText(APIView):
     )
     def get(self, request: SignedInRequest, session_id: UUID, revision: int) -> Response:
         refuse_unknown_parameters(request, ("file",), is_paged=False)
-        standing = standing_in(request.user, session_id)
+        access = access_to(request.user, session_id)
         file_id = request.query_params.get("file", MAIN)
-        file, every = history.file_at(standing.session.pk, revision, file_id)
+        file, every = history.file_at(access.session.pk, revision, file_id)
         shown = PastFileSerializer(every, many=True).data
         body = {"revision": revision, "file": file.id, "path": file.path, "content": file.text, "files": shown}
         return Response(body)
@@ -104,6 +104,6 @@ class PastRestore(APIView):
         },
     )
     def post(self, request: SignedInRequest, session_id: UUID, revision: int) -> Response:
-        standing = standing_in(request.user, session_id, Action.EDIT)
+        access = access_to(request.user, session_id, Action.EDIT)
         file_id = valid(PastRestoreInput(data=request.data)).get("file")
-        return Response({"revision": actions.restore_text(standing, request.user, revision, file_id)})
+        return Response({"revision": actions.restore_text(access, request.user, revision, file_id)})

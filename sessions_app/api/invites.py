@@ -14,7 +14,7 @@ from rest_framework.views import APIView
 
 from accounts.models import Scope
 from sessions_app import invites
-from sessions_app.access import Action, standing_in
+from sessions_app.access import Action, access_to
 from sessions_app.api.edge import SESSION_REFUSALS
 from sessions_app.errors import InviteNotFound, NotAllowed, SessionNotFound, TooManyInvites
 from sessions_app.serializers import InviteInput, InviteSerializer, MadeInviteSerializer
@@ -43,8 +43,8 @@ class InviteList(APIView):
     @extend_schema(operation_id="invites_list", responses={200: InviteSerializer(many=True), **SESSION_REFUSALS})
     def get(self, request: SignedInRequest, session_id: UUID) -> Response:
         refuse_unknown_parameters(request, (), is_paged=False)
-        standing = standing_in(request.user, session_id, Action.SHARE)
-        return Response(InviteSerializer(invites.listed_invites(standing.session), many=True).data)
+        access = access_to(request.user, session_id, Action.SHARE)
+        return Response(InviteSerializer(invites.listed_invites(access.session), many=True).data)
 
     @extend_schema(
         operation_id="invites_create",
@@ -52,11 +52,11 @@ class InviteList(APIView):
         responses={201: MadeInviteSerializer, **refusals(SessionNotFound, NotAllowed, TooManyInvites)},
     )
     def post(self, request: SignedInRequest, session_id: UUID) -> Response:
-        standing = standing_in(request.user, session_id, Action.SHARE)
+        access = access_to(request.user, session_id, Action.SHARE)
         given = valid(InviteInput(data=request.data))
         seconds = given["expires_in"]
         invite, token = invites.create_invite(
-            standing,
+            access,
             request.user,
             permission=given["permission"],
             expires_at=timezone.now() + timedelta(seconds=seconds) if seconds else None,
@@ -74,7 +74,7 @@ class InviteDetail(APIView):
         responses={204: None, **refusals(SessionNotFound, NotAllowed, InviteNotFound)},
     )
     def delete(self, request: SignedInRequest, session_id: UUID, invite_id: UUID) -> Response:
-        invites.revoke_invite(standing_in(request.user, session_id, Action.SHARE), request.user, invite_id)
+        invites.revoke_invite(access_to(request.user, session_id, Action.SHARE), request.user, invite_id)
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
@@ -89,6 +89,6 @@ class InviteRotate(APIView):
         responses={200: MadeInviteSerializer, **refusals(SessionNotFound, NotAllowed, InviteNotFound)},
     )
     def post(self, request: SignedInRequest, session_id: UUID, invite_id: UUID) -> Response:
-        standing = standing_in(request.user, session_id, Action.SHARE)
-        invite, token = invites.rotate_invite(standing, request.user, invite_id)
+        access = access_to(request.user, session_id, Action.SHARE)
+        invite, token = invites.rotate_invite(access, request.user, invite_id)
         return _made(request, invite, token, status.HTTP_200_OK)

@@ -15,7 +15,7 @@ from accounts.guests import open_to_guests
 from accounts.models import Scope
 from accounts.socket_auth import issue_ticket
 from sessions_app import invites, sharing
-from sessions_app.access import Action, standing_in
+from sessions_app.access import Action, access_to
 from sessions_app.api.edge import SESSION_REFUSALS, show
 from sessions_app.errors import InviteNotFound, NoCollaborator, NotAllowed, OwnerStays, PersonNotFound, SessionNotFound
 from sessions_app.serializers import (
@@ -53,8 +53,8 @@ class SessionJoin(APIView):
                 raise InviteNotFound
             invites.accept_invite(request.user, token)
         else:
-            sharing.join_public(standing_in(request.user, session_id), request.user)
-        return show(standing_in(request.user, session_id), request)
+            sharing.join_public(access_to(request.user, session_id), request.user)
+        return show(access_to(request.user, session_id), request)
 
 
 @open_to_guests
@@ -67,7 +67,7 @@ class SessionLeave(APIView):
         responses={204: None, **refusals(SessionNotFound, NoCollaborator, OwnerStays)},
     )
     def post(self, request: SignedInRequest, session_id: UUID) -> Response:
-        sharing.leave_session(standing_in(request.user, session_id), request.user)
+        sharing.leave_session(access_to(request.user, session_id), request.user)
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
@@ -82,9 +82,9 @@ class SessionTransfer(APIView):
         responses={200: SessionDetailSerializer, **refusals(SessionNotFound, NotAllowed, PersonNotFound)},
     )
     def post(self, request: SignedInRequest, session_id: UUID) -> Response:
-        standing = standing_in(request.user, session_id, Action.TRANSFER)
-        sharing.transfer_session(standing, request.user, valid(TransferInput(data=request.data))["username"])
-        return show(standing_in(request.user, session_id), request)
+        access = access_to(request.user, session_id, Action.TRANSFER)
+        sharing.transfer_session(access, request.user, valid(TransferInput(data=request.data))["username"])
+        return show(access_to(request.user, session_id), request)
 
 
 class SessionTicket(APIView):
@@ -106,7 +106,7 @@ class SessionTicket(APIView):
         },
     )
     def post(self, request: SignedInRequest, session_id: UUID) -> Response:
-        standing_in(request.user, session_id)
+        access_to(request.user, session_id)
         token: Any = request.auth
         ticket, expires_in = issue_ticket(
             request.user,
@@ -128,8 +128,8 @@ class CollaboratorList(APIView):
     )
     def get(self, request: SignedInRequest, session_id: UUID) -> Response:
         refuse_unknown_parameters(request, (), is_paged=False)
-        standing = standing_in(request.user, session_id)
-        rows = standing.session.collaborators.select_related("user")
+        access = access_to(request.user, session_id)
+        rows = access.session.collaborators.select_related("user")
         return Response(CollaboratorSerializer(rows, many=True).data)
 
     @extend_schema(
@@ -138,9 +138,9 @@ class CollaboratorList(APIView):
         responses={201: CollaboratorSerializer, **refusals(SessionNotFound, NotAllowed, PersonNotFound, OwnerStays)},
     )
     def post(self, request: SignedInRequest, session_id: UUID) -> Response:
-        standing = standing_in(request.user, session_id, Action.SHARE)
+        access = access_to(request.user, session_id, Action.SHARE)
         given = valid(CollaboratorInput(data=request.data))
-        collaborator = sharing.set_collaborator(standing, request.user, given["username"], given["permission"])
+        collaborator = sharing.set_collaborator(access, request.user, given["username"], given["permission"])
         return Response(CollaboratorSerializer(collaborator).data, status=status.HTTP_201_CREATED)
 
 
@@ -153,9 +153,9 @@ class CollaboratorDetail(APIView):
         responses={200: CollaboratorSerializer, **refusals(SessionNotFound, NotAllowed, NoCollaborator, OwnerStays)},
     )
     def patch(self, request: SignedInRequest, session_id: UUID, user_id: UUID) -> Response:
-        standing = standing_in(request.user, session_id, Action.SHARE)
+        access = access_to(request.user, session_id, Action.SHARE)
         given = valid(CollaboratorChangeInput(data=request.data))
-        collaborator = sharing.change_collaborator(standing, request.user, user_id, given["permission"])
+        collaborator = sharing.change_collaborator(access, request.user, user_id, given["permission"])
         return Response(CollaboratorSerializer(collaborator).data)
 
     @extend_schema(
@@ -164,7 +164,7 @@ class CollaboratorDetail(APIView):
         responses={204: None, **refusals(SessionNotFound, NotAllowed, NoCollaborator, OwnerStays)},
     )
     def delete(self, request: SignedInRequest, session_id: UUID, user_id: UUID) -> Response:
-        sharing.remove_collaborator(standing_in(request.user, session_id), request.user, user_id)
+        sharing.remove_collaborator(access_to(request.user, session_id), request.user, user_id)
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
@@ -174,8 +174,8 @@ class GuestList(APIView):
     @extend_schema(operation_id="guests_list", responses={200: GuestSerializer(many=True), **SESSION_REFUSALS})
     def get(self, request: SignedInRequest, session_id: UUID) -> Response:
         refuse_unknown_parameters(request, (), is_paged=False)
-        standing = standing_in(request.user, session_id, Action.SHARE)
-        rows = standing.session.guest_passes.standing().select_related("user")
+        access = access_to(request.user, session_id, Action.SHARE)
+        rows = access.session.guest_passes.valid().select_related("user")
         return Response(GuestSerializer(rows, many=True).data)
 
 
@@ -190,7 +190,7 @@ class GuestDetail(APIView):
         responses={204: None, **SESSION_REFUSALS, **refusals(NoCollaborator)},
     )
     def delete(self, request: SignedInRequest, session_id: UUID, user_id: UUID) -> Response:
-        sharing.remove_guest(standing_in(request.user, session_id, Action.SHARE), request.user, user_id)
+        sharing.remove_guest(access_to(request.user, session_id, Action.SHARE), request.user, user_id)
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 
@@ -206,8 +206,8 @@ class GuestName(APIView):
         responses={200: GuestSerializer, **SESSION_REFUSALS, **refusals(GuestNameRefused)},
     )
     def patch(self, request: SignedInRequest, session_id: UUID) -> Response:
-        standing = standing_in(request.user, session_id)
-        if not standing.is_guest:
+        access = access_to(request.user, session_id)
+        if not access.is_guest:
             raise NotAllowed("You have an account. Change your username in your profile.")
         name = valid(GuestNameInput(data=request.data))["name"]
-        return Response(GuestSerializer(sharing.change_guest_name(standing, request.user, name)).data)
+        return Response(GuestSerializer(sharing.change_guest_name(access, request.user, name)).data)

@@ -11,7 +11,7 @@ from rest_framework.views import APIView
 
 from accounts.bearer import ACCOUNT
 from sessions_app import moderation
-from sessions_app.access import standing_in
+from sessions_app.access import access_to
 from sessions_app.errors import AlreadyReported, SessionNotFound
 from sessions_app.serializers import ReportInput, ReportSerializer
 from web.parsers import valid
@@ -34,6 +34,6 @@ class SessionReport(APIView):
         responses={201: ReportSerializer, **refusals(SessionNotFound, AlreadyReported)},
     )
     def post(self, request: SignedInRequest, session_id: UUID) -> Response:
-        standing = standing_in(request.user, session_id)
-        report = moderation.report_session(standing, request.user, valid(ReportInput(data=request.data))["reason"])
+        access = access_to(request.user, session_id)
+        report = moderation.report_session(access, request.user, valid(ReportInput(data=request.data))["reason"])
         return Response(ReportSerializer(report).data, status=status.HTTP_201_CREATED)

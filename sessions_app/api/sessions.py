@@ -17,7 +17,7 @@ from accounts.guests import open_to_guests
 from accounts.models import Scope, User
 from languages.templates import templates_of
 from sessions_app import actions
-from sessions_app.access import Action, archived_standing, standing_in
+from sessions_app.access import Action, access_to, access_to_archived
 from sessions_app.api.edge import CHANGE_REFUSALS, SESSION_REFUSALS, flag, show, show_new, tag_and_body, tag_of
 from sessions_app.errors import NotAllowed, SessionNotFound, TextTooLarge
 from sessions_app.models import CodeSession, CodeSessionQuerySet, Collaborator
@@ -181,17 +181,17 @@ class SessionDetail(APIView):
         responses={200: SessionDetailSerializer, 304: UNCHANGED, **refusals(SessionNotFound)},
     )
     def get(self, request: SignedInRequest, session_id: UUID) -> HttpResponseBase:
-        standing = standing_in(request.user, session_id)
-        tag = tag_of(standing, standing.revision)
+        access = access_to(request.user, session_id)
+        tag = tag_of(access, access.revision)
         if answer := unchanged(request, personal(tag, request.user)):
             return answer
-        name = f"session:{session_id}:{standing.shown_permission}"
+        name = f"session:{session_id}:{access.shown_permission}"
         if request.accepted_renderer.format != "json":
-            return show(standing, request)
+            return show(access, request)
         if (body := answers.kept(name, tag)) is not None:
             return HttpResponse(body, content_type="application/json", headers={"ETag": personal(tag, request.user)})
         # The text may be newer than the access check, and then so is the tag.
-        tag, described = tag_and_body(standing, request)
+        tag, described = tag_and_body(access, request)
         response = Response(described, headers={"ETag": personal(tag, request.user)})
         response.add_post_render_callback(lambda made: answers.keep(name, tag, made.content))
         return response
@@ -223,31 +223,31 @@ class SessionDetail(APIView):
     def delete(self, request: SignedInRequest, session_id: UUID) -> Response:
         """Archives the session. With `?archived=true`, permanently deletes an archived one."""
         if flag(request, "archived"):
-            actions.delete_session(archived_standing(request.user, session_id), request.user)
+            actions.delete_session(access_to_archived(request.user, session_id), request.user)
             return Response(status=status.HTTP_204_NO_CONTENT)
-        standing = standing_in(request.user, session_id, Action.ARCHIVE)
-        check_if_match(request, standing.session.version)
-        actions.archive_session(standing, request.user)
+        access = access_to(request.user, session_id, Action.ARCHIVE)
+        check_if_match(request, access.session.version)
+        actions.archive_session(access, request.user)
         return Response(status=status.HTTP_204_NO_CONTENT)
 
     def _change(self, request: SignedInRequest, session_id: UUID, form: type[SessionChangeInput]) -> Response:
-        standing = standing_in(request.user, session_id)
+        access = access_to(request.user, session_id)
         given = valid(form(data=request.data))
         content, base_revision = given.pop("content", None), given.pop("base_revision", None)
         # Both are checked before either is done, so a rejected request changes nothing.
         if given:
-            standing.require(Action.CHANGE_SETTINGS)
+            access.require(Action.CHANGE_SETTINGS)
         if "allows_guests" in given:
-            standing.require(Action.ALLOW_GUESTS)
+            access.require(Action.ALLOW_GUESTS)
         if not given.keys().isdisjoint({"is_public", "allows_guests"}):
             require_scope(request, Scope.MANAGE)
         if content is not None or not given:
-            standing.require(Action.EDIT)
-        version = standing.session.version
+            access.require(Action.EDIT)
+        version = access.session.version
         if given:
             check_if_match(request, version)
             changed = actions.change_session(
-                standing,
+                access,
                 request.user,
                 given,
                 expected_version=version,
@@ -257,8 +257,8 @@ class SessionDetail(APIView):
             if changed is None:
                 raise PreconditionFailed
         elif content is not None:
-            actions.write_content(standing, request.user, content, base_revision=base_revision)
-        return show(standing_in(request.user, session_id), request)
+            actions.write_content(access, request.user, content, base_revision=base_revision)
+        return show(access_to(request.user, session_id), request)
 
 
 class SessionFork(APIView):
@@ -270,9 +270,9 @@ class SessionFork(APIView):
         responses={201: SessionDetailSerializer, **refusals(SessionNotFound, NotAllowed, TextTooLarge)},
     )
     def post(self, request: SignedInRequest, session_id: UUID) -> Response:
-        standing = standing_in(request.user, session_id, Action.FORK)
+        access = access_to(request.user, session_id, Action.FORK)
         given = valid(ForkInput(data=request.data))
-        return show_new(request, actions.fork_session(standing, request.user, given.get("title", "")))
+        return show_new(request, actions.fork_session(access, request.user, given.get("title", "")))
 
 
 class SessionRestore(APIView):
@@ -282,5 +282,5 @@ class SessionRestore(APIView):
         operation_id="sessions_restore", request=None, responses={200: SessionDetailSerializer, **SESSION_REFUSALS}
     )
     def post(self, request: SignedInRequest, session_id: UUID) -> Response:
-        actions.restore_session(archived_standing(request.user, session_id), request.user)
-        return show(standing_in(request.user, session_id), request)
+        actions.restore_session(access_to_archived(request.user, session_id), request.user)
+        return show(access_to(request.user, session_id), request)

@@ -12,7 +12,7 @@ from django.test import Client
 from accounts.models import User
 from realtime.connection import chat
 from sessions_app import actions, files, invites, sharing
-from sessions_app.access import archived_standing, standing_in
+from sessions_app.access import access_to, access_to_archived
 from sessions_app.models import ChatMessage, CodeSession
 from tests.realtime.asgi import socket
 
@@ -94,8 +94,8 @@ async def test_visitor_hears_the_chat_and_may_not_speak_until_joined(session, al
         }  # fmt: skip
         await one.send_json_to({"type": "chat", "text": "welcome"})
         assert (await visitor.text("chat"))["text"] == (await one.text("chat"))["text"] == "welcome"
-        standing = await sync_to_async(standing_in)(mallory, session.pk)
-        await sync_to_async(sharing.join_public)(standing, mallory)
+        access = await sync_to_async(access_to)(mallory, session.pk)
+        await sync_to_async(sharing.join_public)(access, mallory)
         await visitor.send_json_to({"type": "chat", "text": "hi"})
         assert (await one.text("chat"))["user"]["username"] == "mallory"
     assert await ChatMessage.objects.acount() == 2
@@ -132,7 +132,7 @@ async def test_message_that_cannot_be_stored_is_shown_to_nobody(session, alice, 
 
 
 async def test_room_is_told_what_happens_to_the_session(session, alice, bob, carol, mallory):
-    standing = await sync_to_async(standing_in)(alice, session.pk)
+    access = await sync_to_async(access_to)(alice, session.pk)
 
     @sync_to_async
     def do(action: Any, *args: Any, **kwargs: Any) -> Any:
@@ -146,45 +146,45 @@ async def test_room_is_told_what_happens_to_the_session(session, alice, bob, car
             assert told.pop("type") == "notice"
             return told
 
-        await do(sharing.set_collaborator, standing, alice, "mallory", "read")
+        await do(sharing.set_collaborator, access, alice, "mallory", "read")
         joined = {"kind": "joined", "user": shown(mallory), "permission": "read", "by": shown(alice)}
         assert await notice() == joined
         # Nothing changed, so nothing is said.
-        await do(sharing.set_collaborator, standing, alice, "mallory", "read")
-        await do(sharing.change_collaborator, standing, alice, mallory.pk, "write")
+        await do(sharing.set_collaborator, access, alice, "mallory", "read")
+        await do(sharing.change_collaborator, access, alice, mallory.pk, "write")
         changed = {"kind": "role_changed", "user": shown(mallory), "permission": "write", "by": shown(alice)}
         assert await notice() == changed
-        await do(sharing.remove_collaborator, standing, alice, mallory.pk)
+        await do(sharing.remove_collaborator, access, alice, mallory.pk)
         assert await notice() == {"kind": "left", "user": shown(mallory), "by": shown(alice)}
-        theirs = await sync_to_async(standing_in)(carol, session.pk)
+        theirs = await sync_to_async(access_to)(carol, session.pk)
         await do(sharing.remove_collaborator, theirs, carol, carol.pk)
         assert await notice() == {"kind": "left", "user": shown(carol), "by": shown(carol)}
-        _, token = await sync_to_async(invites.create_invite)(standing, alice)
+        _, token = await sync_to_async(invites.create_invite)(access, alice)
         await do(invites.accept_invite, carol, token)
         joined = {"kind": "joined", "user": shown(carol), "permission": "write", "by": shown(carol)}
         assert await notice() == joined
         changes = {"title": "New", "language": "ruby"}
-        await do(actions.change_session, standing, alice, changes, expected_version=standing.session.version)
+        await do(actions.change_session, access, alice, changes, expected_version=access.session.version)
         assert await notice() == {"kind": "title_changed", "title": "New", "by": shown(alice)}
         assert await notice() == {"kind": "language_changed", "language": "ruby", "by": shown(alice)}
-        file_id = await do(files.create_file, standing, alice, "words.txt")
-        await do(files.delete_file, standing, alice, file_id)
+        file_id = await do(files.create_file, access, alice, "words.txt")
+        await do(files.delete_file, access, alice, file_id)
         deleted = {"kind": "file_deleted", "file": file_id, "path": "words.txt", "by": shown(alice)}
         assert await notice() == deleted
-        await do(actions.archive_session, standing, alice)
+        await do(actions.archive_session, access, alice)
         assert await notice() == {"kind": "archived", "by": shown(alice)}
         assert await one.close_code() == 4403
-    kept = await sync_to_async(archived_standing)(alice, session.pk)
+    kept = await sync_to_async(access_to_archived)(alice, session.pk)
     assert kept.session.title == "New"
 
 
 async def test_what_is_rolled_back_is_not_told(session, alice, mallory):
-    standing = await sync_to_async(standing_in)(alice, session.pk)
+    access = await sync_to_async(access_to)(alice, session.pk)
 
     @sync_to_async
     def try_to() -> None:
         with transaction.atomic():
-            sharing.set_collaborator(standing, alice, "mallory", "read")
+            sharing.set_collaborator(access, alice, "mallory", "read")
             transaction.set_rollback(True)
 
     async with socket(alice, session) as one:

@@ -144,14 +144,15 @@ async def test_answers_that_came_too_early_count_only_until_one_is_merged(sessio
 
 
 async def test_what_was_held_of_somebody_who_may_only_read_now_is_refused(session, alice, bob):
-    from sessions_app import access, sharing
+    from sessions_app import sharing
+    from sessions_app.access import access_to
 
     async with socket(bob, session) as one:
         await one.text("hello")
         await say(one, yjs.update({7: (0, [yjs.string("x", left=(6, 0))])}))
         await is_held(session)
-        standing = await sync_to_async(access.standing_in)(alice, session.pk)
-        await sync_to_async(sharing.change_collaborator)(standing, alice, bob.pk, "read")
+        access = await sync_to_async(access_to)(alice, session.pk)
+        await sync_to_async(sharing.change_collaborator)(access, alice, bob.pk, "read")
         assert (await one.text("refused"))["code"] == "read_only"
 
 

@@ -80,11 +80,12 @@ async def test_update_whose_socket_ends_goes_on_to_its_end(session, half):
 
 
 async def test_update_of_somebody_who_may_only_read_from_now_on_goes_on_to_its_end(session, alice, bob, half):
-    from sessions_app import access, sharing
+    from sessions_app import sharing
+    from sessions_app.access import access_to
 
     away, _ = half
-    standing = await sync_to_async(access.standing_in)(alice, session.pk)
-    await sync_to_async(sharing.change_collaborator)(standing, alice, bob.pk, "read")
+    access = await sync_to_async(access_to)(alice, session.pk)
+    await sync_to_async(sharing.change_collaborator)(access, alice, bob.pk, "read")
     assert (await away.text("ack"))["received"] == 1
     await is_saved(session)
     assert await says(session, AFTER)

@@ -199,12 +199,13 @@ async def test_changed_password_closes_every_socket(session, alice, client):
 
 
 async def test_archived_session_closes_its_sockets(session, alice, bob):
-    from sessions_app import access, actions
+    from sessions_app import actions
+    from sessions_app.access import access_to
 
     async with socket(bob, session) as one:
         await one.text("hello")
-        standing = await sync_to_async(access.standing_in)(alice, session.pk)
-        await sync_to_async(actions.archive_session)(standing, alice)
+        access = await sync_to_async(access_to)(alice, session.pk)
+        await sync_to_async(actions.archive_session)(access, alice)
         assert await one.close_code() == 4403
 
 

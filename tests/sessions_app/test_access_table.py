@@ -17,7 +17,7 @@ from accounts.actions import set_role
 from accounts.models import Role, User
 from execution.models import AvailableLanguage, Run, RunInput, Status
 from sessions_app import files, invites
-from sessions_app.access import standing_in
+from sessions_app.access import access_to
 from sessions_app.document import contents
 from sessions_app.models import ChatMessage, CodeSession, Collaborator, Invite, InviteUse, Update
 
@@ -155,7 +155,7 @@ def people(session, alice, bob, carol, mallory, mod):
 def world(session, people):
     AvailableLanguage.objects.create(key="python", version="3", checked_at=timezone.now())
     run = Run.objects.create(user=people["other_admin"], session=session, **GOING)
-    invite, token = invites.create_invite(standing_in(people["owner"], session.pk), people["owner"])
+    invite, token = invites.create_invite(access_to(people["owner"], session.pk), people["owner"])
     message = ChatMessage.objects.create(session=session, user=people["other_admin"], text="hello")
     return World(session, people, run, run, invite, token, message, "")
 
@@ -168,9 +168,9 @@ def prepared(world: World, action: str, role: str) -> Iterator[Any]:
         if action in OWN_RUN:
             world.own_run = Run.objects.create(user=world.people[role], session=session, **GOING)
         if action in NEEDS_A_FILE:
-            world.file_id = files.create_file(standing_in(owner, session.pk), owner, "old.txt")
+            world.file_id = files.create_file(access_to(owner, session.pk), owner, "old.txt")
         if action in NEEDS_A_DELETED_FILE:
-            files.delete_file(standing_in(owner, session.pk), owner, world.file_id)
+            files.delete_file(access_to(owner, session.pk), owner, world.file_id)
         if action in ARCHIVED:
             CodeSession.objects.filter(pk=session.pk).update(archived_at=timezone.now())
         if action == "restore_text":

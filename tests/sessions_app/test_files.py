@@ -9,7 +9,7 @@ import pytest
 from django.db import connection
 
 from sessions_app import files
-from sessions_app.access import standing_in
+from sessions_app.access import access_to
 from sessions_app.document import contents
 from sessions_app.errors import PathTaken, TooManyFiles
 from sessions_app.limits import FILES_MAX
@@ -107,9 +107,9 @@ def test_what_is_no_listed_file_is_absent(file_id, session, bob, path, api):
 
 
 def test_there_are_fifty_files_at_most(session, alice, bob, path, api):
-    standing = standing_in(alice, session.pk)
+    access = access_to(alice, session.pk)
     for number in range(FILES_MAX - 1):
-        files.create_file(standing, alice, f"{number}.txt")
+        files.create_file(access, alice, f"{number}.txt")
     answer = api(bob).post(path, {"path": "more.txt"})
     assert (answer.status_code, answer.json()["code"]) == (409, "too_many_files")
     gone = api(bob).get(path).json()[-1]["id"]
@@ -164,13 +164,13 @@ def test_the_entry_file_follows_the_language(session, alice, bob, path, api):
 
 @pytest.mark.django_db(transaction=True)
 def test_of_many_who_take_one_name_at_once_one_gets_it(session, alice):
-    standing = standing_in(alice, session.pk)
+    access = access_to(alice, session.pk)
     barrier = Barrier(5, timeout=60)
 
     def take(number):
         try:
             barrier.wait()
-            files.create_file(standing, alice, "one.txt", str(number))
+            files.create_file(access, alice, "one.txt", str(number))
             return number
         except PathTaken:
             return None
@@ -185,15 +185,15 @@ def test_of_many_who_take_one_name_at_once_one_gets_it(session, alice):
 
 @pytest.mark.django_db(transaction=True)
 def test_the_last_place_for_a_file_is_taken_once(session, alice):
-    standing = standing_in(alice, session.pk)
+    access = access_to(alice, session.pk)
     for number in range(FILES_MAX - 2):
-        files.create_file(standing, alice, f"{number}.txt")
+        files.create_file(access, alice, f"{number}.txt")
     barrier = Barrier(3, timeout=60)
 
     def take(number):
         try:
             barrier.wait()
-            files.create_file(standing, alice, f"new{number}.txt")
+            files.create_file(access, alice, f"new{number}.txt")
             return True
         except TooManyFiles:
             return False

@@ -9,7 +9,7 @@ import languages
 from accounts.actions import suspend
 from languages.templates import READS, templates_of
 from sessions_app import actions, files
-from sessions_app.access import standing_in
+from sessions_app.access import access_to
 from sessions_app.document import contents
 from sessions_app.models import ChatMessage, CodeSession, Collaborator, Update
 
@@ -27,7 +27,7 @@ def browser(user):
 
 def test_a_reader_forks_a_session_into_one_of_their_own(session, alice, carol, path, api):
     CodeSession.objects.filter(pk=session.pk).update(is_public=True, metadata={"course": 1})
-    files.create_file(standing_in(alice, session.pk), alice, "lib/words.py", "WORDS = 1\n")
+    files.create_file(access_to(alice, session.pk), alice, "lib/words.py", "WORDS = 1\n")
     ChatMessage.objects.create(session=session, user=alice, text="hello")
     answer = api(carol).post(f"{path}/fork")
     made = answer.json()
@@ -141,7 +141,7 @@ def shelf(alice, bob, mallory):
         ("Gone", alice, "python", {"is_public": True}),
     ):
         made[title] = actions.create_session(owner, language=languages.get(language), title=title, **fields)
-    actions.archive_session(standing_in(alice, made["Gone"].pk), alice)
+    actions.archive_session(access_to(alice, made["Gone"].pk), alice)
     return made
 
 

@@ -19,7 +19,7 @@ import languages
 from accounts.models import User
 from codecrafter.asgi import application
 from sessions_app import actions, invites, sharing
-from sessions_app.access import permissions_in, standing_in
+from sessions_app.access import access_to, permissions_in
 from sessions_app.document import contents
 from sessions_app.models import CodeSession, Collaborator, GuestPass, Invite
 
@@ -32,7 +32,7 @@ def open_session(session):
 
 
 def link(session, permission="write", **terms):
-    return invites.create_invite(standing_in(session.owner, session.pk), session.owner, permission=permission, **terms)
+    return invites.create_invite(access_to(session.owner, session.pk), session.owner, permission=permission, **terms)
 
 
 def come(token, name="Ann"):
@@ -105,7 +105,7 @@ def test_a_guest_manages_nothing_and_owns_nothing(open_session, bob):
     assert CodeSession.objects.count() == 1
     # Nor by somebody else's doing.
     guest = guest_of(open_session)
-    owner = standing_in(open_session.owner, open_session.pk)
+    owner = access_to(open_session.owner, open_session.pk)
     with pytest.raises(sharing.PersonNotFound):
         sharing.set_collaborator(owner, open_session.owner, guest.username, "read")
     with pytest.raises(sharing.PersonNotFound):
@@ -400,7 +400,7 @@ async def test_the_socket_of_a_guest_opens_one_session_and_closes_with_the_pass(
     assert (hello["type"], hello["permission"]) == ("hello", "write")
     assert hello["user"]["username"].startswith("Ann (guest ")
     await sync_to_async(invites.revoke_invite)(
-        await sync_to_async(standing_in)(alice, open_session.pk), alice, (await Invite.objects.aget()).pk
+        await sync_to_async(access_to)(alice, open_session.pk), alice, (await Invite.objects.aget()).pk
     )
     assert await code_of(here) == 4403
 

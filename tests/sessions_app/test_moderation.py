@@ -18,10 +18,10 @@ from sessions_app.access import (
     NOT_IN_FROZEN,
     TABLE,
     Action,
-    archived_standing,
+    access_to,
+    access_to_archived,
     can_edit,
     permissions_in,
-    standing_in,
 )
 from sessions_app.document import contents
 from sessions_app.errors import ClosedByModerator, NotAllowed, SessionNotFound
@@ -38,7 +38,7 @@ PEOPLE = ("alice", "bob", "carol", "mod")
 
 def permission_in(user: User, session_id: Any) -> str | None:
     try:
-        return standing_in(user, session_id).shown_permission
+        return access_to(user, session_id).shown_permission
     except SessionNotFound:
         return None
 
@@ -50,7 +50,7 @@ def people(alice: User, bob: User, carol: User, mod: User) -> dict[str, User]:
 
 def refusal(user: User, session: CodeSession, action: Action) -> str | None:
     try:
-        standing_in(user, session.pk, action)
+        access_to(user, session.pk, action)
     except NotAllowed as refused:
         return refused.code
     return None
@@ -147,18 +147,18 @@ def test_the_owner_cannot_bring_back_what_a_moderator_closed(api: Api, alice: Us
     refused = api(alice).post(f"{path}/restore")
     assert (refused.status_code, refused.json()["code"]) == (403, "closed_by_moderator")
     with pytest.raises(ClosedByModerator):
-        actions.restore_session(archived_standing(alice, session.pk), alice)
+        actions.restore_session(access_to_archived(alice, session.pk), alice)
     assert moderation.reopen_session(session, by=mod)
     assert api(alice).get(path).status_code == 200
     assert can_edit(permission_in(alice, session.pk))
 
 
 def test_closing_what_its_owner_archived_keeps_them_from_restoring_it(alice: User, session: Any, mod: User) -> None:
-    actions.archive_session(standing_in(alice, session.pk, Action.ARCHIVE), alice)
+    actions.archive_session(access_to(alice, session.pk, Action.ARCHIVE), alice)
     assert moderation.close_session(session, by=mod, reason="x")
     session.refresh_from_db()
     with pytest.raises(ClosedByModerator):
-        actions.restore_session(archived_standing(alice, session.pk), alice)
+        actions.restore_session(access_to_archived(alice, session.pk), alice)
 
 
 def test_each_switch_is_turned_once_and_kept_in_the_trail(session: Any, mod: User) -> None:
@@ -235,7 +235,7 @@ def test_reports_are_limited(settings: SettingsWrapper, api: Api, session: Any, 
 
 def test_each_measure_keeps_its_own_reason(session: Any, alice: User, mod: User) -> None:
     def told() -> str:
-        return moderation.standing_measure(standing_in(alice, session.pk).session)
+        return moderation.restriction_on(access_to(alice, session.pk).session)
 
     moderation.freeze_session(session, by=mod, reason="Mining.")
     moderation.lock_session(session, by=mod, reason="The exam is over.")
@@ -256,5 +256,5 @@ def test_the_page_says_why_nothing_can_be_changed(session: Any, alice: User, mod
     text = page.get(f"/sessions/{session.pk}").text
     assert "A moderator has locked this session" in text and "The &lt;exam&gt; is over" in text
     with pytest.raises(SessionNotFound):
-        standing_in(User.objects.create(username="nobody", email="n@example.org"), session.pk)
+        access_to(User.objects.create(username="nobody", email="n@example.org"), session.pk)
     assert set(IN_LOCKED | NOT_IN_FROZEN) < set(TABLE)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sessions_app import actions, invites
-from sessions_app.access import standing_in
+from sessions_app.access import access_to
 from sessions_app.models import CodeSession
 
 
@@ -78,7 +78,7 @@ def test_titles_and_texts_are_escaped(as_alice, alice):
 
 
 def test_an_invite_page_names_the_session_and_joins_on_post_only(client, alice, mallory, session):
-    _, token = invites.create_invite(standing_in(alice, session.pk), alice)
+    _, token = invites.create_invite(access_to(alice, session.pk), alice)
     client.force_login(mallory)
     page = client.get(f"/join/{token}").content.decode()
     assert "Together" in page and "alice" in page
@@ -96,7 +96,7 @@ def test_a_dead_invite_says_what_to_do(client, mallory, session):
 
 
 def test_an_archived_session_is_restored_from_the_dashboard(as_alice, alice, session):
-    actions.archive_session(standing_in(alice, session.pk), alice)
+    actions.archive_session(access_to(alice, session.pk), alice)
     assert as_alice.get(f"/sessions/{session.pk}").status_code == 404
     assert "Together" in as_alice.get("/sessions?filter=archived").content.decode()
     assert as_alice.get(f"/sessions/{session.pk}/restore").status_code == 405

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from sessions_app import invites, sharing
-from sessions_app.access import standing_in
+from sessions_app.access import access_to
 from sessions_app.errors import InviteNotFound, NotAllowed
 from sessions_app.limits import INVITES_MAX
 from sessions_app.models import CodeSession, Collaborator, Invite, InviteUse
@@ -77,10 +77,10 @@ def test_every_dead_link_gets_the_same_answer(session, alice, bob, mallory, path
 
 def test_the_pages_of_dead_links_are_the_same(session, alice, mallory, client):
     client.force_login(mallory)
-    standing = standing_in(alice, session.pk)
-    _, expired = invites.create_invite(standing, alice, expires_at=timezone.now() - timedelta(seconds=1))
-    revoked, token = invites.create_invite(standing, alice)
-    invites.revoke_invite(standing, alice, revoked.pk)
+    access = access_to(alice, session.pk)
+    _, expired = invites.create_invite(access, alice, expires_at=timezone.now() - timedelta(seconds=1))
+    revoked, token = invites.create_invite(access, alice)
+    invites.revoke_invite(access, alice, revoked.pk)
     pages = [client.get(f"/join/{token}") for token in ("A" * 22, expired, token)]
     assert {page.status_code for page in pages} == {404}
     # Above it is the form to log out, with another CSRF token every time.
@@ -111,9 +111,9 @@ def test_a_link_says_who_came_through_it(session, alice, bob, mallory, path, api
 def test_links_are_listed_in_a_fixed_number_of_queries(
     session, alice, path, api, django_assert_num_queries, django_assert_max_num_queries
 ):
-    standing = standing_in(alice, session.pk)
+    access = access_to(alice, session.pk)
     for number in range(6):
-        invite, _ = invites.create_invite(standing, alice)
+        invite, _ = invites.create_invite(access, alice)
         for guest in range(3):
             person = User.objects.create_user(f"guest{number}-{guest}", f"{number}{guest}@example.org", "x")
             InviteUse.objects.create(invite=invite, user=person)
@@ -158,16 +158,16 @@ def test_another_sessions_link_is_neither_rotated_nor_revoked(session, alice, ma
 
 
 def test_a_session_has_only_so_many_links(session, alice, path, api):
-    standing = standing_in(alice, session.pk)
+    access = access_to(alice, session.pk)
     for _ in range(INVITES_MAX):
-        invites.create_invite(standing, alice)
+        invites.create_invite(access, alice)
     answer = api(alice).post(f"{path}/invites")
     assert (answer.status_code, answer.json()["code"]) == (409, "too_many_invites")
 
 
 @pytest.mark.django_db(transaction=True)
 def test_the_last_uses_of_a_link_are_had_once_each_however_many_come_at_once(session, alice):
-    invite, token = invites.create_invite(standing_in(alice, session.pk), alice, uses=3)
+    invite, token = invites.create_invite(access_to(alice, session.pk), alice, uses=3)
     # One of them comes twice.
     people = [User.objects.create_user(f"p{number}", f"p{number}@example.org", "x") for number in range(7)]
     people.append(people[0])
@@ -215,8 +215,8 @@ def test_a_session_goes_only_to_a_person_who_is_in_it(name, session, alice, mall
 
 
 def test_who_is_no_longer_the_owner_hands_nothing_over(session, alice, bob, carol):
-    old = standing_in(alice, session.pk)
-    sharing.transfer_session(standing_in(alice, session.pk), alice, "bob")
+    old = access_to(alice, session.pk)
+    sharing.transfer_session(access_to(alice, session.pk), alice, "bob")
     with pytest.raises(NotAllowed):
         sharing.transfer_session(old, alice, "carol")
     assert CodeSession.objects.get(pk=session.pk).owner == bob
@@ -228,10 +228,10 @@ def test_of_two_transfers_at_once_one_wins_and_everybody_keeps_one_place(session
     barrier = Barrier(2, timeout=60)
 
     def give(username):
-        standing = standing_in(alice, session.pk)
+        access = access_to(alice, session.pk)
         try:
             barrier.wait()
-            sharing.transfer_session(standing, alice, username)
+            sharing.transfer_session(access, alice, username)
             return username
         except NotAllowed:
             return None

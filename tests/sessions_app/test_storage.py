@@ -15,7 +15,7 @@ from django.core.cache import caches
 import languages
 from accounts.actions import delete_account, make_bot
 from sessions_app import actions, storage
-from sessions_app.access import permissions_in, standing_in
+from sessions_app.access import access_to, permissions_in
 from sessions_app.document import compaction, update_log
 from sessions_app.models import CodeSession, Collaborator, Document, Segment, Snapshot, Update
 
@@ -132,7 +132,7 @@ def test_a_full_owner_has_sessions_that_everybody_reads(api, alice, bob, session
 def test_history_counts_before_and_after_it_is_compacted(alice, session, settings):
     settings.COMPACT_TAIL_ROWS = 1
     for number in range(20):
-        actions.write_content(standing_in(alice, session.pk), alice, f"{number}\n" * 2000)
+        actions.write_content(access_to(alice, session.pk), alice, f"{number}\n" * 2000)
     stored = lambda: sum(  # noqa: E731
         len(row.payload) for table in (Update, Segment, Snapshot) for row in table.objects.filter(document=session.pk)
     )
@@ -140,7 +140,7 @@ def test_history_counts_before_and_after_it_is_compacted(alice, session, setting
     for _ in range(2):
         assert compaction.compact(session.pk) is compaction.Outcome.DONE
         assert storage.usage_of(alice.pk).bytes == stored()
-        actions.write_content(standing_in(alice, session.pk), alice, "the end\n")
+        actions.write_content(access_to(alice, session.pk), alice, "the end\n")
     assert Segment.objects.exists()
 
 
