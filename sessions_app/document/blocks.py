@@ -73,7 +73,7 @@ class Extent:
     inserted: int = 0
     # The longest text that blocks of it may make together: each begins right behind the one before it.
     run: int = 0
-    # Of each client where in the update its blocks stand, and the place after the last; for slices().
+    # For slices(): where in the update the blocks of each client begin, and where the last one ends.
     places: dict[int, list[Place]] = field(default_factory=dict)
 
     def contains(self, other: Extent) -> bool:
@@ -150,7 +150,7 @@ class Reader:
     def __init__(self, data: bytes) -> None:
         self._data = data
         self._at = 0
-        # So long is the text that the last blocks make together.
+        # The length of the text that the last blocks make together.
         self._run = 0
         self.found: list[Block] = []
         self.extent = Extent()

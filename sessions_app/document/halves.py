@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-# What a place takes.
+# The size of one place.
 HALF_BYTES = 4
 # Such characters in UTF-8.
 OUTSIDE_BMP = re.compile(rb"[\xf0-\xf4][\x80-\xbf]{3}")
@@ -34,7 +34,7 @@ class Halves:
         return clocks is not None and (at := bisect_left(clocks, clock)) < len(clocks) and clocks[at] == clock
 
     def add(self, halves: Iterable[tuple[int, int]]) -> None:
-        """Of each client, in order and after those that are here."""
+        """Add halves. Those of one client must be in order, and after the ones that are here."""
         for client, clock in halves:
             self._clocks.setdefault(client, array("I")).append(clock)
             self._count += 1

@@ -51,7 +51,7 @@ class Opened:
 
 
 def opened(update: Updates) -> Opened:
-    """Raises Malformed or Broken."""
+    """Open a document for a Replica. Raises Malformed or Broken."""
     doc = doc_in_order(parts_of(update))
     clocks = clocks_of(doc)
     halves = halves_of(update)
@@ -74,7 +74,7 @@ class Sliced:
 
 
 def sliced(update: bytes) -> Sliced:
-    """Raises Malformed or NotPlain."""
+    """Read an update and cut it into slices. Raises Malformed or NotPlain."""
     found, extent = blocks.read(update)
     return Sliced(update, found, extent, slices(update, extent, SLICE_PARTS))
 
@@ -111,7 +111,7 @@ def pieces(update: bytes) -> list[bytes]:
 
 
 def halves_of(update: Updates) -> Halves:
-    """Of a document as the log has it. What it has cut already stays so, and is left to whoever edits there."""
+    """Return the halves of a document from the log. A character that it has cut already has none, and may be edited."""
     found = Halves()
     # Most documents have no such character, and then need not be read.
     if any(OUTSIDE_BMP.search(part) for part in parts_of(update)):

@@ -68,13 +68,13 @@ class Replica:
         # Upper bounds, made exact when they reach a limit: measuring at every keystroke would encode the document.
         self._document_bound = found.size
         self._text_bound = largest_text(self._doc)
-        # Of a block of text.
+        # An upper bound, too: the longest block of text.
         self._length_bound = self._text_bound
-        # Which nothing may part from the first halves.
+        # No update may part these from their first halves.
         self._halves = found.halves
         # Whether blocks have waited for others since this was loaded: then more may get in than an update holds.
         self.waits = found.waits
-        # Which blocks are in the map of files; None until somebody changes it.
+        # The blocks in the map of files; None until somebody changes it.
         self._files: Ranges | None = None
         self._main: pycrdt.Text = self._doc.get(MAIN, type=pycrdt.Text)
         self._main_subscription: Any = None
@@ -245,7 +245,7 @@ class Replica:
         return change
 
     def _note(self, change: bytes) -> None:
-        """Of what the log holds, which may cut what it has cut already."""
+        """Record a change from the log, which may cut characters that it has cut before."""
         try:
             extent = blocks.read(change)[1]
         except errors.Malformed:
@@ -255,7 +255,7 @@ class Replica:
             self._halves.discard(extent.cuts)
 
     def _look_again(self) -> None:
-        """More may have got in than was told, or less."""
+        """Read the clocks again: more, or less, may have been merged than the updates claimed."""
         clocks = clocks_of(self._doc)
         if clocks != self._clocks:
             self._clocks = clocks
