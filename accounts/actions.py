@@ -301,7 +301,7 @@ def make_bot(owner: User, username: str) -> User:
     except IntegrityError:
         _refuse_taken(username, None)
         raise
-    record("user.bot_made", f"{owner.username} made the bot {username}", user_id=owner.pk)
+    record("user.bot_made", f"{owner.username} created the bot {username}", user_id=owner.pk)
     return bot
 
 

@@ -125,6 +125,11 @@ class Access:
         return Permission.READ.value if self._stopped_by(Action.EDIT) else self.shown_permission
 
 
+def permission_of(session: CodeSession, user_id: uuid.UUID | None, given: str | None) -> str | None:
+    """Return owner for the owner, and for others what they were given as members, if anything."""
+    return OWNER if session.owner_id == user_id else given
+
+
 def shown_permission(session: CodeSession, permission: str | None) -> str:
     """Return the permission to show: read for moderators, and for everybody in a locked session."""
     return permission if permission and session.locked_at is None else Permission.READ.value
@@ -173,7 +178,7 @@ def permissions_in(
     for session_id, user in pairs:
         access = None
         if user.is_able and (session := sessions.get(session_id)) is not None:
-            own = OWNER if session.owner_id == user.pk else given.get((session_id, user.pk))
+            own = permission_of(session, user.pk, given.get((session_id, user.pk)))
             access = _access_with(user, session, own)
         may_view = access is not None and access.may(Action.VIEW)
         permissions[session_id, user.pk] = access.live_permission if access is not None and may_view else None
@@ -190,7 +195,7 @@ def _session(
         key = session_id if isinstance(session_id, uuid.UUID) else uuid.UUID(session_id)
     except ValueError:
         raise SessionNotFound from None
-    row = _look.first(user.pk, key)
+    row = _find.first(user.pk, key)
     if row is None:
         raise SessionNotFound
     given, head, session = row[0], row[1], _sessions.instance(row[2 : 2 + len(_sessions)])
@@ -199,11 +204,11 @@ def _session(
     session.owner = user if session.owner_id == user.pk else _owners.instance(row[2 + len(_sessions) :])
     if user.is_guest:
         given = _given_to_guest(user, session)
-    return session, OWNER if session.owner_id == user.pk else given, head or 0
+    return session, permission_of(session, user.pk, given), head or 0
 
 
 _sessions, _owners = Columns(CodeSession), Columns(User, "owner__", ("id", "username"))
-_look = Prepared(
+_find = Prepared(
     lambda user_id, session_id: (
         CodeSession.objects.filter(pk=session_id)
         .order_by()

@@ -120,7 +120,7 @@ def import_session(
         session = _create(owner, language, seed, title or untitled(language))
         record(
             "session.imported",
-            f"{owner.username} made “{session.title}” of an archive",
+            f"{owner.username} imported “{session.title}” from an archive",
             user_id=owner.pk,
             session_id=session.pk,
             metadata={"files": 1 + len(texts)},

@@ -78,7 +78,7 @@ def create_invite(
     )
     record(
         "invite.created",
-        f"{by.username} made an invite link",
+        f"{by.username} created an invite link",
         user_id=by.pk,
         session_id=session.pk,
         metadata={"invite": str(invite.pk), "permission": permission},
@@ -193,6 +193,6 @@ def come_as_guest(name: str, session_id: UUID, token: str = "") -> GuestPass:
     )
     if invite is not None:
         _use(invite, guest)
-    record("session.guest_came", f"{guest.username} came to “{session.title}”", user_id=guest.pk, session_id=session.pk)
+    record("session.guest_came", f"{guest.username} joined “{session.title}”", user_id=guest.pk, session_id=session.pk)
     tell_role(session, guest, permission, by=guest, is_new=True)
     return made

@@ -9,7 +9,7 @@ from rest_framework import serializers
 
 import languages
 from languages.templates import template_of
-from sessions_app.access import OWNER, shown_permission
+from sessions_app.access import permission_of, shown_permission
 from sessions_app.description import describe
 from sessions_app.document.texts import MAIN, DeletedFile, File
 from sessions_app.fields import LanguageField, TextField, TitleField
@@ -60,8 +60,8 @@ class SessionSerializer(serializers.ModelSerializer):
         access: Access | None = self.context.get("access")
         if access is not None:
             return access.shown_permission
-        is_owner = session.owner_id == self.context["request"].user.pk
-        return shown_permission(session, OWNER if is_owner else getattr(session, "given_permission", None))
+        given = getattr(session, "given_permission", None)
+        return shown_permission(session, permission_of(session, self.context["request"].user.pk, given))
 
 
 class SessionDetailSerializer(SessionSerializer):

@@ -69,7 +69,7 @@ def _set_permission(access: Access, by: User, person: User, permission: str) -> 
     )
     record(
         "collaborator.changed",
-        f"{by.username} gave {person.username} {permission} in “{session.title}”",
+        f"{by.username} gave {person.username} the permission {permission} in “{session.title}”",
         user_id=by.pk,
         session_id=session.pk,
         metadata={"person": str(person.pk), "permission": permission},

@@ -19,7 +19,7 @@ from accounts.errors import GuestNameRefused
 from accounts.guests import is_guest, open_to_guests, sign_guest_in
 from languages.templates import HELLO, template_of, templates_of
 from sessions_app import actions, invites, moderation
-from sessions_app.access import OWNER, Access, Action, access_to, access_to_archived, shown_permission
+from sessions_app.access import Access, Action, access_to, access_to_archived, permission_of, shown_permission
 from sessions_app.description import describe
 from sessions_app.document import contents
 from sessions_app.errors import (
@@ -100,7 +100,7 @@ def _describe(session: Any, user: User) -> None:
     session.language_name = known.name if known else session.language
     session.people = [session.owner, *(collaborator.user for collaborator in collaborators)]
     session.owner_username = session.owner.username
-    session.permission = shown_permission(session, OWNER if session.owner_id == user.pk else given.get(user.pk))
+    session.permission = shown_permission(session, permission_of(session, user.pk, given.get(user.pk)))
 
 
 def _choices() -> list[dict[str, Any]]:
