@@ -6,6 +6,7 @@ import io
 import json
 import os
 import zipfile
+from collections.abc import Generator
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +34,7 @@ from web.problems import DomainError, Forbidden
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pytest_django.fixtures import DjangoCaptureOnCommitCallbacks, SettingsWrapper
+    from pytest_django.fixtures import DjangoCaptureOnCommitCallbacks, Settings
 
 pytestmark = pytest.mark.django_db
 
@@ -125,14 +126,13 @@ def endless(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 def test_the_archive_leaves_piece_by_piece(endless: list[int], alice: User) -> None:
     pieces = privacy.archive(alice)
+    assert isinstance(pieces, Generator)
     next(pieces)
     assert len(endless) <= 2
     pieces.close()
 
 
-def test_an_archive_that_grows_too_large_ends_and_says_so(
-    endless: list[int], alice: User, settings: SettingsWrapper
-) -> None:
+def test_an_archive_that_grows_too_large_ends_and_says_so(endless: list[int], alice: User, settings: Settings) -> None:
     settings.EXPORT_MAX_BYTES = 3 * 1024 * 1024
     files = unpacked(alice)
     assert set(files) == {"large", "INCOMPLETE.txt"}
@@ -159,7 +159,7 @@ def signed_in(client: Client, password: str, name: str = "alice") -> Client:
 
 
 def test_the_download_is_a_zip_that_nobody_keeps_and_is_limited(
-    client: Client, alice: User, password: str, settings: SettingsWrapper
+    client: Client, alice: User, password: str, settings: Settings
 ) -> None:
     settings.RATE_LIMITS = True
     settings.RATES = settings.RATES | {"export": "1/3600"}
@@ -231,7 +231,7 @@ def test_many_sessions_go_in_short_transactions(alice: User, monkeypatch: pytest
     for number in range(50):
         session_actions.create_session(alice, language=languages.get("python"), title=f"{number}", content="")
     steps: list[int] = []
-    real = own_data.CodeSession.objects.filter
+    real = CodeSession.objects.filter
 
     def erase(user: User) -> bool:
         before = real(owner=user).count()
@@ -360,7 +360,7 @@ def test_nobody_is_deleted_by_a_slip_or_while_they_hold_the_keys(client: Client,
     assert User.objects.filter(deleted_at=None).count() == 2
 
 
-def test_what_is_kept_for_a_time_goes_after_it(session: Any, alice: User, bob: User, settings: SettingsWrapper) -> None:
+def test_what_is_kept_for_a_time_goes_after_it(session: Any, alice: User, bob: User, settings: Settings) -> None:
     old = timezone.now() - timedelta(days=40)
     run = Run.objects.create(user=alice, session=session, language="python", status=Status.COMPLETED, finished_at=old)
     closed = CodeSession.objects.create(owner=bob, title="x", language="c", archived_at=old, closed_at=old)

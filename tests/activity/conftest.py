@@ -14,7 +14,7 @@ from tests.services.fixtures import with_server
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pytest_django.fixtures import SettingsWrapper
+    from pytest_django.fixtures import Settings
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def mongo_store_url(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(params=["sql", with_server("mongo")])
-def store(request: pytest.FixtureRequest, settings: SettingsWrapper, transactional_db: None) -> Iterator[log.Store]:
+def store(request: pytest.FixtureRequest, settings: Settings, transactional_db: None) -> Iterator[log.Store]:
     settings.MONGODB_URL = request.getfixturevalue("mongo_store_url") if request.param == "mongo" else ""
     yield log.store()
     assert log.store().flush(10)

@@ -23,7 +23,7 @@ from tests.services.fixtures import with_server
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pytest_django.fixtures import SettingsWrapper
+    from pytest_django.fixtures import Settings
 
 pytestmark = pytest.mark.django_db
 
@@ -153,7 +153,7 @@ def test_many_looks_at_one_thing_are_one_entry() -> None:
     assert AuditEntry.objects.count() == 2
 
 
-def test_a_look_is_noted_while_the_cache_is_away(settings: SettingsWrapper) -> None:
+def test_a_look_is_noted_while_the_cache_is_away(settings: Settings) -> None:
     away = {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": "redis://127.0.0.1:1/0"}
     settings.CACHES = settings.CACHES | {"default": away}
     audit.note_look(ACTOR, "session", uuid.UUID(int=1))

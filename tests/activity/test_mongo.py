@@ -17,7 +17,7 @@ from tests.services.servers import free_port
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pytest_django.fixtures import SettingsWrapper
+    from pytest_django.fixtures import Settings
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -27,7 +27,7 @@ def dropped() -> float:
 
 
 @pytest.fixture
-def dead_url(settings: SettingsWrapper, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def dead_url(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """An address where nobody answers, and a queue that is soon full."""
     monkeypatch.setattr(mongo, "QUEUE_MAX_ENTRIES", 20)
     monkeypatch.setattr(mongo, "BATCH_MAX_ENTRIES", 5)
@@ -37,9 +37,7 @@ def dead_url(settings: SettingsWrapper, monkeypatch: pytest.MonkeyPatch) -> Iter
     log._mongo.cache_clear()
 
 
-def test_the_index_forgets_entries_after_the_days_of_the_settings(
-    settings: SettingsWrapper, mongo_store_url: str
-) -> None:
+def test_the_index_forgets_entries_after_the_days_of_the_settings(settings: Settings, mongo_store_url: str) -> None:
     settings.MONGODB_URL = mongo_store_url
     log.record("edit", "the first use makes the indexes")
     store = log.store()
@@ -76,7 +74,7 @@ def test_a_dead_mongodb_is_named_without_its_password(dead_url: str, caplog: pyt
 
 
 def test_entries_wait_for_a_mongodb_that_comes_back(
-    settings: SettingsWrapper, mongo_store_url: str, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, mongo_store_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The address answers only after the entries were recorded."""
     from tests.activity.forwarder import Forwarder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,7 +26,7 @@ class Caller:
         answer = self.client.generic(
             method,
             f"{self.base}{path}{self.slash}{mark}{query}",
-            "" if body is None else self.client._encode_data(body, "json")[0],
+            "" if body is None else json.dumps(body),
             content_type="application/json",
             headers={name.replace("_", "-"): value for name, value in headers.items()},
         )

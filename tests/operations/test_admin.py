@@ -26,7 +26,7 @@ from sessions_app.models import ChatMessage, CodeSession, Collaborator, Report
 from web.problems import Forbidden
 
 if TYPE_CHECKING:
-    from pytest_django.fixtures import DjangoCaptureOnCommitCallbacks, SettingsWrapper
+    from pytest_django.fixtures import DjangoCaptureOnCommitCallbacks, Settings
 
 pytestmark = pytest.mark.django_db
 
@@ -380,7 +380,7 @@ class TestMongo:
     def test_entries_are_listed_by_person_and_paged(
         self,
         mod_client: Client,
-        settings: SettingsWrapper,
+        settings: Settings,
         mongodb_url: str,
         alice: User,
         django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks,
@@ -403,7 +403,7 @@ class TestMongo:
         assert "entry &lt;10&gt;" not in second.text
         assert "by nobody" in mod_client.get(url).text
 
-    def test_a_dead_mongodb_is_said_in_words(self, mod_client: Client, settings: SettingsWrapper) -> None:
+    def test_a_dead_mongodb_is_said_in_words(self, mod_client: Client, settings: Settings) -> None:
         from tests.services.servers import free_port
 
         settings.MONGODB_URL = f"mongodb://127.0.0.1:{free_port()}/codecrafter"
@@ -411,12 +411,12 @@ class TestMongo:
         assert answer.status_code == 200
         assert "is not responding" in answer.text
 
-    def test_an_id_that_is_none_is_said_in_words(self, mod_client: Client, settings: SettingsWrapper) -> None:
+    def test_an_id_that_is_none_is_said_in_words(self, mod_client: Client, settings: Settings) -> None:
         settings.MONGODB_URL = "mongodb://127.0.0.1:1/codecrafter"
         answer = mod_client.get(reverse("admin:activity_activity_changelist"), {"user_id": "alice"})
         assert "No user or id matches." in answer.text
 
-    def test_it_is_for_moderators(self, client: Client, settings: SettingsWrapper, alice: User) -> None:
+    def test_it_is_for_moderators(self, client: Client, settings: Settings, alice: User) -> None:
         settings.MONGODB_URL = "mongodb://127.0.0.1:1/codecrafter"
         client.force_login(alice)
         assert client.get(reverse("admin:activity_activity_changelist")).status_code == 302

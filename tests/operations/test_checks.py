@@ -10,7 +10,7 @@ from django.core.checks import run_checks
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pytest_django.fixtures import SettingsWrapper
+    from pytest_django.fixtures import Settings
 
 # Nothing here opens a connection.
 pytestmark = pytest.mark.filterwarnings("ignore:Overriding setting DATABASES")
@@ -33,7 +33,7 @@ PRODUCTION: dict[str, Any] = {
 }
 
 
-def found(settings: SettingsWrapper, values: dict[str, Any]) -> list[str]:
+def found(settings: Settings, values: dict[str, Any]) -> list[str]:
     for name, value in values.items():
         setattr(settings, name, value)
     messages = [message for message in run_checks() if str(message.id).startswith("codecrafter.")]
@@ -45,7 +45,7 @@ def found(settings: SettingsWrapper, values: dict[str, Any]) -> list[str]:
 HOME: dict[str, Any] = {"RATE_LIMITS": True, "ALLOWED_HOSTS": ["localhost", "127.0.0.1", "[::1]"]}
 
 
-def test_the_defaults_of_make_run_are_fine(settings: SettingsWrapper) -> None:
+def test_the_defaults_of_make_run_are_fine(settings: Settings) -> None:
     assert found(settings, HOME) == []
 
 
@@ -58,7 +58,7 @@ def test_the_defaults_of_make_run_are_fine(settings: SettingsWrapper) -> None:
     ],
 )
 def test_a_loopback_host_that_others_reach_by_a_proxy_is_production(
-    settings: SettingsWrapper, tmp_path: Path, values: dict[str, Any]
+    settings: Settings, tmp_path: Path, values: dict[str, Any]
 ) -> None:
     assert found(settings, HOME | {"DATA_DIR": tmp_path, "RATE_LIMITS": False} | values) == [
         "codecrafter.W001",
@@ -68,7 +68,7 @@ def test_a_loopback_host_that_others_reach_by_a_proxy_is_production(
     assert "codecrafter.E009" in found(settings, {})
 
 
-def test_a_good_production_is_fine(settings: SettingsWrapper, tmp_path: Path) -> None:
+def test_a_good_production_is_fine(settings: Settings, tmp_path: Path) -> None:
     assert found(settings, PRODUCTION | {"DATA_DIR": tmp_path}) == []
 
 
@@ -93,7 +93,7 @@ def test_a_good_production_is_fine(settings: SettingsWrapper, tmp_path: Path) ->
     ],
 )
 def test_each_unsafe_setting_is_named(
-    settings: SettingsWrapper, tmp_path: Path, values: dict[str, Any], expected: str
+    settings: Settings, tmp_path: Path, values: dict[str, Any], expected: str
 ) -> None:
     assert found(settings, PRODUCTION | {"DATA_DIR": tmp_path} | values) == [expected]
 
@@ -105,11 +105,11 @@ def test_each_unsafe_setting_is_named(
         {"REDIS_URL": "redis://redis:6379/0", "CELERY_BROKER_URL": "amqp://rabbitmq//", "EMBEDDED": False},
     ],
 )
-def test_several_processes_on_sqlite_are_refused_at_home_too(settings: SettingsWrapper, values: dict[str, Any]) -> None:
+def test_several_processes_on_sqlite_are_refused_at_home_too(settings: Settings, values: dict[str, Any]) -> None:
     sqlite = {"DATABASES": {"default": {"ENGINE": "django.db.backends.sqlite3"}}}
     assert found(settings, HOME | sqlite | values) == ["codecrafter.E006"]
 
 
-def test_demo_people_are_refused_where_others_can_reach_them(settings: SettingsWrapper, tmp_path: Path) -> None:
+def test_demo_people_are_refused_where_others_can_reach_them(settings: Settings, tmp_path: Path) -> None:
     (tmp_path / "demo_login.json").write_text("{}")
     assert found(settings, PRODUCTION | {"DATA_DIR": tmp_path}) == ["codecrafter.E009"]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from django.test import Client
-    from pytest_django.fixtures import SettingsWrapper
+    from pytest_django.fixtures import Settings
 
     from accounts.models import User
 
@@ -125,7 +125,7 @@ def test_draining_is_not_ready_and_still_alive(client: Client, worker: Worker, m
 
 
 def test_dead_servers_degrade_and_do_not_show_their_passwords(
-    client: Client, worker: Worker, settings: SettingsWrapper, monkeypatch: pytest.MonkeyPatch
+    client: Client, worker: Worker, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Each client's own time-out ends the wait, however busy this machine is.
     monkeypatch.setattr(health, "CHECK_SECONDS", 60)
@@ -204,7 +204,7 @@ def test_strangers_see_names_and_no_details(client: Client, worker: Worker, alic
     assert "detail" in ready(client, **OUTSIDE)[1]["checks"]["database"]
 
 
-def test_the_token_opens_the_details(client: Client, worker: Worker, settings: SettingsWrapper) -> None:
+def test_the_token_opens_the_details(client: Client, worker: Worker, settings: Settings) -> None:
     settings.METRICS_TOKEN = "scrape-me"
     _, body = ready(client, **OUTSIDE, HTTP_AUTHORIZATION="Bearer scrape-me")
     assert "detail" in body["checks"]["database"]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from django.test import AsyncClient, Client
-    from pytest_django.fixtures import SettingsWrapper
+    from pytest_django.fixtures import Settings
 
 pytestmark = pytest.mark.django_db
 
@@ -70,7 +70,7 @@ def test_loopback_reads_every_series(client: Client) -> None:
 )
 @pytest.mark.parametrize("token", ["", "scrape-me"])
 def test_to_anybody_else_there_is_no_such_page(
-    client: Client, settings: SettingsWrapper, caller: dict[str, Any], token: str
+    client: Client, settings: Settings, caller: dict[str, Any], token: str
 ) -> None:
     settings.METRICS_TOKEN = token
     assert client.get("/metrics", **caller).status_code == 404
@@ -81,7 +81,7 @@ def test_every_loopback_address_is_home(client: Client, peer: str) -> None:
     assert client.get("/metrics", REMOTE_ADDR=peer).status_code == 200
 
 
-def test_the_token_opens_it_from_anywhere(client: Client, settings: SettingsWrapper) -> None:
+def test_the_token_opens_it_from_anywhere(client: Client, settings: Settings) -> None:
     settings.METRICS_TOKEN = "scrape-me"
     assert client.get("/metrics", HTTP_AUTHORIZATION="Bearer scrape-me", **OUTSIDE).status_code == 200
 
@@ -117,7 +117,7 @@ async def test_requests_of_the_asgi_server_are_counted(async_client: AsyncClient
     assert counted(method="GET", route="health", status="200") - before == 1
 
 
-def test_a_worker_serves_its_own_series(settings: SettingsWrapper, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_worker_serves_its_own_series(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
     settings.HOST, settings.WORKER_METRICS_PORT = "127.0.0.1", free_port()
     serve_worker_metrics()
     with urllib.request.urlopen(f"http://127.0.0.1:{settings.WORKER_METRICS_PORT}/metrics", timeout=30) as answer:

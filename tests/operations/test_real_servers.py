@@ -15,10 +15,10 @@ from codecrafter.health import State
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pytest_django.fixtures import SettingsWrapper
+    from pytest_django.fixtures import Settings
 
 
-def test_real_redis_and_rabbitmq_are_ok(settings: SettingsWrapper, redis_url: str, rabbitmq_url: str) -> None:
+def test_real_redis_and_rabbitmq_are_ok(settings: Settings, redis_url: str, rabbitmq_url: str) -> None:
     settings.REDIS_URL = redis_url
     settings.EMBEDDED, settings.CELERY_BROKER_URL = False, rabbitmq_url
     assert health.CHECKS["channel_layer"]() == health.Finding(State.OK, "Redis")
@@ -26,7 +26,7 @@ def test_real_redis_and_rabbitmq_are_ok(settings: SettingsWrapper, redis_url: st
 
 
 @pytest.fixture
-def postgres(postgres_url: str, settings: SettingsWrapper) -> Iterator[psycopg.Connection[Any]]:
+def postgres(postgres_url: str, settings: Settings) -> Iterator[psycopg.Connection[Any]]:
     """A second database of the settings, on a real server."""
     import environ
 

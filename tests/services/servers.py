@@ -117,7 +117,7 @@ def wait_until_ready(server: subprocess.Popen[bytes], ready: Callable[[], None],
         except NotReady as error:
             if server.poll() is not None or time.monotonic() > deadline:
                 said = log.read_text(errors="replace")[-4000:]
-                raise RuntimeError(f"{server.args} did not become ready ({error}); it said:\n{said}") from error
+                raise RuntimeError(f"{server.args!r} did not become ready ({error}); it said:\n{said}") from error
         time.sleep(0.05)
 
 
@@ -141,7 +141,7 @@ def redis(port: int | None = None) -> Iterator[str]:
             raise NotReady("no PONG")
 
     with folder() as directory:
-        argv = [
+        argv: list[str | Path] = [
             program("redis-server"),
             "--port",
             str(port),
@@ -231,7 +231,7 @@ def postgres() -> Iterator[str]:
             check=True,
             capture_output=True,
         )
-        argv = [
+        argv: list[str | Path] = [
             server,
             "-D",
             data,
@@ -263,7 +263,7 @@ def mongodb() -> Iterator[str]:
 
     with folder() as directory:
         (directory / "secantusd.toml").touch()
-        argv = [
+        argv: list[str | Path] = [
             server,
             "--config",
             directory / "secantusd.toml",
@@ -336,7 +336,7 @@ def dockerd(directory: Path, data_root: Path) -> Iterator[tuple[str, subprocess.
             raise NotReady(asked.stderr.strip())
 
     # No bridge and no firewall rules: sandboxes have no network, and the machine's own stays as it was.
-    argv = [
+    argv: list[str | Path] = [
         program("dockerd"),
         *("--data-root", data_root, "--exec-root", directory / "exec", "--pidfile", directory / "pid"),
         *("--host", address),

@@ -7,6 +7,7 @@ import contextlib
 import json
 import time
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 import pytest
 
@@ -131,7 +132,7 @@ LISTED = "GET /v1.41/containers/json?all={}&filters={} HTTP/1.0"
 
 
 def filters(*more: str) -> str:
-    return engine_proxy.urlencode({"": json.dumps({"label": [*sorted(LABELS), *more]})})[1:]
+    return urlencode({"": json.dumps({"label": [*sorted(LABELS), *more]})})[1:]
 
 
 @pytest.mark.parametrize(

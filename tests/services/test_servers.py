@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -72,13 +73,13 @@ def test_a_server_is_gone_with_its_folder_after_a_failure(
     server: Callable[[], AbstractContextManager[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folders: list[Path] = []
-    make = servers.tempfile.mkdtemp
+    make = tempfile.mkdtemp
 
     def remembered(**options: str) -> str:
         folders.append(Path(make(**options)))
         return str(folders[-1])
 
-    monkeypatch.setattr(servers.tempfile, "mkdtemp", remembered)
+    monkeypatch.setattr(tempfile, "mkdtemp", remembered)
     try:
         with pytest.raises(ZeroDivisionError), server():
             raise ZeroDivisionError

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
 from django.test import Client
@@ -29,10 +29,13 @@ from sessions_app.models import CodeSession, Report
 from web.problems import Forbidden
 
 if TYPE_CHECKING:
-    from pytest_django.fixtures import SettingsWrapper
+    from collections.abc import Callable
+
+    from pytest_django.fixtures import Settings
+    from rest_framework.test import APIClient
 
 pytestmark = pytest.mark.django_db
-Api = "Callable[[User | None], APIClient]"
+Api: TypeAlias = "Callable[[User | None], APIClient]"
 PEOPLE = ("alice", "bob", "carol", "mod")
 
 
@@ -225,7 +228,7 @@ def test_whoever_sees_a_session_reports_it_once_until_it_is_settled(
     assert (entry.actor_id, entry.target_id, entry.reason) == (mod.pk, str(session.pk), "Frozen")
 
 
-def test_reports_are_limited(settings: SettingsWrapper, api: Api, session: Any, carol: User) -> None:
+def test_reports_are_limited(settings: Settings, api: Api, session: Any, carol: User) -> None:
     settings.RATE_LIMITS = True
     settings.RATES = settings.RATES | {"report": "1/3600"}
     path = f"/api/sessions/{session.pk}/report"
