@@ -1,4 +1,4 @@
-"""What a person can do with their account."""
+"""What users can do with their accounts, and moderators with those of others."""
 
 from __future__ import annotations
 
@@ -247,7 +247,7 @@ def make_token(
 ) -> tuple[PersonalToken, str]:
     """Create a personal token of a user or bot. Returns it with its text, which is not stored. Raises TooMany."""
     with transaction.atomic():
-        # Held, so that two at once do not both find room for one more.
+        # Locked, so that concurrent requests cannot both take the last place.
         User.objects.select_for_update().get(pk=user.pk)
         if user.personal_tokens.filter(revoked_at=None).count() >= TOKENS_MAX:
             raise TooMany

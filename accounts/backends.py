@@ -40,5 +40,5 @@ class NameOrEmailBackend(ModelBackend):
         return person if matches and self.user_can_authenticate(person) and not person.is_bot else None
 
     def user_can_authenticate(self, user: Any) -> bool:
-        """Whether the user may act now. Also called for every request with a session cookie."""
+        """Return whether the user may act now. Also called for every request with a session cookie."""
         return bool(getattr(user, "is_able", False))

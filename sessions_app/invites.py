@@ -1,4 +1,4 @@
-"""Invite links: create, rotate and revoke them, and come in by one, as a member or as a guest."""
+"""Create, rotate and revoke invite links, and join through one, as a member or as a guest."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def create_invite(
     Returns it with its token, which is not stored. Raises TooManyInvites.
     """
     session = access.session
-    # Held, so that two at once do not both find room for one more.
+    # Locked, so that concurrent requests cannot both take the last place.
     CodeSession.objects.select_for_update().get(pk=session.pk)
     if session.invites.usable().count() >= INVITES_MAX:
         raise TooManyInvites
@@ -111,7 +111,7 @@ def rotate_invite(access: Access, by: User, invite_id: UUID) -> tuple[Invite, st
 def revoke_invite(access: Access, by: User, invite_id: UUID) -> None:
     """Revoke a link and remove guests who joined through it. People with an account stay."""
     session = access.session
-    # While they still stand by it.
+    # Before the link is revoked, while their passes are still valid.
     end_guests(session, by, session.guest_passes.filter(invite=invite_id))
     if not session.invites.unrevoked().filter(pk=invite_id).update(revoked_at=timezone.now()):
         raise InviteNotFound
@@ -182,7 +182,7 @@ def come_as_guest(name: str, session_id: UUID, token: str = "") -> GuestPass:
         if found is None:
             raise SessionNotFound
         invite, session, permission = None, found, Permission.READ.value
-    # Held, so that no two take the last place.
+    # Locked, so that concurrent requests cannot both take the last place.
     if not CodeSession.objects.select_for_update().get(pk=session.pk).allows_guests:
         raise GuestsNotAllowed
     if GuestPass.objects.present().filter(session=session).count() >= GUESTS_MAX:

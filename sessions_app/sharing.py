@@ -1,4 +1,4 @@
-"""Who is in a session: collaborators and guests, joining, leaving, handing it over. Each function is one verb."""
+"""Manage the members of a session: collaborators, guests, joining, leaving, transfer. Each function is one verb."""
 
 from __future__ import annotations
 
@@ -211,7 +211,7 @@ def transfer_session(access: Access, by: User, username: str) -> CodeSession:
     room for it, and NotAllowed if `by` is no longer the owner.
     """
     session = access.session
-    # Held, so that the person does not leave between this look and the UPDATE.
+    # Locked, so that the user does not leave between this query and the UPDATE.
     theirs = heirs_of(session).select_for_update(of=("self",)).filter(user__in=people_named(username)).first()
     if theirs is None:
         detail = "Nobody with that name who could own the session is in it. Add them first."
@@ -287,7 +287,7 @@ def join(session: CodeSession, user: User, permission: str) -> bool:
     elif not Collaborator.objects.filter(pk=collaborator.pk, permission=collaborator.permission).update(
         permission=permission
     ):
-        # Somebody else decided about this person at the same moment.
+        # A concurrent request added the user.
         return False
     tell_role(session, user, permission, by=user, is_new=is_new)
     events.recheck_access_on_commit(session.pk)

@@ -111,7 +111,7 @@ def count_or_refuse(scope: str, who: str) -> Budget | None:
 
 
 def count_person_or_refuse(scope: str, user: Any, request: HttpRequest) -> Budget | None:
-    """Count one request of a signed-in person, or raise RateLimited. A guest counts together with those beside them."""
+    """Count one request of a user, or raise RateLimited. Guests also count towards the total of their address."""
     if user.is_guest:
         count_or_refuse(scope, f"{_GUESTS}{counted_address(request)}")
     return count_or_refuse(scope, who_is(user))

@@ -125,7 +125,7 @@ def edit(
     `entry_text` is the entry file's text after the change, if known. Raises SessionNotFound, RevisionPassed as above,
     and TextTooLarge over settings.DOCUMENT_MAX_BYTES.
     """
-    # No lock is held while the change is made: SQLite has one, for everybody. So call this in no transaction.
+    # The change is computed without a lock, because SQLite has a single one. So do not call this in a transaction.
     attempts = 0
     while True:
         attempts += 1

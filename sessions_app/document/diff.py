@@ -101,7 +101,7 @@ def _changes(old: str, new: str, at: int, levels: tuple[re.Pattern[str], ...], m
         return [(at + first, at + last, insert) for first, last, insert in places]
     found: list[_Change] = []
     for first, last, insert in places:
-        # The same once more between the anchors of a sample, where that is less work than this was.
+        # Repeated between the anchors of a sample, if that is less work.
         is_small = 2 * (last - first + len(insert)) <= len(old) + len(new)
         found += _changes(old[first:last], insert, at + first, levels[not (is_sample and is_small) :], most)
     return found

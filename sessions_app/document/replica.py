@@ -50,7 +50,7 @@ def _uncounted(_parts: int) -> None: ...
 
 
 class Replica:
-    """One live copy of a document. Create, use and close it on one thread: pycrdt's subscriptions require it.
+    """A live copy of a document. Create, use and close it on one thread: pycrdt's subscriptions require it.
 
     No update of a socket is merged before what it builds on: pycrdt would hand out blocks that wait with the rest, and
     whoever had them would keep them when other blocks of the same numbers are merged here. Only a log from which a row
@@ -151,7 +151,7 @@ class Replica:
         self._check(found, extent)
         if not may_copy and len(extent.cuts) * self._length_bound > COPIED_MAX_BYTES:
             raise errors.TooLong
-        # What is typed begins where the last update ended, and needs no search for what is here already.
+        # Typing continues where the last update ended, so there is no need to search for known parts.
         news = update if extent.continues(self._clocks) else residual(self.state(), update)
         if news == EMPTY_UPDATE:
             return None
@@ -161,7 +161,7 @@ class Replica:
         has_values = any(block.is_value for block in found)
         if has_values and self._files is None:
             self._files = self._find_files()
-        # What is whole is merged whole, but for blocks that build on one another in a ring.
+        # Complete updates are merged as a whole, except for blocks that depend on each other in a cycle.
         builds_on_itself = any(clock >= self._clocks.get(client, 0) for client, clock in extent.neighbours)
         try:
             change = self._integrate(news)

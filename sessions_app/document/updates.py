@@ -57,7 +57,7 @@ def doc_in_order(updates: Iterable[bytes]) -> pycrdt.Doc[Any]:
         if residual(doc.get_state(), update)[0] != 0:
             waiting.append(update)
     if waiting:
-        # Of parts out of their order pycrdt may leave some waiting, until they come again.
+        # If parts are out of order, pycrdt may leave some pending until they are applied again.
         apply(doc, merge(waiting))
     return doc
 
