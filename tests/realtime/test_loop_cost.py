@@ -144,6 +144,28 @@ def test_edits_of_a_client_without_a_replica_are_counted_by_the_blocks_they_pass
     replica.close()
 
 
+def test_replacing_thousands_of_matches_costs_little_more_than_reading_the_update():
+    """What is charged beyond its blocks and deletions would be waited for: the page says "Not saved" meanwhile."""
+    row = "1234,5678,91\n"
+    count = 60_000 // len(row)
+    seed = changes.seed(row * count, "main.py")
+    doc: pycrdt.Doc = pycrdt.Doc()
+    doc.apply_update(seed)
+    text, before = doc.get("main", type=pycrdt.Text), doc.get_state()
+    with doc.transaction():
+        for at in reversed([at for at, letter in enumerate(row * count) if letter == ","]):
+            del text[at]
+            text.insert(at, ";")
+    replica = Replica(seed, LONG)
+    sliced = opening.sliced(doc.get_update(before))
+    counted: list[int] = []
+    for part in sliced.slices:
+        replica.apply(part, counted.append, may_copy=True, is_admitted=True)
+    assert sliced.extent.parts > 2 * count
+    assert sum(counted) < 2 * sliced.extent.parts
+    replica.close()
+
+
 def test_sockets_of_one_person_spend_from_one_budget(settings):
     settings.RATE_LIMITS = True
     person = Pace(sockets=pace.SOCKETS_AT_ONCE)
