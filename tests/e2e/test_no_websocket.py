@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     Block = Callable[[WebSocketRoute], None]
 
-CLOSED = "The live connection is closed as soon as it is made"
+CLOSED = "The live connection is closed as soon as it is opened"
 
 
 class Network:
