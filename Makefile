@@ -24,7 +24,7 @@ test: ## install what is missing and run all tests
 	@$(SETUP) tests
 	@$(PY) deploy/test.py
 
-test-unit: ## run the tests that start no server, sandbox or browser, in a minute: for every change
+test-unit: ## run the tests that start no server, sandbox or browser, in one to two minutes: for every change
 	@$(SETUP) dev
 	@$(PY) deploy/test.py unit
 
