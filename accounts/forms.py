@@ -15,6 +15,7 @@ from accounts.access import people_named
 from accounts.errors import UsernameTaken
 from accounts.fields import EMAIL_MAX, FONT_SIZES, KEYMAPS, PASSWORD_MAX, TAB_SIZES, THEMES, USERNAME_RULE
 from accounts.models import USERNAME_PATTERN, Scope
+from web.lines import one_line
 
 if TYPE_CHECKING:
     from django.http import HttpRequest
@@ -107,6 +108,11 @@ class TokenForm(forms.Form):
         super().__init__(*args, **kwargs)
         holders = [("", f"{user.username} (you)"), *((str(bot.pk), f"{bot.username} (bot)") for bot in bots)]
         self.fields["holder"] = forms.ChoiceField(label="Acts as", choices=holders, required=False)
+
+    def clean_name(self) -> str:
+        if not (line := one_line(self.cleaned_data["name"])):
+            raise ValidationError("Use letters that can be seen.", code="blank")
+        return line
 
 
 class BotForm(forms.Form):

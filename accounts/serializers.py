@@ -22,6 +22,7 @@ from accounts.fields import (
     USERNAME_RULE,
 )
 from accounts.models import USERNAME_PATTERN, PersonalToken, Role, Scope, User
+from web.lines import one_line
 from web.times import moment
 
 TOKEN_MAX = 4096
@@ -231,6 +232,11 @@ class TokenInput(serializers.Serializer):
         min_value=1, max_value=TOKEN_DAYS_MAX, required=False, help_text="How long it lives; by default, without end."
     )
     bot = UsernameField(required=False, help_text="The username of the bot that the token is for.")
+
+    def validate_name(self, name: str) -> str:
+        if not (line := one_line(name)):
+            raise serializers.ValidationError("This field may not be blank.", "blank")
+        return line
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         days = attrs.pop("days", None)

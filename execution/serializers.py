@@ -19,7 +19,7 @@ from execution.output import CASE_TEXTS, CASES_SHOWN_BYTES, SHOWN_BYTES, beginni
 from execution.run_request import RunRequest
 from execution.sandbox.job import MAX_ARGUMENT_BYTES
 from execution.sandbox.protocol import ProtocolError, check_path
-from sessions_app.fields import LanguageField, TextField
+from sessions_app.fields import LanguageField, LineField, TextField
 from sessions_app.serializers import PersonSerializer
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class TestCaseInput(serializers.Serializer):
 
     __test__ = False
 
-    name = serializers.CharField(max_length=120, default="")
+    name = LineField(max_length=120, allow_blank=True, default="")
     stdin = TextField(default="")
     args = serializers.ListField(child=TextField(), max_length=ARGS_MAX, default=list)
     expected = TextField(default="")

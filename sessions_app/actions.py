@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import unicodedata
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -364,7 +363,7 @@ def chat_event(message: ChatMessage, user: User, ref: str | None = None) -> mess
 def _clean(text: str) -> str:
     """Remove control characters and those that change the direction of the text around them."""
     text = visible(text.replace("\0", ""))
-    if not any(unicodedata.category(character)[0] not in "CZ" for character in text):
+    if not text:
         raise NothingSaid(errors={"text": [NothingSaid.detail]})
     if len(text) > CHAT_MAX_CHARACTERS:
         raise MessageTooLong(errors={"text": [MessageTooLong.detail]})

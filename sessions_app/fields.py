@@ -44,11 +44,18 @@ class TextField(serializers.CharField):
         return text
 
 
-class TitleField(serializers.CharField):
-    """The title of a session: one line without hidden characters."""
+class LineField(serializers.CharField):
+    """One line without hidden characters."""
+
+    def to_internal_value(self, data: Any) -> str:
+        line = one_line(super().to_internal_value(data))
+        if not line and not self.allow_blank:
+            self.fail("blank")
+        return line
+
+
+class TitleField(LineField):
+    """The title of a session."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(max_length=TITLE_MAX_CHARACTERS, **kwargs)
-
-    def to_internal_value(self, data: Any) -> str:
-        return one_line(super().to_internal_value(data)) or self.fail("blank")

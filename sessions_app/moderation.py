@@ -18,6 +18,7 @@ from activity.log import record
 from sessions_app import events, storage
 from sessions_app.errors import AlreadyReported, RunsFrozen, SessionLocked
 from sessions_app.models import CodeSession, Report
+from web.lines import visible
 from web.throttles import count_or_refuse
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def report_session(access: Access, user: User, reason: str) -> Report:
     count_or_refuse("report", f"user:{user.pk}")
     session = access.session
     report, is_new = Report.objects.get_or_create(
-        session=session, reporter=user, state=Report.State.OPEN, defaults={"reason": reason}
+        session=session, reporter=user, state=Report.State.OPEN, defaults={"reason": visible(reason)}
     )
     if not is_new:
         raise AlreadyReported

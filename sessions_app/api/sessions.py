@@ -122,6 +122,8 @@ class SessionList(APIView):
     @extend_schema(operation_id="sessions_create", request=SessionCreateInput, responses={201: SessionDetailSerializer})
     def post(self, request: SignedInRequest) -> Response:
         given = valid(SessionCreateInput(data=request.data))
+        if given.get("is_public"):
+            require_scope(request, Scope.MANAGE)
         given["language"] = languages.get(given["language"])
         return show_new(request, actions.create_session(request.user, **given))
 

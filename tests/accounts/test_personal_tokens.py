@@ -63,6 +63,7 @@ def test_a_token_is_told_once_and_kept_as_a_digest(as_alice):
         {"name": "x", "scopes": ["read"], "days": "30"},
         {"name": "x" * 61, "scopes": ["read"]},
         {"name": "x\x00", "scopes": ["read"]},
+        {"name": "\u200b\u3164\U000e0041", "scopes": ["read"]},
     ],
 )
 def test_a_malformed_token_is_400(as_alice, body):
@@ -196,6 +197,7 @@ def test_only_managing_tokens_share_hand_over_or_archive(alice, bob, session, to
         ("delete", f"{url}/collaborators/{bob.pk}", None),
         ("post", f"{url}/transfer", {"username": "bob"}),
         ("post", f"{url}/leave", {}),
+        ("post", "/api/sessions", {"title": "Public", "is_public": True}),
         ("patch", url, {"is_public": True}),
         ("patch", url, {"allows_guests": True}),
         ("delete", url, None),

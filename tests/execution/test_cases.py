@@ -233,6 +233,10 @@ def test_an_expectation_is_nowhere_in_the_sandbox(alice):
     assert done["cases"][0]["stdout"] == "[]\n"
 
 
+def test_name_that_others_read_is_one_line_without_hidden_characters(alice):
+    assert judge(alice, "", [{"name": "one\u202e\r\ntwo"}])["cases"][0]["name"] == "one two"
+
+
 @pytest.mark.parametrize(
     ("extra", "field"),
     [

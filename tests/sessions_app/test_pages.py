@@ -6,7 +6,7 @@ import pytest
 
 from sessions_app import actions, invites
 from sessions_app.access import access_to
-from sessions_app.models import CodeSession
+from sessions_app.models import CodeSession, Report
 
 
 @pytest.fixture
@@ -136,3 +136,14 @@ def test_a_locked_session_is_read_only_everywhere_it_is_shown(as_alice, api, ali
         *(row.permission for row in as_alice.get("/sessions").context["sessions"]),
     }
     assert shown == {"read"}
+
+
+@pytest.mark.parametrize("title", ["\u00ad", "\u200b\u2060", "\u3164", "\u2800", "\U000e0041", "\u202e \u2067"])
+def test_a_title_that_shows_nothing_is_refused(api, alice, title):
+    answer = api(alice).post("/api/sessions", {"title": title})
+    assert (answer.status_code, answer.json()["errors"]["title"][0]["code"]) == (400, "blank")
+
+
+def test_a_reason_that_moderators_read_holds_no_hidden_characters(api, bob, session):
+    assert api(bob).post(f"/api/sessions/{session.pk}/report", {"reason": "a\u202eb"}).status_code == 201
+    assert Report.objects.get().reason == "ab"

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 from asgiref.sync import sync_to_async
 from django.core.cache import caches
+from django.core.management import call_command
 
 import languages
 from accounts.actions import delete_account, make_bot
@@ -97,7 +98,7 @@ def test_the_page_asks_before_it_deletes_for_good(client, alice, bob, session):
     assert client.get(page).status_code == 404, "it is not archived"
     CodeSession.objects.update(archived_at=session.created_at)
     assert page in client.get("/sessions?filter=archived").content.decode()
-    assert "nobody can bring them back" in client.get(page).content.decode()
+    assert "This cannot be undone." in client.get(page).content.decode()
     client.force_login(bob)
     assert client.post(page).status_code == 404
     client.force_login(alice)
@@ -178,7 +179,7 @@ def test_nobody_fills_anothers_storage_by_deleting_an_account(alice, bob, sessio
     assert list(CodeSession.objects.values_list("owner__username", "pk")) == [("bob", session.pk)]
 
 
-def test_nothing_new_is_taken_while_the_disk_is_nearly_full(api, alice, session, settings):
+def test_nothing_new_is_taken_while_the_disk_is_nearly_full(api, alice, bob, session, settings):
     if storage.connection.vendor != "sqlite":
         pytest.skip("the database is on another disk")
     settings.DISK_RESERVE_BYTES = 2**60
@@ -187,8 +188,9 @@ def test_nothing_new_is_taken_while_the_disk_is_nearly_full(api, alice, session,
         api(alice).post("/api/sessions", {"title": "One more"}),
         api(alice).patch(path, {"content": "print(2)\n"}),
         api(alice).post("/api/execute", {"language": "python", "code": "print(1)"}),
+        api(bob).post(f"{path}/chat", {"text": "hello"}),
     ]
-    assert [(call.status_code, call.json()["code"]) for call in calls] == [(507, "disk_low")] * 3
+    assert [(call.status_code, call.json()["code"]) for call in calls] == [(507, "disk_low")] * 4
     assert api(alice).get(path).json()["content"] == "print(1)\n"
 
 
@@ -233,3 +235,10 @@ async def test_a_socket_of_a_full_owner_only_reads(session, alice, settings):
     assert (hello["type"], hello["permission"]) == ("hello", "read")
     assert "no storage left" in hello["measure"]
     await socket.disconnect()
+
+
+def test_a_demo_starts_without_its_sample_session_while_the_disk_is_nearly_full(alice, settings, capsys):
+    settings.DISK_RESERVE_BYTES = 2**60
+    call_command("demo_session", "alice")
+    assert "disk of this server is nearly full" in capsys.readouterr().err
+    assert not CodeSession.objects.exists()
