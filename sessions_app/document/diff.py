@@ -86,7 +86,7 @@ def _changes(old: str, new: str, at: int, levels: tuple[re.Pattern[str], ...], m
     old, new, at = old[prefix : len(old) - suffix], new[prefix : len(new) - suffix], at + prefix
     if not old or not new or not levels:
         return [(at, at + len(old), new)]
-    old_parts, new_parts = levels[0].findall(old), levels[0].findall(new)
+    old_parts, new_parts = _parts(levels[0], old), _parts(levels[0], new)
     anchors, is_sample = _anchors(old_parts, new_parts)
     places: list[_Change] = []
     first = done_old = done_new = 0
@@ -107,10 +107,38 @@ def _changes(old: str, new: str, at: int, levels: tuple[re.Pattern[str], ...], m
     return found
 
 
+# This runs in threads, and one call into C keeps all others waiting to its end: no call takes more than so many
+# characters or parts.
+_AT_ONCE = 20_000
+
+
+def _parts(pattern: re.Pattern[str], text: str) -> list[str]:
+    """Return the matches of a pattern that matches everywhere, as findall() does."""
+    parts: list[str] = []
+    at = 0
+    while at < len(text):
+        found = pattern.findall(text, at, at + _AT_ONCE)
+        if at + _AT_ONCE < len(text):
+            # The last one may go on.
+            found.pop()
+        if not found:
+            found = [text[at : pattern.match(text, at).end()]]  # type: ignore[union-attr]
+        parts += found
+        at += sum(map(len, found))
+    return parts
+
+
+def _counted(parts: list[str]) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    for first in range(0, len(parts), _AT_ONCE):
+        counts.update(parts[first : first + _AT_ONCE])
+    return counts
+
+
 def _anchors(old: list[str], new: list[str]) -> tuple[list[tuple[int, int]], bool]:
     """Return the positions of parts that occur once in each, as many as keep their order (longest increasing
     subsequence), and whether only a sample was examined, because there are many."""
-    counts_old, counts_new = Counter(old), Counter(new)
+    counts_old, counts_new = _counted(old), _counted(new)
     places = {part: index for index, part in enumerate(new) if counts_new[part] == 1}
     pairs = [(index, places[part]) for index, part in enumerate(old) if part in places and counts_old[part] == 1]
     stride = 1 + len(pairs) // _ANCHORS_MAX

@@ -83,6 +83,17 @@ def test_one_changed_word_in_a_long_text_is_one_small_edit():
     assert sum(edit.delete + len(edit.insert) for edit in edits) < 30
 
 
+@pytest.mark.parametrize("separator", ["\n", " "], ids=["lines", "words"])
+def test_small_edits_far_apart_stay_small_in_a_text_that_is_split_in_portions(separator):
+    parts = [f"part{number}" for number in range(30_000)]
+    # One that is longer than a portion.
+    parts[15_000] = "x" * 50_000
+    changed = parts.copy()
+    changed[10], changed[-10] = "first", "last"
+    edits = diff.edits_between(separator.join(parts), separator.join(changed))
+    assert [edit.insert for edit in edits] == ["first", "last"]
+
+
 def test_replacement_keeps_what_somebody_else_typed_meanwhile():
     seed = changes.seed("def f():\n    return 1\n", "main.py")
     typist = Typist(seed)
