@@ -30,6 +30,11 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 
+def _embedded_parts() -> list[Any]:
+    """Create the worker and the periodic work. Call it in a thread: Celery closes database connections meanwhile."""
+    return [EmbeddedWorker(app, upkeep_app, settings.WORKER_CONCURRENCY), Housekeeper()]
+
+
 async def lifespan(
     scope: dict[str, Any],
     receive: Callable[[], Awaitable[dict[str, Any]]],
@@ -41,7 +46,7 @@ async def lifespan(
         message = await receive()
         if message["type"] == "lifespan.startup":
             if settings.EMBEDDED:
-                parts = [EmbeddedWorker(app, upkeep_app, settings.WORKER_CONCURRENCY), Housekeeper()]
+                parts = await sync_to_async(_embedded_parts, thread_sensitive=False)()
                 for part in parts:
                     await sync_to_async(part.start, thread_sensitive=False)()
             if connection.vendor == "postgresql":

@@ -14,6 +14,7 @@ from codecrafter import health, housekeeping
 from codecrafter.health import Finding, State
 from execution import upkeep
 from execution.models import Run, Worker
+from tests.live import LiveServer
 from tests.services.servers import free_port
 
 if TYPE_CHECKING:
@@ -213,3 +214,10 @@ def test_the_token_opens_the_details(client: Client, worker: Worker, settings: S
 @pytest.mark.parametrize("path", ["/health", "/health/ready"])
 def test_health_is_only_read(client: Client, path: str) -> None:
     assert client.post(path).status_code == 405
+
+
+@pytest.mark.slow
+def test_a_start_leaves_no_error_in_the_log(tmp_path):
+    with LiveServer(tmp_path / "data") as started:
+        started.wait_for_languages()
+        assert "Traceback" not in started.log() and "ERROR" not in started.log(), started.log()
