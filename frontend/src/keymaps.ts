@@ -23,14 +23,14 @@ const emacs = keymap.of([
 export async function keymapNamed(name: string): Promise<Extension> {
   if (name === "emacs") return emacs;
   if (name !== "vim") return [];
-  const { CodeMirror, Vim, vim } = await import("@replit/codemirror-vim");
+  const { Vim, vim } = await import("@replit/codemirror-vim");
   const times = (command: StateCommand) => (cm: { cm6: EditorView }, args: { repeat: number }) => {
     for (let left = args.repeat; left > 0; left -= 1) command(cm.cm6);
   };
   Vim.defineAction("undo", times(undo) as Parameters<typeof Vim.defineAction>[1]);
   Vim.defineAction("redo", times(redo) as Parameters<typeof Vim.defineAction>[1]);
-  // What :undo and :redo call.
-  CodeMirror.commands.undo = ({ cm6 }) => void undo(cm6);
-  CodeMirror.commands.redo = ({ cm6 }) => void redo(cm6);
+  const once = (command: StateCommand) => (cm: { cm6: EditorView }) => void command(cm.cm6);
+  Vim.defineEx("undo", "u", once(undo) as Parameters<typeof Vim.defineEx>[2]);
+  Vim.defineEx("redo", "red", once(redo) as Parameters<typeof Vim.defineEx>[2]);
   return vim({ status: true });
 }

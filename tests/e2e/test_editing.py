@@ -291,3 +291,22 @@ def test_refused_change_leaves_what_was_done_before_it_to_be_undone(pair):
     ana.editor.focus()
     ana.page.keyboard.press("Control+z")
     pair.expect(lambda files: files == {"main.py": whole.replace("mine", "")})
+
+
+def test_the_undo_commands_of_vim_take_back_ones_own_edits(pair):
+    ana = pair.ana
+    ana.page.goto(f"{pair.live.url}/profile")
+    ana.page.get_by_text("Vim", exact=True).click()
+    ana.page.get_by_role("button", name="Save profile").click()
+    ana.page.goto(pair.address)
+    ana.expect_saved()
+    ana.editor.click()
+    ana.page.keyboard.type("ggOana's")
+    ana.page.keyboard.press("Escape")
+    pair.expect(lambda files: files["main.py"].startswith("ana's\n"))
+    type_at_end(pair.ben, "# ben's")
+    pair.expect(lambda files: "# ben's" in files["main.py"])
+    ana.page.keyboard.type(":undo\n")
+    pair.expect(lambda files: files["main.py"] == "print('main')\n# ben's")
+    ana.page.keyboard.type(":red\n")
+    pair.expect(lambda files: files["main.py"] == "ana's\nprint('main')\n# ben's")
