@@ -73,7 +73,10 @@ def work(name: str) -> None:
     if name not in {periodic.work for periodic in PERIODIC}:
         raise ValueError(f"{name} is not in the list of periodic work")
     import_string(name)()
-    cache.set(DONE_AT, time.time(), timeout=None)
+    try:
+        cache.set(DONE_AT, time.time(), timeout=None)
+    except Exception:
+        logger.warning("%s was done, but the cache is unavailable and does not know", name, exc_info=True)
 
 
 class Housekeeper(threading.Thread):

@@ -63,7 +63,8 @@ def main() -> int:
             statuses = [ended(others), ended(browser)]
             printed.seek(0)
             shutil.copyfileobj(printed, sys.stdout.buffer)
-        print(counted(reports), flush=True)
+        # Anything but passed and failed: interrupted, out of memory, nothing collected.
+        print(counted(reports) + (", and a run ended early" if {*statuses} - {0, 1} else ""), flush=True)
     return max(abs(status) for status in statuses)
 
 

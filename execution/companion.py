@@ -36,7 +36,7 @@ LOOK_SECONDS = 1.0
 # Whatever of these is set stops a program.
 _STOPS = ("cancel_requested_at", "session__archived_at", "session__frozen_at")
 # A program that uses less of a processor than this waits for somebody. The agent alone takes some thousandths.
-WAITING_SHARE = 0.02
+WAITING_SHARE = 0.1
 STORE_SECONDS = 0.5
 LEASE_RENEWAL_SECONDS = settings.RUN_LEASE_SECONDS / 3
 

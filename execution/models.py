@@ -66,7 +66,8 @@ class Run(models.Model):
     handed_back = models.PositiveSmallIntegerField(default=0, editable=False)
     worker = models.CharField(max_length=200, blank=True)
     # An interactive program that uses next to no processor time, which holds no slot meanwhile.
-    waits_for_input = models.BooleanField(default=False, editable=False)
+    # The database has the default, too, for processes that do not know the column yet.
+    waits_for_input = models.BooleanField(default=False, db_default=False, editable=False)
     lease_expires_at = models.DateTimeField(null=True, blank=True)
     # When the message for the current attempt was last handed to the broker; null until it was.
     published_at = models.DateTimeField(null=True, blank=True)

@@ -110,10 +110,12 @@ class _Interactive(threading.Thread):
             _run_claimed(self._claimed, self._send, self._on_waiting)
         finally:
             _beside.release()
-            if self.has_left_slot.is_set():
-                self._on_waiting(True)
-            self.has_left_slot.set()
-            close_old_connections()
+            try:
+                if self.has_left_slot.is_set():
+                    self._on_waiting(True)
+            finally:
+                self.has_left_slot.set()
+                close_old_connections()
 
     def _on_waiting(self, waits: bool) -> None:
         if not self.has_left_slot.is_set():
@@ -128,9 +130,14 @@ class _Interactive(threading.Thread):
 
 
 def _send_next(claimed: Run, send: Callable[[UUID], None]) -> None:
-    if not _going_down.is_set():
+    if _going_down.is_set():
+        return
+    try:
         for run_id in turns.next_of(claimed.counted_as):
             send(run_id)
+    except Exception:
+        # The program whose slot this was may go on, and must not end with the broker.
+        logger.warning("the next run could not be sent; the republisher sends it", exc_info=True)
 
 
 def self_test(key: str) -> None:
@@ -239,7 +246,12 @@ def _leave_to_others(run_id: UUID, send: Callable[[UUID], None]) -> None:
 def _wait_for_room(claimed: Run, send: Callable[[UUID], None]) -> None:
     """Try again a little later, here or elsewhere; nothing is broken, so this was not an attempt."""
     stats = {"message": WAITS_FOR_ROOM}
-    if _queue_again(claimed, attempt=claimed.attempt - 1, stats=stats) and not _going_down.wait(ROOM_SECONDS):
+    # It counts as sent meanwhile, or the republisher would send it as well, and each message itself again.
+    if not _queue_again(claimed, attempt=claimed.attempt - 1, stats=stats, published_at=timezone.now()):
+        return
+    if _going_down.wait(ROOM_SECONDS):
+        _waiting(claimed.pk).update(published_at=None)
+    else:
         send(claimed.pk)
 
 
@@ -279,7 +291,7 @@ def _queue_again(claimed: Run, **more: Any) -> bool:
         gone: dict[str, Any] = {"lease_expires_at": None, "finished_at": timezone.now(), "status": Status.CANCELLED}
         is_stopped = bool(held.exclude(cancel_requested_at=None).update(**gone))
         waits: dict[str, Any] = {"lease_expires_at": None, "worker": "", "published_at": None, "status": Status.QUEUED}
-        is_queued = not is_stopped and bool(held.update(**waits, **more))
+        is_queued = not is_stopped and bool(held.update(**(waits | more)))
         if is_stopped or is_queued:
             claimed.refresh_from_db()
             events.announce_state(claimed)

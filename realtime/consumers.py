@@ -288,7 +288,7 @@ class Conversation:
                 if connection.sign_in.allows(Scope.EDIT):
                     self._sayings.take(message)
                 else:
-                    connection.tell_error("scope_missing", "This token does not have the 'edit' scope.")
+                    connection.tell_error("scope_missing", "This token does not have the 'edit' scope.", message.ref)
             case messages.RenewToken():
                 self._sign_in.renew(message.access)
             case _:
@@ -304,11 +304,12 @@ class Conversation:
             case messages.JoinSession():
                 await self._join(connection, message.unit)
             case messages.ChangeCode():
-                if room.gate.is_open or await self._may_edit():
+                if (room.gate.is_open or await self._may_edit()) and connection.id in room.connections:
                     room.plain.change(connection, message)
             case messages.MoveCursor():
                 await room.gate.wait_until_whole()
-                room.plain.move(connection, message)
+                if connection.id in room.connections:
+                    room.plain.move(connection, message)
             case _:
                 assert_never(message)
 

@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
     from accounts.models import User
     from realtime.connection.connection import Connection
-    from realtime.connection.pace import Pace
     from sessions_app import messages
     from sessions_app.document.opening import Limits, Sliced
 
@@ -168,10 +167,6 @@ class Registry:
     async def say(self, user_id: str, session_id: UUID, text: str, ref: str | None) -> messages.Chat:
         """Store a chat message, which every process is told of. Raises DomainError."""
         return await self.database.read(database.say, user_id, session_id, text, ref)
-
-    def pace_of(self, user_id: str) -> Pace:
-        """What all sockets of a person spend from."""
-        return self.places.pace_of(user_id)
 
     # Opening and closing
 

@@ -88,6 +88,8 @@ class Repairs:
         while self._is_live(room):
             try:
                 loaded, opened = await self._database.read(database.load_and_open, room.session_id)
+                if not self._is_live(room):
+                    return
                 if loaded.head < room.edits.head:
                     # What was committed while the log was read is neither in it nor waits in the room any more.
                     continue
@@ -99,6 +101,8 @@ class Repairs:
                 logger.exception("the document of %s cannot be rebuilt", room.session_id)
                 room.expel_all(close_codes.UNAVAILABLE, "the document cannot be opened")
                 self._forget(room)
+                # A repair that waits for this room's gate must not keep the session's next room from its own.
+                self._repairing.discard(room.session_id)
                 return
             except Exception:
                 logger.exception("the document of %s could not be read again", room.session_id)

@@ -6,6 +6,6 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.AddField(
-            model_name="run", name="waits_for_input", field=models.BooleanField(default=False, editable=False)
+            model_name="run", name="waits_for_input", field=models.BooleanField(db_default=False, default=False, editable=False)
         ),
     ]

@@ -119,7 +119,7 @@ class Pool:
             stocked = [shelf for shelf in self._shelves.values() if shelf.parked]
             if not stocked:
                 return False
-            oldest = min(stocked, key=lambda shelf: shelf.used_at)
+            oldest = min(stocked, key=lambda shelf: (shelf.is_expected, shelf.used_at))
             oldest.wanted = len(oldest.parked) - 1
             handle = oldest.parked.popleft().handle
         handle.close()

@@ -114,6 +114,9 @@ export class People {
       problem("The list could not be loaded. Check your connection and try again.");
       return;
     }
+    // It may have been closed, and opened again, while the list was loaded.
+    if (!this.#panel.matches(":popover-open")) return;
+    clearInterval(this.#looking);
     this.#looking = window.setInterval(() => this.#look(), LOOK_MS);
     this.#look();
   }

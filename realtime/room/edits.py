@@ -19,11 +19,9 @@ from realtime.room.refusals import READ_ONLY, refusal
 from realtime.room.unsaved import Acknowledgements, Change, Unsaved
 from realtime.wire import close_codes, protocol
 from sessions_app.access import can_edit
-from sessions_app.document.diff import Edit
 from sessions_app.document.errors import Broken, Early, HalfCharacter, Malformed, TooLarge, TooLong
-from sessions_app.document.opening import SLICED_BYTES, Limits, Opened, Sliced
+from sessions_app.document.opening import SLICED_BYTES, Limits
 from sessions_app.document.replica import STEPS_PER_PART, Replica
-from sessions_app.document.update_log import Appended, Entry, Loaded
 from sessions_app.document.updates import EMPTY_STATE
 
 if TYPE_CHECKING:
@@ -253,7 +251,8 @@ class Edits:
                 return self._turn_away(connection, frame, sliced.update, error)
             except Early:
                 return self._give_up(connection)
-        take = self._take_slice if may_edit else self._refuse_slice
+        # Asked again: the permission may have been withdrawn while the update was tried out.
+        take = self._take_slice if may_edit and can_edit(connection.permission) else self._refuse_slice
         await self.large.take(connection, frame, sliced.slices, take, self._taken)
         if is_answer and frame.needs is not None:
             self._note_answer(connection, frame)
@@ -264,7 +263,11 @@ class Edits:
             self._refuse_if_new(connection, frame, part)
         except Malformed as error:
             self._turn_away(connection, frame, part, error)
-        return not frame.is_refused and connection.id in self._members.connections
+        if connection.id not in self._members.connections:
+            return False
+        if frame.is_refused:
+            self._taken(connection, frame)
+        return not frame.is_refused
 
     def _admit(self, sliced: Sliced) -> bool:
         """Whether a large update fits whatever it deletes; what stands in its way is changed first."""

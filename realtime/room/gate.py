@@ -74,4 +74,4 @@ class Gate:
             await asyncio.wait_for(self._space.wait(), SPACE_SECONDS)
         except TimeoutError:
             return False
-        return True
+        return self.is_open or await self.wait_to_edit(connection)

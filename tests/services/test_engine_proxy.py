@@ -506,12 +506,14 @@ def test_a_full_engine_is_told_from_a_broken_one(
 ) -> None:
     monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{proxy}")
     backend = docker_sandbox()
-    for _ in range(COUNT):
-        call(through, "POST", "/containers/create", SANDBOX)
-    with pytest.raises(SandboxFault, match=FULL):
-        backend.open(RUN, "one too many")
-    for container in engine.api.containers(all=True, filters={"label": DEADLINE_LABEL}):
-        engine.api.remove_container(container["Id"], force=True)
+    try:
+        for _ in range(COUNT):
+            call(through, "POST", "/containers/create", SANDBOX)
+        with pytest.raises(SandboxFault, match=FULL):
+            backend.open(RUN, "one too many")
+    finally:
+        for container in engine.api.containers(all=True, filters={"label": DEADLINE_LABEL}):
+            engine.api.remove_container(container["Id"], force=True)
 
 
 def test_no_answer_tells_of_more_than_a_sandbox_needs(through: docker.APIClient, ours: str) -> None:

@@ -16,9 +16,9 @@ import languages
 from execution.sandbox.limits import MIB, Limits
 from languages import Language
 
-# What is measured or refused in other ways where no cgroup can be made: time, processes, memory, files, compilers,
-# calls, signals. In every other row such a sandbox is the one that bubblewrap makes with a cgroup.
-DIFFERENT_WHEN_WATCHED = {*range(1, 21), 24, 25, 26, 34, 35, 44, 45, 46, 47}
+# Where no cgroup can be made, the filter of system calls and the mounts differ, and the agent counts time, memory,
+# processes and files in the loop that passes on output. The other rows do not touch any of that.
+DIFFERENT_WHEN_WATCHED = {*range(1, 21), *range(22, 27), *range(30, 39), 40, *range(44, 50)}
 PROGRAMS = Path(__file__).with_name("programs")
 LANGUAGE_OF_SUFFIX = {".py": "python", ".c": "c", ".cpp": "cpp", ".js": "javascript", ".sh": "bash"}
 
