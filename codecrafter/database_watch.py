@@ -65,6 +65,10 @@ class DatabaseWatch:
             await self._note_back()
 
     async def _ask(self) -> bool:
+        # A connection may break alone, such as in a proxy: a new one tells whether the database is there.
+        return await self._answers() or await self._answers()
+
+    async def _answers(self) -> bool:
         try:
             if self._connection is None:
                 self._connection = await psycopg.AsyncConnection.connect(**_parameters(), autocommit=True)

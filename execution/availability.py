@@ -121,6 +121,7 @@ def backend() -> Backend:
 # What to do about this worker's sandbox, which does not answer; empty while it does.
 _remedy = ""
 _has_tried = False
+_row_lock = threading.Lock()
 
 
 def note_sandbox(remedy: str) -> None:
@@ -159,15 +160,17 @@ def note_tried() -> None:
 
 def _write_down() -> str:
     """This worker's row as it is now; returns the kind of its sandbox."""
-    sandbox, detail = "", _remedy
-    if not detail:
-        try:
-            sandbox = backend().name
-        except SandboxFault as fault:
-            detail = fault.remedy
-    now = timezone.now()
-    known = {"sandbox": sandbox, "detail": detail, "slots": settings.WORKER_CONCURRENCY, "seen_at": now}
-    Worker.objects.update_or_create(name=WORKER_NAME, defaults={**known, "tried_at": now if _has_tried else None})
+    # One thread at a time, or the reporter would write over what was noted while it looked.
+    with _row_lock:
+        sandbox, detail = "", _remedy
+        if not detail:
+            try:
+                sandbox = backend().name
+            except SandboxFault as fault:
+                detail = fault.remedy
+        now = timezone.now()
+        known = {"sandbox": sandbox, "detail": detail, "slots": settings.WORKER_CONCURRENCY, "seen_at": now}
+        Worker.objects.update_or_create(name=WORKER_NAME, defaults={**known, "tried_at": now if _has_tried else None})
     answers.forget(LANGUAGES)
     return sandbox
 

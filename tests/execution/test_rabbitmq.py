@@ -112,7 +112,7 @@ def test_upkeep_is_done_while_all_places_are_taken(live, worker):
     doomed.start()
     beat = live.beat()
     alice, bob = live.person("alice"), live.person("bob")
-    long = {"language": "python", "code": "import time; time.sleep(14)"}
+    long = {"language": "python", "code": "import time; time.sleep(50)", "limits": {"wall_ms": 60_000}}
     try:
         lost = alice.call("POST", "/api/execute", 202, json=long)["job_id"]
         while alice.call("GET", f"/api/execute/status/{lost}", 200)["status"] != "running":

@@ -69,7 +69,8 @@ async def test_what_is_typed_into_a_file_that_is_deleted_is_saved_with_it_and_co
         for each in (one, other):
             paths = each.doc.get("files", type=pycrdt.Map)
             await each.until(lambda paths=paths: paths.to_py().get(made["id"]) == "words.txt")
-            assert str(each.doc.get(made["id"], type=pycrdt.Text)) == "carol one\ntwo\n"
+            words = each.doc.get(made["id"], type=pycrdt.Text)
+            await each.until(lambda words=words: str(words) == "carol one\ntwo\n")
 
 
 async def test_text_that_belongs_to_no_file_is_refused_in_words_and_not_acknowledged(server):
