@@ -37,7 +37,7 @@ bench: ## compare the live document with y-websocket, Hocuspocus and a Channels 
 	@$(SETUP) tests
 	@$(PY) benchmarks/realtime/run.py
 
-check: ## check style, types, import directions, migrations, deploy settings, front-end types and documents
+check: ## check style, types, dependencies, import directions, migrations, deploy settings, front end and documents
 	@$(SETUP) check
 	@$(PYTHON) deploy/check.py
 

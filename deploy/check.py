@@ -28,6 +28,7 @@ STEPS = {
     "ruff check": [PYTHON, "-m", "ruff", "check", "."],
     "ruff format": [PYTHON, "-m", "ruff", "format", "--check", "--quiet", "."],
     "mypy": [PYTHON, "-m", "mypy"],
+    "dependencies": [str(BIN / "deptry"), "."],
     "import-linter": [str(BIN / "lint-imports")],
     "migrations": [PYTHON, "manage.py", "makemigrations", "--check", "--dry-run"],
     "deploy settings": [PYTHON, "manage.py", "check", "--deploy", "--fail-level", "WARNING"],
