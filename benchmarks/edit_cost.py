@@ -50,7 +50,7 @@ from realtime import registry
 from realtime.connection.connection import open_connection
 from realtime.connection.identity import Identity, SignIn
 from realtime.wire.protocol import SyncUpdate
-from sessions_app import actions
+from sessions_app import actions, messages
 from sessions_app.access import Action, access_to
 from sessions_app.document import blocks, contents, update_log
 from sessions_app.document.update_log import Entry
@@ -207,14 +207,14 @@ async def frame_of(session: CodeSession, update: bytes) -> None:
 async def plain_changes(session: CodeSession, count: int) -> None:
     room, member = await joined(session, is_plain=True)
     plain = room.plain
-    plain.join(member, {"type": "join-session"}, {"title": "", "language": "python"})
+    plain.join(member, "code_points", {"title": "", "language": "python"})
     for _ in range(count):
         at = len(room.edits.watch_text()) - 400
         delta: list[dict[str, Any]] = [{"retain": at}]
         for _ in range(149):
             delta += [{"insert": "q"}, {"retain": 1}]
         version = plain.line.version
-        plain.take(member, {"type": "code-change", "version": version, "delta": delta, "ref": "r"})
+        plain.change(member, messages.ChangeCode(delta, version, "r"))
         await asyncio.sleep(0)
 
 
