@@ -57,11 +57,7 @@ class Gate:
         await self._whole.wait()
 
     async def is_whole_in_time(self) -> bool:
-        try:
-            await asyncio.wait_for(self._whole.wait(), SPACE_SECONDS)
-        except TimeoutError:
-            return False
-        return True
+        return await _is_set_in_time(self._whole)
 
     async def wait_to_edit(self, connection: Connection) -> bool:
         """Wait until the room takes an edit; returns False when that takes too long."""
@@ -70,8 +66,14 @@ class Gate:
             return True
         metrics.LIMITED.labels("unsaved").inc()
         connection.tell_error("not_saving", "The server cannot save at the moment and takes no more text for now.")
-        try:
-            await asyncio.wait_for(self._space.wait(), SPACE_SECONDS)
-        except TimeoutError:
+        if not await _is_set_in_time(self._space):
             return False
         return self.is_open or await self.wait_to_edit(connection)
+
+
+async def _is_set_in_time(event: asyncio.Event) -> bool:
+    try:
+        await asyncio.wait_for(event.wait(), SPACE_SECONDS)
+    except TimeoutError:
+        return False
+    return True
